@@ -1,0 +1,60 @@
+// Finds a Python and runs the command line with it. All else, the environment of packages included, is Python's
+// affair (nix_autocache/bootstrap.py), since GitLab has no Node to do it with. No npm packages.
+
+import { spawn, spawnSync } from "node:child_process";
+import { appendFileSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const source = dirname(dirname(fileURLToPath(import.meta.url)));
+const oldest = "3.11";
+
+/** Run a verb, with its output and our signals passed through; the process ends with its exit status. */
+export function run(verb) {
+  const python = process.env.STATE_python || findPython();
+  if (!python) {
+    console.log(`::error title=nix-autocache::Python ${oldest} or newer is needed: put actions/setup-python before this step, or install python3`);
+    process.exit(3);
+  }
+  remember("python", python);
+  const child = spawn(python, ["-sP", "-m", "nix_autocache.bootstrap", verb], { stdio: "inherit", env: environment() });
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    console.log(`::error title=nix-autocache::cannot run ${python}: ${error.message}`);
+    process.exit(3);
+  });
+  child.on("exit", (code) => process.exit(code ?? 1));
+}
+
+/** The job's own Python settings must not change what we import. */
+function environment() {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON"));
+  return { ...Object.fromEntries(kept), PYTHONPATH: source, PYTHONUTF8: "1" };
+}
+
+/** The first Python that is new enough: on PATH, then in the runner's tool cache, the newest first. */
+function findPython() {
+  const onPath = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"];
+  return [...onPath, ...toolCache()].find(isNewEnough);
+}
+
+function isNewEnough(python) {
+  const check = `import sys; sys.exit(sys.version_info < (${oldest.replace(".", ", ")}))`;
+  return spawnSync(python, ["-I", "-c", check], { stdio: "ignore" }).status === 0;
+}
+
+function toolCache() {
+  const pythons = join(process.env.RUNNER_TOOL_CACHE || "/opt/hostedtoolcache", "Python");
+  const architecture = process.arch === "arm64" ? "arm64" : "x64";
+  try {
+    const versions = readdirSync(pythons).sort(new Intl.Collator("en", { numeric: true }).compare).reverse();
+    return versions.map((version) => join(pythons, version, architecture, "bin", "python3"));
+  } catch {
+    return []; // no tool cache on this runner
+  }
+}
+
+/** Keep a value for the post step. */
+function remember(name, value) {
+  if (process.env.GITHUB_STATE) appendFileSync(process.env.GITHUB_STATE, `${name}=${value}\n`);
+}

@@ -1,0 +1,5 @@
+// The step itself: Nix, the hook, the uploader.
+
+import { run } from "./bootstrap.mjs";
+
+run("setup");

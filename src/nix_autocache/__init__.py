@@ -1,0 +1,7 @@
+"""nix-autocache: everything that Nix builds in a CI job, signed and in the binary cache.
+
+Start reading in `steps.py`. Then follow one store path: `nix/hook.sh` notes it in the `queue`,
+`uploader/drain` plans, packs and pushes it, `uploader/narinfo` is what the next job finds.
+"""
+
+__version__ = "0.1.0"

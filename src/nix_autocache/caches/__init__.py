@@ -1,0 +1,62 @@
+"""Where store paths are pushed to. A new destination is a file here and a line in `open_cache`.
+
+An `ObjectCache` keeps named objects, and we make narinfos and archives for it. A `PathCache` takes whole store
+paths and does all of that by itself, in whatever way it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from ..nix.store import Nix, StorePath
+from ..urls import CacheUrl
+
+Body: TypeAlias = bytes | Iterator[bytes]
+
+
+class ObjectCache(Protocol):
+    """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
+
+    def get(self, name: str) -> bytes | None:
+        """An object's content, None where there is no such object."""
+
+    def exists(self, name: str) -> bool: ...
+
+    def put(self, name: str, body: Body, content_type: str) -> None:
+        """Store an object whole or not at all. If the iterator raises, nothing is stored and its error is raised."""
+
+
+@runtime_checkable
+class PathCache(Protocol):
+    """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
+
+    def copy(self, path: StorePath) -> None:
+        """Copy a path whose references were copied before."""
+
+
+Cache: TypeAlias = ObjectCache | PathCache
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a backend may use to get in: the environment's credentials and proxies, and Nix itself."""
+
+    environ: Mapping[str, str]
+    nix: Nix
+
+
+def open_cache(url: CacheUrl, access: Access) -> Cache:
+    """The backend for a store URL. Asks nothing of the network yet. Raises InputError for bad parameters."""
+    if url.scheme in {"file", "s3", "gs", "az"}:
+        from .objects import open_objects
+
+        return open_objects(url, access.environ)
+    if url.scheme in {"http", "https"}:
+        from .http import open_http
+
+        return open_http(url, access.environ)
+    from .nix_copy import NixCopy
+
+    return NixCopy(url, access.nix)

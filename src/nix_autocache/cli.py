@@ -1,0 +1,127 @@
+"""The command line: verbs to steps; the only place that turns an error into an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from . import __version__, steps
+from .context import Context
+from .errors import Error, one_line
+from .platforms import Platform, detect
+from .platforms.local import Local
+from .settings import INPUTS, Settings, read
+
+_INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb, what it does in a line, an example, and whether the inputs are its flags."""
+
+    run: Callable[[Context, argparse.Namespace], object]
+    doc: str
+    example: str
+    takes_inputs: bool = True
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "setup": Verb(
+        lambda context, _: steps.setup(context),
+        "make Nix ready, register the hook and start uploading",
+        "nix-autocache setup --cache 's3://bucket?region=eu-west-1' --signing-key env:NIX_SIGNING_KEY",
+    ),
+    "flush": Verb(
+        lambda context, _: steps.flush(context),
+        "wait until everything that was built is in the cache",
+        "nix-autocache flush --flush-timeout 120 --on-upload-failure fail",
+    ),
+    "finish": Verb(
+        lambda context, _: steps.finish(context),
+        "flush, then stop uploading and take the hook out of nix.conf (the end of a job)",
+        "nix-autocache finish",
+    ),
+    "status": Verb(
+        lambda context, options: steps.status(context, as_json=options.json),
+        "say how far the uploads are",
+        "nix-autocache status --json",
+    ),
+    "push": Verb(
+        lambda context, options: steps.push(context, options.paths),
+        "push store paths and all that they refer to, now",
+        "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
+    ),
+    "keygen": Verb(
+        lambda context, options: steps.keygen(options.name),
+        "make a signing key; the public key goes to standard error",
+        "nix-autocache keygen cache.example.org-1 > secret-key",
+        takes_inputs=False,
+    ),
+    "undo": Verb(
+        lambda context, _: steps.undo(context),
+        "remove everything that setup made on this machine",
+        "nix-autocache undo",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; the exit status is the design's: 0 done, 1 uploads failed, 2 input, 3 runner, 4 deadline."""
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    platform: Platform = Local(os.environ)
+    try:
+        platform = detect(os.environ)
+        verb = VERBS[options.verb]
+        verb.run(Context(_settings(platform, options), platform, os.environ), options)
+    except Error as error:
+        platform.error(one_line(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        platform.error("interrupted; what was not pushed stays in the queue for the next flush")
+        return _INTERRUPTED
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser, made from VERBS and from the rows of `settings.INPUTS`."""
+    top = argparse.ArgumentParser(prog="nix-autocache", description="Cache everything that Nix builds in a CI job.")
+    top.add_argument("--version", action="version", version=f"nix-autocache {__version__}")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, verb in VERBS.items():
+        one = verbs.add_parser(
+            name,
+            help=verb.doc,
+            description=verb.doc[0].upper() + verb.doc[1:] + ".",
+            epilog=f"example:\n  {verb.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if verb.takes_inputs:
+            _add_inputs(one)
+    verbs.choices["status"].add_argument("--json", action="store_true", help="for programs")
+    verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
+    verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")
+    return top
+
+
+def _add_inputs(one: argparse.ArgumentParser) -> None:
+    inputs = one.add_argument_group("inputs", "each also as NIX_AUTOCACHE_… in the environment")
+    for row in INPUTS:
+        metavar = "{" + ",".join(row.choices) + "}" if row.choices else row.metavar
+        default = row.default_doc or row.default
+        text = f"{row.doc} Default: {default}." if default else row.doc
+        inputs.add_argument(f"--{row.name}", dest=row.attribute, metavar=metavar, help=text.replace("%", "%%"))
+
+
+def _settings(platform: Platform, options: argparse.Namespace) -> Settings:
+    flags = {row.name: value for row in INPUTS if (value := getattr(options, row.attribute, None))}
+    return read(platform.inputs, os.environ, flags)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

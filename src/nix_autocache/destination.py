@@ -1,0 +1,66 @@
+"""Where a job's paths go, and whose signature they carry: the inputs `cache`, `signing-key` and `public-keys`.
+
+Without a `cache` it is the embedded default: a directory of this user, with a key that is made for it once. That
+key never leaves this machine, and so lies in a file, unlike any other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import keys
+from .places import Places
+from .settings import Settings
+from .urls import CacheUrl, parse_cache_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """`key_source` is the text of `signing-key`, read only by `secret_key`."""
+
+    url: CacheUrl
+    key_source: str
+    public_keys: tuple[keys.PublicKey, ...]
+    embedded: bool
+
+    def secret_key(self, environ: Mapping[str, str]) -> keys.SecretKey | None:
+        """The signing key, None where there is none. Raises InputError when it cannot be had."""
+        return keys.read_secret(self.key_source, environ) if self.key_source else None
+
+
+def destination(settings: Settings, places: Places) -> Destination:
+    """The destination that the inputs name. Makes the embedded cache's key when it is first needed."""
+    if settings.cache is None:
+        return _embedded(settings, places.data)
+    return Destination(
+        url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
+    )
+
+
+def _embedded(settings: Settings, data: Path) -> Destination:
+    key = data / "signing-key"
+    if not settings.signing_key and not key.exists():
+        _make_key(key)
+    public = keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
+    return Destination(
+        url=parse_cache_url(f"file://{data / 'cache'}"),
+        key_source=settings.signing_key or f"file:{key}",
+        public_keys=settings.public_keys or ((public,) if public else ()),
+        embedded=True,
+    )
+
+
+def _make_key(path: Path) -> None:
+    """Two jobs may come here at once: the first key stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(str(keys.generate("nix-autocache-local-1")))
+    with suppress(FileExistsError):
+        os.link(fresh, path)
+    fresh.unlink()
+    path.with_suffix(".pub").write_text(str(keys.parse_secret(path.read_text()).public))

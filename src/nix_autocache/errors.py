@@ -1,0 +1,53 @@
+"""Every way this program can fail, a class per exit code.
+
+A message says what failed and what to do about it, on one line. Errors are raised where they happen
+and caught in `cli`, and per store path in the uploader; nowhere else.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Something failed that the job can go on without."""
+
+    exit_code = 1
+
+
+class InputError(Error):
+    """An input, a flag or an environment variable has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class RunnerError(Error):
+    """This machine cannot do what was asked of it."""
+
+    exit_code = 3
+
+
+class DeadlineError(Error):
+    """The flush ended before the queue was dry."""
+
+    exit_code = 4
+
+
+class CacheError(Error):
+    """The cache refused a request, and asking again would not help."""
+
+
+class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
+    """The cache did not answer, or cannot at the moment; asking again after `retry_after` seconds may help."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreError(Error):
+    """Nix does not have a path, or its content is not what Nix registered."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error: libraries append whole debug dumps to theirs."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Nix on this machine: installing, configuring and asking it."""

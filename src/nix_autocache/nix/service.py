@@ -1,0 +1,117 @@
+"""The machine's nix-daemon: whether it answers, and how it is made to read nix.conf again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import RunnerError
+
+SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
+_UNIT: Final = "nix-daemon.service"
+_PATIENCE: Final = 10.0  # seconds for a daemon to end, and to answer again
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running nix-daemon that no service manager owns."""
+
+    pid: int
+    argv: tuple[str, ...]
+    environ: dict[str, str]
+
+
+def answers(path: Path = SOCKET) -> bool:
+    """Whether a daemon listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def restart() -> None:
+    """Restart the daemon, by systemd where it owns it, else as it was started. Builds that run go on.
+
+    Raises RunnerError when there is none, or it does not come back.
+    """
+    if _under_systemd():
+        done = subprocess.run(["systemctl", "restart", _UNIT], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RunnerError(f"systemctl restart {_UNIT}: {done.stderr.strip()}")
+    else:
+        _restart_process(_find())
+    _wait_until_it_answers()
+
+
+def _under_systemd() -> bool:
+    if not Path("/run/systemd/system").is_dir():
+        return False
+    return subprocess.run(["systemctl", "--quiet", "is-active", _UNIT], check=False).returncode == 0
+
+
+def _find() -> Process:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (process := _as_daemon(entry)):
+            return process
+    raise RunnerError("the nix-daemon answers, but is not among the processes here; restart it with the new nix.conf")
+
+
+def _as_daemon(entry: Path) -> Process | None:
+    """The process, if it is the daemon itself and not its child for one connection, whose title names the peer."""
+    try:
+        argv = tuple(entry.joinpath("cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0"))
+        program = Path(argv[0]).name
+        if program != "nix-daemon" and not (program == "nix" and "daemon" in argv[1:]):
+            return None
+        if argv[-1].isdecimal() or _parent_is_daemon(entry):
+            return None
+        raw = entry.joinpath("environ").read_bytes().decode(errors="surrogateescape")
+    except OSError:
+        return None
+    environ = dict(item.split("=", 1) for item in raw.split("\0") if "=" in item)
+    return Process(int(entry.name), argv, environ)
+
+
+def _parent_is_daemon(entry: Path) -> bool:
+    parent = entry.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+    name = Path("/proc", parent, "comm").read_text().strip()
+    return name == "nix-daemon"
+
+
+def _restart_process(daemon: Process) -> None:
+    program = os.readlink(f"/proc/{daemon.pid}/exe")
+    os.kill(daemon.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _PATIENCE
+    while _runs(daemon.pid):
+        if time.monotonic() > deadline:
+            raise RunnerError(f"the nix-daemon (process {daemon.pid}) does not end; restart it, then try again")
+        time.sleep(0.01)
+    null = subprocess.DEVNULL
+    subprocess.Popen(
+        daemon.argv, executable=program, env=daemon.environ, cwd="/",
+        stdin=null, stdout=null, stderr=null, start_new_session=True,
+    )  # fmt: skip
+
+
+def _runs(pid: int) -> bool:
+    """A zombie does not count: in a container nobody may reap it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until_it_answers() -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not answers():
+        if time.monotonic() > deadline:
+            raise RunnerError("the nix-daemon does not answer after its restart; look into its log")
+        time.sleep(0.01)

@@ -1,0 +1,71 @@
+"""What a CI host offers. A new host is a file here and a line in `detect`.
+
+Only platforms and `report` print, and every workflow command goes through the platform, which escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What started the job, in the host's own word, and whose code it runs."""
+
+    name: str
+    origin: Literal["own", "fork", "unknown"]
+
+
+class Platform(Protocol):
+    """A CI host, as seen by one job."""
+
+    name: str
+    ephemeral: bool  # whether the machine goes away with the job
+    inputs: Mapping[str, str]
+
+    def job(self) -> str:
+        """The same text in every step of this job, and in no other job on this machine."""
+
+    def event(self) -> Event: ...
+
+    def dry_run_by_default(self) -> bool:
+        """Whether a job without credentials is meant to be tried out only."""
+
+    def group(self, title: str) -> AbstractContextManager[None]: ...
+
+    def info(self, text: str) -> None: ...
+
+    def notice(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+    def error(self, text: str) -> None: ...
+
+    def mask(self, secret: str) -> None:
+        """Keep every line of a secret out of the log from now on."""
+
+    def set_output(self, name: str, value: str) -> None: ...
+
+    def export(self, name: str, value: str) -> None:
+        """Set a variable for the job's later steps."""
+
+    def add_path(self, directory: Path) -> None:
+        """Put a directory first on PATH for the job's later steps."""
+
+    def summarize(self, markdown: str) -> None:
+        """Add to the job's summary page, where the host has one."""
+
+
+def detect(environ: Mapping[str, str]) -> Platform:
+    """The host that this job runs on; a plain terminal where none is recognised."""
+    if environ.get("GITHUB_ACTIONS") == "true":
+        from .github import GitHub
+
+        return GitHub(environ)
+    from .local import Local
+
+    return Local(environ)

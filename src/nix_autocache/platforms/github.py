@@ -1,0 +1,109 @@
+"""GitHub Actions, and act, which behaves the same but for the marks that it leaves in the environment.
+
+actions-toolkit knows the workflow commands and their escaping. To know when using it: it does not flush, prints
+unset annotation properties, masks a multi-line secret as one, and has no step summary; see the workarounds here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from ..settings import inputs_of
+from . import Event
+
+# Events whose code is that of the repository itself, whoever set them off.
+_OWN: Final = frozenset(
+    {"push", "schedule", "workflow_dispatch", "release", "create", "merge_group", "deployment", "repository_dispatch"}
+)
+
+
+class GitHub:
+    """A Platform for one job on GitHub Actions or under act."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.is_act = environ.get("ACT") == "true"
+        self.name = "act" if self.is_act else "GitHub Actions"
+        self.ephemeral = environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
+        self.inputs: Mapping[str, str] = inputs_of(environ, "INPUT_")
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=True)  # or a child's output would overtake a mask
+
+    def job(self) -> str:
+        """RUNNER_TEMP tells apart the runners of one machine, and the entries of a matrix that they run."""
+        names = ("RUNNER_TEMP", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
+        text = "\0".join(self._environ.get(name, "") for name in names)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def event(self) -> Event:
+        name = self._environ.get("GITHUB_EVENT_NAME", "")
+        if name in _OWN:
+            return Event(name=name, origin="own")
+        if name == "pull_request":
+            return Event(name=name, origin=self._pull_request_origin())
+        return Event(name=name or "an unknown event", origin="unknown")
+
+    def dry_run_by_default(self) -> bool:
+        return self.is_act
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        self._core.start_group(title)
+        try:
+            yield
+        finally:
+            self._core.end_group()
+
+    def info(self, text: str) -> None:
+        # A line that begins with `::` would be taken for a command, whoever it came from.
+        print(
+            "\n".join(f" {line}" if line.lstrip().startswith("::") else line for line in text.splitlines()), flush=True
+        )
+
+    def notice(self, text: str) -> None:
+        self._core.issue_command("notice", {"title": "nix-autocache"}, text)
+
+    def warning(self, text: str) -> None:
+        self._core.issue_command("warning", {"title": "nix-autocache"}, text)
+
+    def error(self, text: str) -> None:
+        self._core.issue_command("error", {"title": "nix-autocache"}, text)
+
+    def mask(self, secret: str) -> None:
+        for line in filter(None, map(str.strip, secret.splitlines())):
+            self._core.set_secret(line)
+
+    def set_output(self, name: str, value: str) -> None:
+        self._core.set_output(name, value)
+
+    def export(self, name: str, value: str) -> None:
+        self._core.export_variable(name, value)
+
+    def add_path(self, directory: Path) -> None:
+        self._core.add_path(str(directory))
+
+    def summarize(self, markdown: str) -> None:
+        if path := self._environ.get("GITHUB_STEP_SUMMARY"):
+            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
+                file.write(markdown)
+
+    @property
+    def _core(self) -> ModuleType:
+        return import_module("actions_toolkit.core")
+
+    def _pull_request_origin(self) -> Any:
+        """Whose branch it is; unknown where the payload does not say, as for a fork that was deleted."""
+        try:
+            payload = json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+            head, base = payload["pull_request"]["head"]["repo"], payload["pull_request"]["base"]["repo"]
+            return "own" if head["full_name"] == base["full_name"] else "fork"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown"

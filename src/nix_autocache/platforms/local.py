@@ -1,0 +1,61 @@
+"""No CI host: a terminal, or a host that is not known. Everything goes to standard error, plainly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import Event
+
+
+class Local:
+    """A Platform without CI: the person at the terminal is trusted."""
+
+    name = "local"
+    ephemeral = False
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.inputs: Mapping[str, str] = {}
+
+    def job(self) -> str:
+        return "local"
+
+    def event(self) -> Event:
+        return Event(name="manual", origin="own")
+
+    def dry_run_by_default(self) -> bool:
+        return False
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        self.info(title)
+        yield
+
+    def info(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def notice(self, text: str) -> None:
+        self.info(f"note: {text}")
+
+    def warning(self, text: str) -> None:
+        self.info(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        self.info(f"error: {text}")
+
+    def mask(self, secret: str) -> None:
+        pass
+
+    def set_output(self, name: str, value: str) -> None:
+        pass
+
+    def export(self, name: str, value: str) -> None:
+        pass
+
+    def add_path(self, directory: Path) -> None:
+        self.info(f"put this first on PATH: {directory}")
+
+    def summarize(self, markdown: str) -> None:
+        pass

@@ -1,0 +1,91 @@
+"""The uploads of a job: allowed or not, started, waited for, and ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from . import report, trust
+from .context import Context
+from .destination import Destination
+from .errors import Error, InputError
+from .nix import hook
+from .nix.store import Nix
+from .queue import Queue
+from .session import Session
+from .uploader.client import Uploader
+from .uploader.foreground import drain_here
+from .uploader.job import Job, relevant_environment
+
+_ISOLATION: Final[trust.Isolation] = "open"  # until the key can be kept from root
+
+
+def judge(context: Context, place: Destination) -> trust.Verdict:
+    """Whether this job may push, said in the log."""
+    credentials = bool(place.key_source) or context.is_dry_run(place)
+    verdict = trust.judge(context.platform.event(), _ISOLATION, context.settings.push, credentials=credentials)
+    if verdict.warning:
+        context.platform.warning(verdict.warning)
+    if not verdict.push:
+        context.platform.notice(f"pull only: {verdict.reason}")
+    if verdict.push and place.embedded and context.platform.ephemeral:
+        context.platform.warning(f"{place.url} goes away with this machine; set `cache` to keep what is built")
+    return verdict
+
+
+def start(context: Context, session: Session, place: Destination) -> Session:
+    """Start the uploader and build the canary meanwhile; a session that does not push if either failed.
+
+    Raises InputError, or Error under `on-upload-failure: fail`, instead.
+    """
+    nix, queue = Nix(Path(session.nix_bin)), context.job.queue
+    job = upload_job(context, nix, place, queue)
+    context.platform.mask(job.key)
+    uploader = Uploader(context.job.directory)
+    if not uploader.stop():
+        raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
+    process = uploader.start(job)
+    fired = hook.sing(nix, queue)
+    answer = uploader.wait_ready(process)
+    problem = answer.error or ("" if fired else "Nix did not call the post-build hook")
+    if not problem:
+        return replace(session, dry_run=job.dry_run)
+    uploader.stop()
+    if answer.exit_code == InputError.exit_code:
+        raise InputError(problem)
+    if context.settings.on_upload_failure == "fail":
+        raise Error(problem)
+    context.platform.warning(f"not pushing: {problem}")
+    return replace(session, push=False, reason=problem, unsolved=dict.fromkeys(trust.LIMITATIONS, problem))
+
+
+def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
+    """What the uploader is to be told. Reads the signing key."""
+    settings = context.settings
+    return Job(
+        queue=str(queue.directory),
+        roots=str(queue.roots or ""),
+        nix_bin=str(nix.bin),
+        cache=str(place.url),
+        key=str(place.secret_key(context.environ) or ""),
+        compression=settings.compression,
+        compression_level=settings.compression_level,
+        upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
+        exclude=settings.exclude.pattern if settings.exclude else "",
+        dry_run=context.is_dry_run(place),
+        environ=relevant_environment(context.environ),
+    )
+
+
+def drain(context: Context, session: Session, deadline: float) -> int:
+    """Let the uploader empty the queue, or do it here when none lives; how many paths are left."""
+    tell = report.ProgressLines(context.platform)
+    request = {"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}
+    answer = Uploader(context.job.directory).ask(request, tell)
+    if answer:
+        return 0 if answer.dry else answer.progress.waiting
+    context.platform.info("no uploader is alive; uploading from here")
+    job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
+    return drain_here(job, deadline, tell, check=False)

@@ -1,0 +1,190 @@
+"""The directory that is the queue: what was built and is not yet known to be in the cache.
+
+`new/` holds a file per derivation, written by `nix/hook.sh`: output paths, one a line, and a last line `.`;
+without that line it is still being written. `failed/` holds what could not be pushed, the reason after the
+`.`, and is tried again at the next flush. `outcomes.jsonl` says of every path what became of it.
+Whatever else lies there, links and garbage included, was not written by the hook and is left alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+CANARY: Final = "nix-autocache-canary"
+MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each
+TORN_AFTER: Final = 5.0  # seconds: the hook writes an entry in well under one
+
+_ENTRY_NAME = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the hook noted of one build. `outputs` is empty where Nix did not tell the hook."""
+
+    name: str
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a path: pushed, present (already there), upstream, skipped or failed; bytes as stored."""
+
+    path: str
+    what: str
+    bytes: int = 0
+    reason: str = ""
+
+
+class Queue:
+    """The queue in `directory`, made with `create`. Several may read it; one at a time holds `lock()` and drains.
+
+    `roots` is the directory below Nix's gcroots where the hook leaves a file per output that waits.
+    """
+
+    def __init__(self, directory: Path, roots: Path | None = None) -> None:
+        self.directory = directory
+        self.roots = roots
+        self.new = directory / "new"
+        self.failed = directory / "failed"
+        self.outcomes = directory / "outcomes.jsonl"
+
+    def create(self) -> None:
+        for directory in (self.new, self.failed):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Hold the right to drain, given up when the process ends however it ends. Yields False if another has it."""
+        with open(self.directory / "lock", "a", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def names(self, taken: Container[str] = ()) -> Iterator[str]:
+        """The names in `new/` that can be entries of builds and are not `taken`, in no order."""
+        with suppress(FileNotFoundError), os.scandir(self.new) as found:
+            for item in found:
+                if item.name not in taken and _is_entry(item):
+                    yield item.name
+
+    def take(self, taken: Container[str] = (), *, limit: int = 1000) -> list[Entry]:
+        """At most `limit` finished entries that are not `taken`."""
+        entries = (self._read(name) for name in self.names(taken))
+        return list(islice((entry for entry in entries if entry), limit))
+
+    def add(self, name: str, outputs: Iterable[str]) -> None:
+        """Note a path by hand, as the hook would."""
+        (self.new / name).write_text("".join(f"{path}\n" for path in (*outputs, ".")), encoding="utf-8")
+
+    def protect(self, outputs: Iterable[str]) -> None:
+        """Make outputs garbage collection roots, where the hook was not told them and so could not.
+
+        A regular file named as a store path is a root (findRoots in src/libstore/gc.cc of Nix).
+        """
+        for root in self._roots(outputs):
+            with suppress(OSError):
+                root.touch()
+
+    def done(self, entry: Entry, outputs: Iterable[str] = ()) -> None:
+        """Forget an entry, and let its `outputs` be collected."""
+        (self.new / entry.name).unlink(missing_ok=True)
+        for root in self._roots(outputs):
+            with suppress(OSError):
+                root.unlink(missing_ok=True)
+
+    def fail(self, entry: Entry, reason: str) -> None:
+        """Set an entry aside with the reason, until `retry_failed`."""
+        lines = (*entry.outputs, ".", reason)
+        aside = self.failed / entry.name
+        try:
+            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        except OSError:  # a full disk: the entry stays in new/ and is tried again by the next drain
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            return
+        self.done(entry)
+
+    def retry_failed(self) -> int:
+        """Put what failed earlier back in line; how many."""
+        count = 0
+        with suppress(FileNotFoundError):
+            for path in list(self.failed.iterdir()):
+                path.rename(self.new / path.name)
+                count += 1
+        return count
+
+    def failures(self) -> int:
+        """How many entries failed."""
+        with suppress(FileNotFoundError):
+            return len(os.listdir(self.failed))
+        return 0
+
+    def record(self, outcomes: Iterable[Outcome]) -> None:
+        """Append to outcomes.jsonl. A disk that is full loses the record, never the upload."""
+        lines = [
+            json.dumps({"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason}) + "\n"
+            for o in outcomes
+        ]
+        with suppress(OSError), open(self.outcomes, "a", encoding="utf-8") as file:
+            file.write("".join(lines))
+
+    def recorded(self) -> Iterator[Outcome]:
+        """The last outcome of every path recorded so far; torn lines are passed over."""
+        last: dict[str, Outcome] = {}
+        with suppress(FileNotFoundError), open(self.outcomes, encoding="utf-8") as file:
+            for line in file:
+                with suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    last[row["path"]] = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
+        yield from last.values()
+
+    def take_canary(self, nonce: str) -> bool:
+        """Whether the canary with this nonce arrived; it is removed."""
+        found = [path for path in self.new.iterdir() if CANARY in path.name and nonce in path.name]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return bool(found)
+
+    def _roots(self, outputs: Iterable[str]) -> list[Path]:
+        return [self.roots / output.rpartition("/")[2] for output in outputs] if self.roots else []
+
+    def _read(self, name: str) -> Entry | None:
+        text, age = _read_regular(self.new / name)
+        lines = text.split("\n")
+        if "." in lines:
+            return Entry(name, tuple(lines[: lines.index(".")]))
+        # The disk was full, or the hook was killed: the name says what was built, the store knows the rest.
+        return Entry(name, ()) if age > TORN_AFTER else None
+
+
+def _is_entry(item: os.DirEntry[str]) -> bool:
+    return (
+        _ENTRY_NAME.fullmatch(item.name) is not None and CANARY not in item.name and item.is_file(follow_symlinks=False)
+    )
+
+
+def _read_regular(path: Path) -> tuple[str, float]:
+    """The text of a regular file and its age in seconds; nothing and 0 for anything else that may lie there."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return "", 0.0
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            return "", 0.0
+        return file.read(MAX_ENTRY).decode("utf-8", "replace"), time.time() - status.st_mtime

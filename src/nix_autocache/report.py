@@ -1,0 +1,145 @@
+"""Outcomes told to people: the log, one warning, the job's summary page; and the exit status that follows.
+
+Never says "all" when it is not; the four limitations stand in every report, each with yes or the reason for no.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import DeadlineError, Error
+from .platforms import Platform
+from .queue import Outcome, Queue
+from .session import Session
+from .settings import OnFailure
+from .trust import LIMITATIONS
+from .uploader.client import Answer
+from .uploader.progress import Progress
+
+_WORDS: Final = {
+    "pushed": "pushed",
+    "present": "already there",
+    "upstream": "upstream",
+    "skipped": "skipped",
+    "failed": "NOT pushed",
+}
+_SHOWN: Final = 20  # paths named one by one
+_EVERY: Final = 5.0  # seconds between lines of progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The end of a flush. `unsettled` counts the paths that were still in work; `waited` is in seconds."""
+
+    outcomes: tuple[Outcome, ...]
+    unsettled: int
+    waited: float
+    unsolved: Mapping[int, str]
+    dry_run: bool
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.what == "failed")
+
+    @property
+    def pushed_bytes(self) -> int:
+        return sum(outcome.bytes for outcome in self.outcomes)
+
+
+class ProgressLines:
+    """A line of progress every few seconds, for as long as there is something to wait for."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
+            pushed = progress.counts.get("pushed", 0)
+            self._platform.info(f"{pushed} paths pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go")
+
+
+def flushed(platform: Platform, result: Result) -> None:
+    """Tell what became of everything that was queued."""
+    counts = Counter(outcome.what for outcome in result.outcomes)
+    parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
+    would = "dry run, nothing was written; would be: " if result.dry_run else ""
+    platform.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
+    for outcome in result.failed[:_SHOWN]:
+        platform.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
+    if complaint := _complaint(result):
+        platform.warning(complaint)
+    platform.summarize(_summary(result, counts))
+
+
+def raise_failures(result: Result, on_failure: OnFailure) -> None:
+    """Raise Error or DeadlineError for what was not pushed, where the job is to fail of it."""
+    complaint = _complaint(result)
+    if complaint and on_failure == "fail":
+        raise (DeadlineError if result.unsettled else Error)(complaint)
+
+
+def status(session: Session | None, answer: Answer | None, queue: Queue) -> dict[str, Any]:
+    """How far the uploads are, for people and programs."""
+    progress = answer.progress if answer else None
+    return {
+        "set_up": session is not None,
+        "mode": session.mode if session else "",
+        "push": bool(session and session.push),
+        "reason": session.reason if session else "nothing was set up in this job",
+        "uploader": answer is not None,
+        "counts": dict(progress.counts) if progress else {},
+        "pushed_bytes": progress.pushed_bytes if progress else 0,
+        "waiting": progress.waiting if progress else sum(1 for _ in queue.names()),
+        "failed": queue.failures(),
+        "error": answer.error if answer else "",
+    }
+
+
+def limitations(unsolved: Mapping[int, str]) -> Iterable[str]:
+    """A line for each of the four."""
+    for number, text in LIMITATIONS.items():
+        yield f"{number}. {text}: {f'no, {unsolved[number]}' if number in unsolved else 'yes'}"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("the last unit takes everything")
+
+
+def _complaint(result: Result) -> str:
+    """One line that says what is not in the cache; empty when everything is."""
+    parts = []
+    if result.unsettled:
+        parts.append(f"{result.unsettled} paths were not pushed in time; they stay queued for the next flush")
+    if result.failed:
+        first = result.failed[0]
+        others = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
+        parts.append(f"not pushed: {first.path}{others}: {first.reason}")
+    return "; ".join(parts)
+
+
+def _summary(result: Result, counts: Counter[str]) -> str:
+    rows = [f"| {word} | {counts[what]} |" for what, word in _WORDS.items()]
+    if result.unsettled:
+        rows.append(f"| not in time | {result.unsettled} |")
+    head = "### nix-autocache" + (" (dry run)" if result.dry_run else "")
+    note = f"{size(result.pushed_bytes)} pushed; the job waited {result.waited:.1f} s."
+    solved = [f"- {line}" for line in limitations(result.unsolved)]
+    failures = [f"- `{outcome.path}`: {_plain(outcome.reason)}" for outcome in result.failed[:_SHOWN]]
+    return "\n".join([head, "", "| paths | |", "|---|--:|", *rows, "", note, "", *failures, "", *solved, "", ""])
+
+
+def _plain(text: str) -> str:
+    """Text of others, without what Markdown or HTML would make of it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")

@@ -1,0 +1,346 @@
+"""Every input once: its name, what it may be, its default and its documentation.
+
+GitHub's `with:`, the environment, the command line's flags, action.yml and the reference in the docs
+are all read from `INPUTS`. To add an input, add a row there and a field to `Settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
+
+from .errors import InputError
+from .keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .urls import CacheUrl, parse_cache_url
+
+PINNED_NIX: Final = "2.34.7"
+ENVIRONMENT_PREFIX: Final = "NIX_AUTOCACHE_"
+
+Push = Literal["auto", "always", "never"]
+ModeInput = Literal["auto", "multi-user", "single-user", "existing"]
+Compression = Literal["zstd", "xz", "none"]
+COMPRESSIONS: Final[tuple[Compression, ...]] = get_args(Compression)
+OnFailure = Literal["warn", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """A cache whose paths are not uploaded again: known by the name of its key, and by the key if given."""
+
+    name: str
+    key: PublicKey | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asked for, parsed. `cache` and `dry_run` are None where the platform decides."""
+
+    cache: CacheUrl | None
+    signing_key: str = field(repr=False)
+    public_keys: tuple[PublicKey, ...]
+    push: Push
+    mode: ModeInput
+    nix_version: str
+    nix_url: str
+    nix_sha256: str
+    extra_nix_conf: str
+    github_token: str = field(repr=False)
+    upstream_keys: tuple[Upstream, ...]
+    exclude: re.Pattern[str] | None
+    compression: Compression
+    compression_level: int
+    harden: bool
+    on_upload_failure: OnFailure
+    flush_timeout: int
+    dry_run: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One row of the reference. `parse` gets the text and this input's name, and raises InputError."""
+
+    name: str
+    default: str
+    doc: str
+    parse: Callable[[str, str], Any]
+    choices: tuple[str, ...] = ()
+    metavar: str = "TEXT"
+    default_doc: str = ""
+    github_default: str = ""
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper().replace("-", "_")
+
+    @property
+    def attribute(self) -> str:
+        return self.name.replace("-", "_")
+
+
+def _text(text: str, name: str) -> str:
+    return text
+
+
+def _choice(*allowed: str) -> Callable[[str, str], str]:
+    def parse(text: str, name: str) -> str:
+        if text not in allowed:
+            raise InputError(f"{name}: {text!r} is not one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _number(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(text: str, name: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise InputError(f"{name}: {text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _boolean(text: str, name: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise InputError(f"{name}: {text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _optional(parse: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    return lambda text, name: parse(text, name) if text else None
+
+
+def _cache(text: str, name: str) -> CacheUrl:
+    return parse_cache_url(text, name=name)
+
+
+def _signing_key(text: str, name: str) -> str:
+    if text.startswith(("aws-ssm:", "aws-secretsmanager:")):
+        raise InputError(
+            f"{name}: {text.partition(':')[0]} is not supported yet; use name:base64, file:PATH or env:NAME"
+        )
+    return text
+
+
+def parse_compression(text: str, name: str = "compression") -> Compression:
+    """Raises InputError for a name that Nix has and we have not."""
+    for known in COMPRESSIONS:
+        if text == known:
+            return known
+    raise InputError(f"{name}: {text!r} is not one of {', '.join(COMPRESSIONS)}")
+
+
+def _public_keys(text: str, name: str) -> tuple[PublicKey, ...]:
+    return tuple(parse_public(word, name=name) for word in text.split())
+
+
+def _upstreams(text: str, name: str) -> tuple[Upstream, ...]:
+    return tuple(_upstream(word, name) for word in text.split())
+
+
+def _upstream(word: str, name: str) -> Upstream:
+    if word == CACHE_NIXOS_ORG.partition(":")[0]:
+        word = CACHE_NIXOS_ORG
+    if ":" not in word:
+        return Upstream(name=word, key=None)
+    key = parse_public(word, name=name)
+    return Upstream(name=key.name, key=key)
+
+
+def _pattern(text: str, name: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise InputError(f"{name}: {text!r} is not a regular expression: {error}") from None
+
+
+def _version(text: str, name: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", text):
+        raise InputError(f"{name}: {text!r} is not a Nix version such as {PINNED_NIX}")
+    return text
+
+
+def _sha256(text: str, name: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise InputError(f"{name}: {text!r} is not a sha256 in 64 lower-case hexadecimal digits")
+    return text
+
+
+INPUTS: Final = (
+    Input(
+        name="cache",
+        default="",
+        default_doc="a directory of this machine",
+        metavar="URL",
+        parse=_optional(_cache),
+        doc="Store URL of the binary cache, exactly as Nix writes it, parameters included: "
+        "`s3://bucket?region=…&endpoint=…`, `gs://`, `az://`, `http(s)://`, `file://`; "
+        "any other (`ssh-ng://…`) goes through `nix copy`.",
+    ),
+    Input(
+        name="signing-key",
+        default="",
+        metavar="KEY",
+        parse=_signing_key,
+        doc="Secret key `name:base64`, or where it is: `file:PATH`, `env:NAME`.",
+    ),
+    Input(
+        name="public-keys",
+        default="",
+        default_doc="the signing key's own",
+        metavar="KEYS",
+        parse=_public_keys,
+        doc="Public keys `name:base64` that Nix is to trust, separated by spaces; "
+        "added to `extra-trusted-public-keys`.",
+    ),
+    Input(
+        name="push",
+        default="auto",
+        choices=("auto", "always", "never"),
+        parse=_choice("auto", "always", "never"),
+        doc="Whether to upload: `auto` does for trusted events, `always` also for untrusted ones, `never` only pulls.",
+    ),
+    Input(
+        name="mode",
+        default="auto",
+        choices=("auto", "multi-user", "single-user", "existing"),
+        parse=_choice("auto", "multi-user", "single-user", "existing"),
+        doc="How Nix is to run; `auto` takes the best that this machine allows.",
+    ),
+    Input(
+        name="nix-version",
+        default=PINNED_NIX,
+        metavar="VERSION",
+        parse=_version,
+        doc="Which release of Nix to install where there is none.",
+    ),
+    Input(
+        name="nix-url",
+        default="",
+        default_doc="the publisher's",
+        metavar="URL",
+        parse=_text,
+        doc="Another release tarball to install from (`https://`, `http://` or `file://`).",
+    ),
+    Input(
+        name="nix-sha256",
+        default="",
+        default_doc="known for the pinned release",
+        metavar="HEX",
+        parse=_sha256,
+        doc="The release tarball's sha256, in hexadecimal.",
+    ),
+    Input(name="extra-nix-conf", default="", metavar="LINES", parse=_text, doc="Lines to add to nix.conf."),
+    Input(
+        name="github-token",
+        default="",
+        default_doc="`${{ github.token }}` on GitHub",
+        github_default="${{ github.token }}",
+        metavar="TOKEN",
+        parse=_text,
+        doc="Token for Nix's own fetches from GitHub (`access-tokens`).",
+    ),
+    Input(
+        name="upstream-keys",
+        default=CACHE_NIXOS_ORG.partition(":")[0],
+        metavar="KEYS",
+        parse=_upstreams,
+        doc="Names of keys, or whole public keys: paths that they signed are not uploaded again.",
+    ),
+    Input(
+        name="exclude",
+        default="",
+        metavar="REGEX",
+        parse=_optional(_pattern),
+        doc="Regular expression; store paths whose name (after the hash) has a match are never uploaded.",
+    ),
+    Input(
+        name="compression",
+        default="zstd",
+        choices=COMPRESSIONS,
+        parse=parse_compression,
+        doc="How archives are compressed; the URL's `compression` parameter beats it.",
+    ),
+    Input(
+        name="compression-level",
+        default="3",
+        metavar="N",
+        parse=_number(0, 22),
+        doc="Compression level: 1 to 22 for zstd, 0 to 9 for xz.",
+    ),
+    Input(
+        name="harden",
+        default="false",
+        choices=("true", "false"),
+        parse=_boolean,
+        doc="After set-up, take sudo and the container socket away from the job's user (not supported yet).",
+    ),
+    Input(
+        name="on-upload-failure",
+        default="warn",
+        choices=("warn", "fail"),
+        parse=_choice("warn", "fail"),
+        doc="What happens to the job when something could not be uploaded.",
+    ),
+    Input(
+        name="flush-timeout",
+        default="600",
+        metavar="SECONDS",
+        parse=_number(1, 86400),
+        doc="How long the job may wait for its uploads at the end, in seconds.",
+    ),
+    Input(
+        name="dry-run",
+        default="",
+        default_doc="false; true under act without credentials",
+        choices=("true", "false"),
+        parse=_optional(_boolean),
+        doc="Do everything but write to the cache, and say what would be uploaded.",
+    ),
+)
+
+
+def read(given: Mapping[str, str], environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
+    """The settings from a platform's inputs, `NIX_AUTOCACHE_*` and flags; the later beats the earlier.
+
+    An empty value counts as not given, as an empty secret is on every CI host. Raises InputError.
+    """
+    named = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
+    _refuse_unknown(named, [row.variable for row in INPUTS], "environment variable")
+    _refuse_unknown(list(given), [row.name for row in INPUTS], "input")
+    values = {}
+    for row in INPUTS:
+        text = flags.get(row.name) or environ.get(row.variable) or given.get(row.name) or row.default
+        values[row.attribute] = row.parse(text.strip(), row.name)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def inputs_of(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The inputs in an environment that has them as `PREFIX` + upper-case name, dashes kept (GitHub's way)."""
+    return {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
+
+
+def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"unknown {kind} {name}; {advice}")
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.harden:
+        raise InputError("harden: true is not supported yet; leave it out, and take limitation 4 as not solved")
+    if settings.mode == "multi-user":
+        raise InputError("mode: multi-user is not supported yet; use auto, single-user or existing")
+    if settings.compression == "xz" and settings.compression_level > 9:
+        raise InputError(f"compression-level: {settings.compression_level} is too high for xz, which has 0 to 9")
+    if settings.nix_url and not settings.nix_sha256:
+        raise InputError("nix-sha256: must be given with nix-url, as sha256sum prints it")
+
+
+assert {row.attribute for row in INPUTS} == {f.name for f in fields(Settings)}, "every input has its field"

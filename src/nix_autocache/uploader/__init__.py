@@ -1,0 +1,1 @@
+"""From the queue to the cache: `drain` is the table of contents, `plan`, `pack` and `push` do one thing each."""

@@ -1,0 +1,160 @@
+"""The background uploader: drains the queue while the job builds, and answers on a Unix socket.
+
+It reads its `Job`, key and credentials included, from standard input, and keeps it in memory that nobody may
+dump. Three requests, a line of JSON each: status, flush, stop; the answers are lines too, the last has `done`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import Error, one_line
+from .drain import Drain
+from .job import Job
+from .progress import Progress
+from .sockets import at
+
+MAX_REQUEST: Final = 4096  # bytes
+_CLIENTS: Final = 16  # served at once
+_PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
+_PR_SET_DUMPABLE: Final = 4
+
+
+def main(socket_path: Path) -> int:
+    """Run until told to stop, or until another uploader holds this queue."""
+    _protect_memory()
+    job = Job.from_json(sys.stdin.readline())
+    _lower_priority()
+    queue = job.open_queue()
+    with queue.lock() as held:
+        if not held:
+            print("another uploader has this queue", file=sys.stderr)
+            return 0
+        server = _listen(socket_path)
+        state = _State(job)
+        threading.Thread(target=state.serve, args=(server,), daemon=True).start()
+        state.run()
+        socket_path.unlink(missing_ok=True)
+    return 0
+
+
+class _State:
+    """The drain, once the cache was found usable, or the reason why it is not."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._drain: Drain | None = None
+        self._error = ""
+        self._exit_code = 0
+        self._ready = threading.Event()
+        self._stop = threading.Event()
+        self._slots = threading.BoundedSemaphore(_CLIENTS)
+
+    def run(self) -> None:
+        try:
+            pusher = self._job.pusher()
+            pusher.check(self._job.nix.store_dir)
+            self._drain = self._job.drain(pusher)
+        except Error as error:
+            self._error, self._exit_code = one_line(error), error.exit_code
+        self._ready.set()
+        if self._drain and not self._stop.is_set():
+            self._drain.run()
+        else:
+            self._stop.wait()
+
+    def serve(self, server: socket.socket) -> None:
+        while True:
+            client, _ = server.accept()
+            if not _allowed(client) or not self._slots.acquire(blocking=False):
+                client.close()
+                continue
+            threading.Thread(target=self._converse, args=(client,), daemon=True).start()
+
+    def _converse(self, client: socket.socket) -> None:
+        with client, suppress(OSError, ValueError, TypeError):
+            client.settimeout(_PATIENCE)
+            request = json.loads(_read_line(client))
+            client.settimeout(None)
+            self._answer(client, request)
+        self._slots.release()
+
+    def _answer(self, client: socket.socket, request: dict[str, Any]) -> None:
+        self._ready.wait()
+        if request["do"] == "stop":
+            self._end()
+        dry = True
+        if self._drain and request["do"] == "flush":
+            deadline = time.monotonic() + float(request["seconds"])
+            dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
+        progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
+        last = {"done": True, "dry": dry, "error": self._error, "exit_code": self._exit_code}
+        _send(client, {**_progress(progress), **last})
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._drain:
+            self._drain.stop.set()
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {"counts": progress.counts, "pushed_bytes": progress.pushed_bytes, "waiting": progress.waiting}
+
+
+def _send(client: socket.socket, message: dict[str, Any]) -> None:
+    client.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _read_line(client: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\n") and len(data) < MAX_REQUEST:
+        piece = client.recv(MAX_REQUEST)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with at(path) as address:
+        server.bind(address)
+    server.listen(_CLIENTS)
+    return server
+
+
+def _allowed(client: socket.socket) -> bool:
+    """Ourselves and root; the directory's permissions keep others away, this does where those were widened."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in {0, os.geteuid()}
+
+
+def _protect_memory() -> None:
+    """Keep other processes of this user from reading our memory and environment, and the kernel from dumping core."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _lower_priority() -> None:
+    """Let the builds have the processor first: we only use what they leave."""
+    os.nice(19)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

@@ -1,0 +1,110 @@
+"""All that an upload needs, in one value: it goes to the background uploader on its standard input, as JSON,
+and a flush without an uploader makes the same drain from it. It holds secrets: never print or store it.
+What an upload imports is imported only when one begins, so that `setup` starts fast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..keys import SecretKey, parse_public, parse_secret
+from ..nix.store import Nix, Store
+from ..queue import Queue
+from ..settings import Compression, Upstream, parse_compression
+from ..urls import CacheUrl, parse_cache_url
+
+if TYPE_CHECKING:
+    from ..caches import ObjectCache
+    from .drain import Drain
+    from .push import BinaryCache, Pusher
+
+_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
+_NETWORK: Final = frozenset({"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HOME"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty."""
+
+    queue: str
+    roots: str
+    nix_bin: str
+    cache: str
+    key: str = field(repr=False)
+    compression: Compression
+    compression_level: int
+    upstreams: tuple[str, ...]
+    exclude: str
+    dry_run: bool
+    environ: Mapping[str, str] = field(repr=False)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        values = json.loads(text)
+        return cls(**{**values, "upstreams": tuple(values["upstreams"])})
+
+    @property
+    def public_environment(self) -> dict[str, str]:
+        """What of `environ` may stand in a process's environment, where others can read it."""
+        return {name: value for name, value in self.environ.items() if name.upper() in _NETWORK}
+
+    @property
+    def nix(self) -> Nix:
+        return Nix(Path(self.nix_bin))
+
+    def open_queue(self) -> Queue:
+        return Queue(Path(self.queue), Path(self.roots) if self.roots else None)
+
+    def pusher(self) -> Pusher:
+        """The way into the cache. Raises InputError or CacheError for a URL that cannot be opened."""
+        from ..caches import Access, PathCache, open_cache
+        from .push import DryRun, WholePaths
+
+        url = parse_cache_url(self.cache)
+        cache = open_cache(url, Access(self.environ, self.nix))
+        pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, url)
+        return DryRun(pusher) if self.dry_run else pusher
+
+    def drain(self, pusher: Pusher) -> Drain:
+        from .drain import Drain
+        from .plan import Policy
+
+        policy = Policy(
+            upstreams=tuple(_upstream(text) for text in self.upstreams),
+            exclude=re.compile(self.exclude) if self.exclude else None,
+        )
+        return Drain(self.open_queue(), Store(self.nix), pusher, policy)
+
+    def _binary_cache(self, cache: ObjectCache, url: CacheUrl) -> BinaryCache:
+        from .pack import Codec
+        from .push import BinaryCache
+
+        name = parse_compression(url.params.get("compression", self.compression))
+        level = int(url.params.get("compression-level", self.compression_level))
+        key: SecretKey | None = parse_secret(self.key) if self.key else None
+        return BinaryCache(cache=cache, key=key, codec=Codec(name=name, level=level), cache_info=_cache_info(url))
+
+
+def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of the environment a cache backend may need: cloud credentials, certificates, proxies."""
+    return {name: value for name, value in environ.items() if name.startswith(_CREDENTIALS) or name.upper() in _NETWORK}
+
+
+def _upstream(text: str) -> Upstream:
+    key = parse_public(text) if ":" in text else None
+    return Upstream(name=text.partition(":")[0], key=key)
+
+
+def _cache_info(url: CacheUrl) -> str:
+    """The lines of a new nix-cache-info after StoreDir. Priority: behind cache.nixos.org, which has 40."""
+    mass_query = {"true": "1", "false": "0"}.get(url.params.get("want-mass-query", "true"), "1")
+    return f"WantMassQuery: {mass_query}\nPriority: {url.params.get('priority', '41')}\n"

@@ -1,0 +1,61 @@
+"""The narinfo of a path: what a substituter reads first, and what our signature covers.
+
+Format: Nix manual, "Binary cache: narinfo" (src/libstore/nar-info.cc); fingerprint as in
+src/libstore/path-info.cc. `FileHash` and `FileSize` are optional there; we know them, so we say them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..keys import SecretKey
+from ..nix.store import PathInfo
+
+CONTENT_TYPE = "text/x-nix-narinfo"
+
+
+@dataclass(frozen=True, slots=True)
+class NarFile:
+    """An uploaded archive: `url` relative to the cache, `file_hash` in base 32, `file_size` in bytes."""
+
+    url: str
+    compression: str
+    file_hash: str
+    file_size: int
+
+
+def fingerprint(info: PathInfo) -> bytes:
+    """What a signature is over: `1;path;nar hash;nar size;references in full, sorted, comma-separated`."""
+    return f"1;{info.path};{info.nar_hash};{info.nar_size};{','.join(info.references)}".encode()
+
+
+def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
+    """The narinfo's text, with the store's own signatures and, given a key, ours."""
+    signatures = [s for s in info.signatures if key is None or not s.startswith(f"{key.name}:")]
+    if key:
+        signatures.append(key.sign(fingerprint(info)))
+    lines = [
+        f"StorePath: {info.path}",
+        f"URL: {file.url}",
+        f"Compression: {file.compression}",
+        f"FileHash: sha256:{file.file_hash}",
+        f"FileSize: {file.file_size}",
+        f"NarHash: {info.nar_hash}",
+        f"NarSize: {info.nar_size}",
+        f"References: {' '.join(reference.base for reference in info.references)}",
+    ]
+    if info.deriver:
+        lines.append(f"Deriver: {info.deriver.rpartition('/')[2]}")
+    lines += [f"Sig: {signature}" for signature in signatures]
+    if info.ca:
+        lines.append(f"CA: {info.ca}")
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> dict[str, list[str]]:
+    """A narinfo's fields; each is a list, because `Sig` may stand several times."""
+    fields: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        fields.setdefault(name.rstrip(":"), []).append(value)
+    return fields

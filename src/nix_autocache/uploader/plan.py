@@ -1,0 +1,91 @@
+"""What has to be pushed for some entries of the queue: their outputs and all that these refer to,
+less what upstream caches signed and what is excluded.
+
+Asks the local store only. Whether the cache has a path already is asked later, path by path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..nix.store import PathInfo, Store, StorePath, parse_store_path
+from ..queue import Entry, Outcome
+from ..settings import Upstream
+from .narinfo import fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What is not ours to upload."""
+
+    upstreams: tuple[Upstream, ...]
+    exclude: re.Pattern[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`outputs` per entry's name; `candidates` and `settled` are disjoint, and hold nothing known before."""
+
+    outputs: dict[str, tuple[StorePath, ...]]
+    candidates: tuple[PathInfo, ...]
+    settled: tuple[Outcome, ...]
+
+
+def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Container[str]) -> Plan:
+    """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
+    outputs = {entry.name: tuple(_outputs(entry, store)) for entry in entries}
+    told = {path for entry in entries if entry.outputs for path in outputs[entry.name]}
+    candidates: list[PathInfo] = []
+    settled: list[Outcome] = []
+    seen: set[str] = set()
+    frontier = _fresh((path for paths in outputs.values() for path in paths), known, seen)
+    while frontier:
+        infos = store.path_infos(frontier)
+        settled += [_gone(path) for path in frontier if path not in infos and path in told]
+        for info in infos.values():
+            outcome = _not_ours(info, policy)
+            settled.append(outcome) if outcome else candidates.append(info)
+        frontier = _fresh((reference for info in infos.values() for reference in info.references), known, seen)
+    invalid = seen - {info.path for info in candidates} - {outcome.path for outcome in settled}
+    outputs = {name: tuple(path for path in paths if path not in invalid) for name, paths in outputs.items()}
+    return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled))
+
+
+def _outputs(entry: Entry, store: Store) -> Iterable[StorePath]:
+    """The outputs that the hook noted, or, where it was not told, those that the derivation names."""
+    store_dir = store.nix.store_dir
+    if not entry.outputs:
+        yield from store.nix.outputs(StorePath(f"{store_dir}/{entry.name}"))
+    for text in entry.outputs:
+        try:
+            yield parse_store_path(text, store_dir)
+        except ValueError:
+            continue  # not written by our hook: Nix gives it store paths only
+
+
+def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) -> list[StorePath]:
+    fresh = {path for path in paths if path not in seen and path not in known}
+    seen |= fresh
+    return sorted(fresh)
+
+
+def _gone(path: StorePath) -> Outcome:
+    return Outcome(path, "failed", reason="it is not in the store any more; was it collected?")
+
+
+def _not_ours(info: PathInfo, policy: Policy) -> Outcome | None:
+    if any(_signed_by(info, upstream) for upstream in policy.upstreams):
+        return Outcome(info.path, "upstream")
+    if policy.exclude and policy.exclude.search(info.path.name):
+        return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
+    return None
+
+
+def _signed_by(info: PathInfo, upstream: Upstream) -> bool:
+    """By a signature that verifies where the key is known: a name alone can be claimed by anybody."""
+    claims = [s for s in info.signatures if s.startswith(f"{upstream.name}:")]
+    if upstream.key is None:
+        return bool(claims)
+    return any(upstream.key.verifies(fingerprint(info), claim) for claim in claims)
