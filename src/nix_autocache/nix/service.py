@@ -82,8 +82,10 @@ def _as_daemon(entry: Path) -> Process | None:
 
 def _parent_is_daemon(entry: Path) -> bool:
     parent = entry.joinpath("stat").read_text().rpartition(")")[2].split()[1]
-    name = Path("/proc", parent, "comm").read_text().strip()
-    return name == "nix-daemon"
+    try:
+        return Path("/proc", parent, "comm").read_text().strip() == "nix-daemon"
+    except OSError:  # its parent is outside this container
+        return False
 
 
 def _restart_process(daemon: Process) -> None:
