@@ -149,7 +149,9 @@ class Queue:
             for line in file:
                 with suppress(ValueError, KeyError, TypeError):
                     row = json.loads(line)
-                    last[row["path"]] = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
+                    outcome = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
+                    if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
+                        last[outcome.path] = outcome
         yield from last.values()
 
     def take_canary(self, nonce: str) -> bool:

@@ -47,7 +47,7 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
     if public:
         lines.append(f"extra-trusted-public-keys = {' '.join(map(str, public))}")
     else:
-        context.platform.notice("no public-keys are given: Nix will not trust what is in the cache")
+        context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return lines
 
 

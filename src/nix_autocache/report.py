@@ -61,27 +61,24 @@ class ProgressLines:
         if time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
             pushed = progress.counts.get("pushed", 0)
-            self._platform.info(f"{pushed} paths pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go")
+            trouble = f"; the last trouble was: {progress.trouble}" if progress.trouble else ""
+            self._platform.info(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
 
 
-def flushed(platform: Platform, result: Result) -> None:
-    """Tell what became of everything that was queued."""
+def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
+    """Tell what became of everything that was queued. Raises what `on_failure: fail` makes of the rest."""
     counts = Counter(outcome.what for outcome in result.outcomes)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
     platform.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
     for outcome in result.failed[:_SHOWN]:
         platform.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
-    if complaint := _complaint(result):
-        platform.warning(complaint)
     platform.summarize(_summary(result, counts))
-
-
-def raise_failures(result: Result, on_failure: OnFailure) -> None:
-    """Raise Error or DeadlineError for what was not pushed, where the job is to fail of it."""
     complaint = _complaint(result)
     if complaint and on_failure == "fail":
         raise (DeadlineError if result.unsettled else Error)(complaint)
+    if complaint:
+        platform.warning(complaint)
 
 
 def status(session: Session | None, answer: Answer | None, queue: Queue) -> dict[str, Any]:

@@ -65,8 +65,7 @@ def flush(context: Context) -> None:
             unsolved=session.unsolved,
             dry_run=session.dry_run,
         )
-        report.flushed(context.platform, result)
-    report.raise_failures(result, context.settings.on_upload_failure)
+        report.flushed(context.platform, result, context.settings.on_upload_failure)
 
 
 def finish(context: Context) -> None:
@@ -107,8 +106,7 @@ def push(context: Context, paths: list[str]) -> None:
             unsolved={},
             dry_run=job.dry_run,
         )
-    report.flushed(context.platform, result)
-    report.raise_failures(result, "fail")
+    report.flushed(context.platform, result, "fail")
 
 
 def keygen(name: str) -> None:

@@ -16,6 +16,10 @@ from .errors import InputError
 WRITE_ONLY = frozenset({"compression", "compression-level", "parallel-compression", "secret-key", "write-nar-listing"})
 
 
+_BARE = frozenset({"auto", "daemon", "local"})  # stores of Nix that are no URLs
+_WITH_HOST = frozenset({"s3", "gs", "az", "http", "https", "ssh", "ssh-ng"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class CacheUrl:
     """A parsed store URL. `params` holds the last value given for each parameter."""
@@ -40,21 +44,23 @@ class CacheUrl:
     def _text(self, params: Mapping[str, str]) -> str:
         # Nix splits parameters at `&` and `=` only; a `/` or `:` in a value (endpoint=http://…) stays readable.
         query = f"?{urlencode(params, safe='/:')}" if params else ""
-        return f"{self.scheme}://{self.authority}{self.path}{query}"
+        place = self.scheme if self.scheme in _BARE else f"{self.scheme}://{self.authority}{self.path}"
+        return place + query
 
 
 def parse_cache_url(text: str, *, name: str = "cache") -> CacheUrl:
     """Parse a store URL; a bare absolute path means a directory. Raises InputError naming input `name`."""
     if text.startswith("/"):
         text = f"file://{text}"
-    parts = urlsplit(text.strip())
-    if not parts.scheme or "://" not in text:
+    bare, _, query = text.partition("?")
+    parts = urlsplit(f"{bare}://?{query}" if bare in _BARE else text.strip())
+    if not parts.scheme or ("://" not in text and bare not in _BARE):
         raise InputError(
             f"{name}: {text!r} is not a store URL; write it as Nix does, e.g. s3://bucket?region=eu-west-1"
         )
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         raise InputError(f"{name}: {text!r} must name an absolute directory, as in file:///var/cache/nix")
-    if parts.scheme != "file" and not parts.netloc:
+    if parts.scheme in _WITH_HOST and not parts.netloc:
         raise InputError(f"{name}: {text!r} names no host or bucket")
     if "secret-key" in text:
         raise InputError(f"{name}: the signing key is not part of the URL; give it as `signing-key`")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..urls import CacheUrl
 
@@ -41,10 +42,11 @@ Cache: TypeAlias = ObjectCache | PathCache
 
 @dataclass(frozen=True)
 class Access:
-    """What a backend may use to get in: the environment's credentials and proxies, and Nix itself."""
+    """What a backend may use to get in: the environment's credentials and proxies, Nix itself, the signing key."""
 
     environ: Mapping[str, str]
     nix: Nix
+    key: SecretKey | None
 
 
 def open_cache(url: CacheUrl, access: Access) -> Cache:
@@ -59,4 +61,4 @@ def open_cache(url: CacheUrl, access: Access) -> Cache:
         return open_http(url, access.environ)
     from .nix_copy import NixCopy
 
-    return NixCopy(url, access.nix)
+    return NixCopy(url, access.nix, access.key)

@@ -1,38 +1,46 @@
-"""Every other store URL, `ssh-ng://` and `daemon` included: Nix itself copies, a path at a time.
+"""Every other store URL, `ssh-ng://` and `local?root=…` included: Nix itself copies, a path at a time.
 
-Nix signs nothing here, since it would want the key in a file; such stores sign or trust by their own means.
+Such a store takes a path for its signatures, so the path is signed in this store first; the key goes to Nix on
+standard input, never into a file. Needs the right to add signatures: root, or a trusted user of the daemon.
 """
 
 from __future__ import annotations
 
 import subprocess
+from typing import Final
 
 from ..errors import CacheBusy, CacheError
+from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..urls import CacheUrl
 
-_PERMANENT = ("don't know how to open", "is not a valid", "Permission denied", "lacks a signature", "not supported")
+_PERMANENT: Final = (
+    "don't know how to open",
+    "is not a valid",
+    "ermission denied",
+    "lacks a",
+    "not supported",
+    "not trusted",
+)
 
 
 class NixCopy:
     """A PathCache through `nix copy --to`."""
 
-    def __init__(self, url: CacheUrl, nix: Nix) -> None:
-        self._command = [
-            nix.program("nix"), "--extra-experimental-features", "nix-command",
-            "copy", "--no-recursive", "--to", str(url),
-        ]  # fmt: skip
+    def __init__(self, url: CacheUrl, nix: Nix, key: SecretKey | None) -> None:
+        self._nix = [nix.program("nix"), "--extra-experimental-features", "nix-command"]
+        self._url = str(url)
+        self._key = key
 
     def copy(self, path: StorePath) -> None:
-        done = subprocess.run(
-            [*self._command, path],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        if self._key:
+            self._run("store", "sign", "--key-file", "/dev/stdin", path, stdin=str(self._key))
+        self._run("copy", "--no-recursive", "--to", self._url, path)
+
+    def _run(self, *arguments: str, stdin: str = "") -> None:
+        command = [*self._nix, *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             reason = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
             kind = CacheError if any(text in done.stderr for text in _PERMANENT) else CacheBusy
-            raise kind(f"nix copy: {reason[0].strip()}")
+            raise kind(f"nix {arguments[0]}: {reason[0].strip()}")

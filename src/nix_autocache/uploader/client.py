@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from .job import Job
 from .progress import Progress
 from .sockets import at
 
+_PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
 
@@ -89,9 +91,7 @@ class Uploader:
                 connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             for message in _messages(connection):
-                progress = Progress(
-                    counts=message["counts"], pushed_bytes=message["pushed_bytes"], waiting=message["waiting"]
-                )
+                progress = Progress(**{name: message[name] for name in _PROGRESS})
                 if "done" in message:
                     return Answer(
                         progress=progress, dry=message["dry"], error=message["error"], exit_code=message["exit_code"]

@@ -7,6 +7,7 @@ dump. Three requests, a line of JSON each: status, flush, stop; the answers are 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
 import socket
@@ -108,7 +109,7 @@ class _State:
 
 
 def _progress(progress: Progress) -> dict[str, Any]:
-    return {"counts": progress.counts, "pushed_bytes": progress.pushed_bytes, "waiting": progress.waiting}
+    return dataclasses.asdict(progress)
 
 
 def _send(client: socket.socket, message: dict[str, Any]) -> None:

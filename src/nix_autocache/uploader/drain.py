@@ -14,9 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, TypeVar
 
-from ..errors import Error, StoreError, one_line
+from ..errors import CacheBusy, Error, StoreError, one_line
 from ..nix.store import PathInfo, Store, StorePath
 from ..queue import Entry, Outcome, Queue
 from .narinfo import NarFile
@@ -25,6 +25,8 @@ from .plan import Plan, Policy, plan
 from .progress import Progress
 from .push import Pusher
 from .workers import Budget, Workers, retrying
+
+T = TypeVar("T")
 
 THREADS: Final = 48
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
@@ -61,6 +63,7 @@ class Drain:
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
         self.pushed_bytes = 0
+        self.trouble = ""
         self._queue, self._store, self._pusher, self._policy = queue, store, pusher, policy
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
@@ -115,7 +118,12 @@ class Drain:
     def progress(self) -> Progress:
         """How far it is; from any thread."""
         queued = sum(1 for _ in self._queue.names(self._pending.copy()))
-        return Progress(counts=dict(self.counts), pushed_bytes=self.pushed_bytes, waiting=len(self._nodes) + queued)
+        return Progress(
+            counts=dict(self.counts),
+            pushed_bytes=self.pushed_bytes,
+            waiting=len(self._nodes) + queued,
+            trouble=self.trouble,
+        )
 
     def _tell_dry(self, asked: int) -> None:
         with self._dry:
@@ -181,12 +189,12 @@ class Drain:
     def _bring(self, info: PathInfo) -> None:
         """In a worker: the content of a path into the cache, unless the path is there."""
         try:
-            if retrying(lambda: self._pusher.present(info.path), self.stop):
+            if self._retrying(lambda: self._pusher.present(info.path)):
                 self._events.put(lambda: self._settle(info.path, Outcome(info.path, "present")))
                 return
             # A stream holds its parts and the compressor's window, whatever its size.
             with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
-                file = retrying(lambda: self._pusher.upload(info), self.stop)
+                file = self._retrying(lambda: self._pusher.upload(info))
             self._events.put(lambda: self._brought(info.path, file))
         except Exception as error:
             self._fail(info.path, error)
@@ -204,10 +212,16 @@ class Drain:
     def _publish(self, info: PathInfo, file: NarFile) -> None:
         """In a worker: make a path visible."""
         try:
-            retrying(lambda: self._pusher.publish(info, file), self.stop)
+            self._retrying(lambda: self._pusher.publish(info, file))
             self._events.put(lambda: self._settle(info.path, Outcome(info.path, "pushed", file.file_size)))
         except Exception as error:
             self._fail(info.path, error)
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
+        return retrying(attempt, self.stop, tell=self._note_trouble)
+
+    def _note_trouble(self, error: CacheBusy) -> None:
+        self.trouble = one_line(error)
 
     def _fail(self, path: StorePath, error: Exception) -> None:
         # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.

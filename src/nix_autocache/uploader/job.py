@@ -70,7 +70,7 @@ class Job:
         from .push import DryRun, WholePaths
 
         url = parse_cache_url(self.cache)
-        cache = open_cache(url, Access(self.environ, self.nix))
+        cache = open_cache(url, Access(self.environ, self.nix, self._secret_key))
         pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, url)
         return DryRun(pusher) if self.dry_run else pusher
 
@@ -84,14 +84,19 @@ class Job:
         )
         return Drain(self.open_queue(), Store(self.nix), pusher, policy)
 
+    @property
+    def _secret_key(self) -> SecretKey | None:
+        return parse_secret(self.key) if self.key else None
+
     def _binary_cache(self, cache: ObjectCache, url: CacheUrl) -> BinaryCache:
         from .pack import Codec
         from .push import BinaryCache
 
         name = parse_compression(url.params.get("compression", self.compression))
         level = int(url.params.get("compression-level", self.compression_level))
-        key: SecretKey | None = parse_secret(self.key) if self.key else None
-        return BinaryCache(cache=cache, key=key, codec=Codec(name=name, level=level), cache_info=_cache_info(url))
+        return BinaryCache(
+            cache=cache, key=self._secret_key, codec=Codec(name=name, level=level), cache_info=_cache_info(url)
+        )
 
 
 def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet."""
+    """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet.
+
+    `trouble` is what the cache said last when it did not do as asked, for those who wonder why it takes so long.
+    """
 
     counts: Mapping[str, int]
     pushed_bytes: int
     waiting: int
+    trouble: str = ""

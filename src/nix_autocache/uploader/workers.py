@@ -59,10 +59,16 @@ class Budget:
                 self._changed.notify_all()
 
 
-def retrying(attempt: Callable[[], T], stop: threading.Event, *, longest: float = LONGEST) -> T:
+def retrying(
+    attempt: Callable[[], T],
+    stop: threading.Event,
+    *,
+    longest: float = LONGEST,
+    tell: Callable[[CacheBusy], None] = lambda _: None,
+) -> T:
     """The result of `attempt`, made again while the cache is busy: exponential backoff with full jitter.
 
-    Raises the last CacheBusy after `longest` seconds, or at once when `stop` is set.
+    Raises the last CacheBusy after `longest` seconds, or at once when `stop` is set; `tell` hears of the others.
     """
     give_up = time.monotonic() + longest
     wait = _FIRST_WAIT
@@ -70,6 +76,7 @@ def retrying(attempt: Callable[[], T], stop: threading.Event, *, longest: float 
         try:
             return attempt()
         except CacheBusy as error:
+            tell(error)
             pause = max(random.uniform(0, wait), error.retry_after)
             if time.monotonic() + pause > give_up or stop.wait(pause):
                 raise

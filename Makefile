@@ -1,0 +1,36 @@
+# Every target prepares what it needs: a fresh clone and `make test` are enough. `make` alone lists the targets.
+
+PYTHON := .venv/bin/python
+# Machines are made by root. Under sudo the caches stay the user's, and nothing is written into the checkout.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env HOME="$$HOME" PATH="$$PATH") env PYTHONDONTWRITEBYTECODE=1
+PYTEST := -m pytest -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+.PHONY: help prepare demo test test-unit lint bench reference clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prepare: ## install what the host lacks, and make .venv
+	@tools/prepare
+
+demo: prepare ## two machines without Nix: what the first builds, the second fetches (root)
+	@$(AS_ROOT) $(PYTHON) -m tests.demo
+
+test: prepare ## all tests, on throwaway machines with the three Nix generations (root)
+	@$(AS_ROOT) $(PYTHON) $(PYTEST) tests
+
+test-unit: prepare ## the tests that need neither root nor Nix
+	@$(PYTHON) -m pytest tests/unit
+
+lint: prepare ## everything that can be said about the code without running it
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/lint
+
+bench: prepare ## what the hook and the uploader cost, side by side (root)
+	@$(AS_ROOT) $(PYTHON) -m tests.bench
+
+reference: prepare ## write the reference pages of the documentation anew
+	@$(PYTHON) tools/reference.py
+
+clean: ## remove .venv and what tools left behind; the ground's cache stays
+	rm -rf .venv build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,45 @@
+"""Fixtures of all tests: the three Nix generations, and machines that end with the test.
+
+Machines need root; without it the tests that ask for one are skipped, which `make test` never lets happen.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from tests.ground import roots
+from tests.ground.machine import Bind, Machine
+from tests.ground.roots import GENERATIONS, OLD, Generation
+
+MakeMachine = Callable[..., Machine]
+
+
+@pytest.fixture(params=GENERATIONS, ids=str)
+def nix_generation(request: pytest.FixtureRequest) -> Generation:
+    """Each of the three in turn."""
+    assert isinstance(request.param, Generation)
+    return request.param
+
+
+@pytest.fixture
+def machine() -> Iterator[MakeMachine]:
+    """Makes running machines: `machine(generation, binds=…, nix=…, share_network_with=…)`."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("machines are made of Linux namespaces by root: run `make test`")
+    with ExitStack() as stack:
+
+        def make(
+            generation: Generation = OLD,
+            binds: Sequence[Bind] = (),
+            nix: bool = True,
+            share_network_with: Machine | None = None,
+        ) -> Machine:
+            made = stack.enter_context(Machine(roots.root(generation), binds, share_network_with))
+            if not nix:
+                made.remove_nix()
+            return made
+
+        yield make

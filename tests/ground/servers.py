@@ -1,0 +1,151 @@
+"""Real servers that machines upload to: S3 in two makes, and plain HTTP with GET, HEAD and PUT.
+
+A server runs on the host's files but in a machine's network: what listens on 127.0.0.1 is reached from that
+machine, and from those that share its network, only. It is not one of the machine's processes, so that a job
+there can neither see nor end it, and a test reads what was stored from the server's `directory`.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ground.machine import PATH, Machine
+from tests.ground.tools import program
+from tests.ground.waiting import wait_for
+
+ACCESS_KEY = "GROUNDACCESSKEY00001"  # rclone refuses a shorter one
+SECRET_KEY = "ground/secret/key/of/forty/characters/00"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that has begun to start; `wait` before the first request."""
+
+    machine: Machine
+    port: int
+    directory: Path
+    """What it stores: for S3 a directory for each bucket."""
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Without a slash at the end; the same in every machine of the network."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Returns when the server answers anything but that it is not ready."""
+        wait_for(lambda: self._answers() or self.popen.poll() is not None, f"an answer from {self.url}", seconds)
+        assert self.popen.poll() is None, f"{self.popen.args!r} ended:\n{self.log.read_text()}"
+
+    def stop(self) -> None:
+        """Ends it as a crash would; the address is free afterwards."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def _answers(self) -> bool:
+        with self.machine.network():
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            try:
+                connection.request("GET", "/")
+                return connection.getresponse().status < 500
+            except (OSError, http.client.HTTPException):
+                return False
+            finally:
+                connection.close()
+
+
+ServeS3 = Callable[[Machine, Path], AbstractContextManager[Server]]
+"""What a test asks for that runs against either make."""
+
+
+def s3_env() -> dict[str, str]:
+    """The credentials of both S3 servers, as the AWS tools read them."""
+    return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
+
+
+@contextmanager
+def rclone_s3(machine: Machine, directory: Path, buckets: Sequence[str] = (), port: int = 9000) -> Iterator[Server]:
+    """S3 by rclone: up in 0.2 s; a directory below `directory` is a bucket."""
+    for bucket in buckets:
+        (directory / bucket).mkdir(parents=True, exist_ok=True)
+    command = [
+        "serve",
+        "s3",
+        f"--addr=127.0.0.1:{port}",
+        f"--auth-key={ACCESS_KEY},{SECRET_KEY}",
+        str(directory),
+    ]
+    with _serving(machine, [str(program("rclone")), *command], port, directory) as server:
+        yield server
+
+
+@contextmanager
+def rclone_http(
+    machine: Machine, directory: Path, folders: Sequence[str] = ("nar",), port: int = 9080
+) -> Iterator[Server]:
+    """Plain HTTP with PUT, as a WebDAV server does it: only into `folders`, which are there from the start."""
+    for folder in folders:
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    command = ["serve", "webdav", f"--addr=127.0.0.1:{port}", str(directory)]
+    with _serving(machine, [str(program("rclone")), *command], port, directory) as server:
+        yield server
+
+
+@contextmanager
+def seaweedfs_http(machine: Machine, directory: Path, port: int = 8888) -> Iterator[Server]:
+    """Plain HTTP with PUT to any path; what is stored lies in volumes that only the server reads."""
+    options = ["-filer", f"-filer.port={port}"]
+    with _serving(machine, _weed(directory, options), port, directory) as server:
+        yield server
+
+
+@contextmanager
+def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterator[Server]:
+    """S3 by SeaweedFS: slower to come up, nearer to large installations; makes a bucket on demand."""
+    identity = {
+        "name": "ground",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={config}"]
+    with _serving(machine, _weed(directory, options), port, directory) as server:
+        yield server
+
+
+def _weed(directory: Path, options: Sequence[str]) -> list[str]:
+    small = [f"-logdir={directory}", "-master.volumeSizeLimitMB=64", "-volume.max=20"]
+    return [str(program("weed")), "server", "-ip=127.0.0.1", f"-dir={directory}", *small, *options]
+
+
+@contextmanager
+def _serving(machine: Machine, command: Sequence[str], port: int, directory: Path) -> Iterator[Server]:
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory.parent / f"{directory.name}.log"
+    entering = [
+        "nsenter",
+        f"--net=/proc/{machine.init}/ns/net",
+        "setpriv",
+        "--pdeathsig=KILL",
+        "--",
+        *command,
+    ]
+    env = {"PATH": f"{PATH}:{os.defpath}", "HOME": str(directory.parent)}
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            entering, env=env, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    server = Server(machine, port, directory, popen, log)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,59 @@
+"""Nix expressions that the tests build: they need /bin/sh and nothing else."""
+
+SHELL = """
+  sh = name: script: derivation {
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    args = [ "-ec" script ];
+  };
+"""
+
+# Nix's own post-hook scenario: a chain, and a derivation of two outputs of which one is asked for.
+CHAIN = f"""
+let {SHELL}
+  zero = sh "zero" "echo zero > $out";
+  one = sh "one" "echo ${{zero}} > $out";
+  two = sh "two" "echo ${{one}} ${{zero}} > $out";
+  # only the build refers to it
+  tool = sh "tool" "echo tool > $out";
+  top = sh "top" "echo ${{builtins.substring 0 0 tool.outPath}} ${{two}} > $out";
+  multiple = derivation {{
+    name = "multiple";
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    args = [ "-ec" "echo first > $first; echo second $first > $second" ];
+    outputs = [ "first" "second" ];
+  }};
+in {{ inherit zero one two tool top; inherit (multiple) first second; }}
+"""
+CHAIN_ATTRIBUTES = ("zero", "one", "two", "tool", "top", "first", "second")
+
+FAILING = f"""
+let {SHELL}
+  good = sh "good" "echo good > $out";
+  better = sh "better" "echo ${{good}} > $out";
+in sh "bad" "echo ${{better}} > $out; exit 1"
+"""
+
+
+def leaf(name: str) -> str:
+    """One derivation without dependencies."""
+    return f'let {SHELL} in sh "{name}" "echo {name} > $out"'
+
+
+def independent(count: int, prefix: str = "leaf") -> str:
+    """A list of derivations without dependencies."""
+    return f'let {SHELL} in builtins.genList (n: sh "{prefix}-${{toString n}}" "echo ${{toString n}} > $out") {count}'
+
+
+def layered(layers: int, width: int) -> str:
+    """`layers` of `width` derivations, each referring to two of the layer below."""
+    return f"""
+let {SHELL}
+  layer = n: if n == 0 then [ ] else let below = layer (n - 1); in builtins.genList (i:
+    let refs = if below == [ ] then "" else
+      "${{builtins.elemAt below i}} ${{builtins.elemAt below (if i == 0 then {width - 1} else i - 1)}}";
+    in sh "n${{toString n}}-${{toString i}}" "echo ${{refs}} > $out") {width};
+in layer {layers}
+"""

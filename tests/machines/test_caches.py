@@ -1,0 +1,130 @@
+"""Every kind of cache, against real servers: pushed to, asked what is there, refused for a clear reason."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeMachine
+from tests.ground import nix, servers, tool
+from tests.ground.machine import Machine
+from tests.ground.servers import Server
+from tests.ground.tool import Tool
+from tests.machines import graphs
+
+BIG = f"""
+let {graphs.SHELL} in sh "big" "s=0123456789; i=0; while [ $i -lt 20 ]; do s=$s$s; i=$((i+1)); done;
+  echo $s > $out"
+"""
+
+
+@pytest.fixture
+def builder(machine: MakeMachine) -> Machine:
+    made = machine(binds=tool.binds())
+    nix.without_daemon(made)
+    return made
+
+
+def key_of(machine: Machine) -> str:
+    return Tool(machine).run("keygen", "test-1").stdout.strip()
+
+
+@pytest.mark.parametrize("serve", [servers.rclone_s3, servers.seaweedfs_s3], ids=lambda serve: serve.__name__)
+def test_s3(builder: Machine, serve: Callable[[Machine, Path], AbstractContextManager[Server]], tmp_path: Path) -> None:
+    with serve(builder, tmp_path / "s3") as server:
+        server.wait()
+        if serve is servers.rclone_s3:
+            (tmp_path / "s3/bucket").mkdir()
+        job = Tool(
+            builder,
+            {"cache": f"s3://bucket?endpoint={server.url}&region=us-east-1", "signing-key": key_of(builder)},
+            servers.s3_env(),
+        )
+        small, big = nix.build(builder, graphs.leaf("small")), nix.build(builder, BIG)
+        said = job.run("push", small, big, timeout=120).stderr
+        assert said.startswith("2 pushed")
+        assert job.run("push", small, big).stderr.startswith("0 pushed, 2 already there")
+    if serve is servers.rclone_s3:
+        bucket = tmp_path / "s3/bucket"
+        assert set(tool.narinfos(bucket)) == {"small", "big"}
+        assert not tool.closed(bucket)
+
+
+def test_plain_http_and_back(builder: Machine, tmp_path: Path) -> None:
+    with servers.rclone_http(builder, tmp_path / "http") as server:
+        server.wait()
+        key = key_of(builder)
+        job = Tool(builder, {"cache": server.url, "signing-key": key})
+        job.run("setup")
+        small, big = nix.build(builder, graphs.leaf("small")), nix.build(builder, BIG)
+        assert "2 pushed" in job.run("flush").stderr
+        builder.run(["nix-store", "--delete", small, big])
+        builder.sh("rm -rf /root/.cache/nix")
+        again = builder.run(["nix-build", "--no-out-link", "--max-jobs", "0", "--expr", BIG])
+        assert f"copying path '{big}' from '{server.url}'" in again.stderr
+        job.run("finish")
+
+
+def test_any_other_store_goes_through_nix_copy(builder: Machine) -> None:
+    job = Tool(builder, {"cache": "local?root=/root/other", "signing-key": key_of(builder)})
+    job.run("setup")
+    path = nix.build(builder, f"({graphs.CHAIN}).top")
+    assert "5 pushed" in job.run("finish").stderr
+    assert builder.exists(f"/root/other{path}")
+
+
+def test_what_nix_copy_wrote_is_already_there(builder: Machine) -> None:
+    path = nix.build(builder, graphs.leaf("small"))
+    builder.run(["nix", "copy", "--to", "file:///root/cache", path])
+    job = Tool(builder, {"cache": "file:///root/cache", "signing-key": key_of(builder)})
+    assert job.run("push", path).stderr.startswith("0 pushed, 1 already there")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "xz", "none"])
+def test_each_compression_is_taken_by_each_nix(
+    machine: MakeMachine, nix_generation: object, compression: str, tmp_path: Path
+) -> None:
+    first = Tool(machine(nix_generation, tool.binds(tmp_path)), {"compression": compression})
+    nix.without_daemon(first.machine)
+    path = nix.build(first.machine, BIG)
+    first.run("push", path, timeout=120)
+    assert tool.narinfos(tmp_path / "cache")["big"]["Compression"] == compression
+    second = machine(nix_generation, tool.binds(tmp_path))
+    nix.without_daemon(second)
+    key = (tmp_path / "signing-key.pub").read_text()
+    source = f"file://{tool.DATA}/cache"
+    second.run(["nix", "copy", "--from", source, path, "--option", "trusted-public-keys", key])
+
+
+def pushed(builder: Machine, cache: str, **env: str) -> str:
+    """What a push to a cache that cannot be used says; that it ends with 1 and one line is checked."""
+    path = nix.build(builder, graphs.leaf("small"))
+    job = Tool(builder, {"cache": cache, "signing-key": key_of(builder)}, {**servers.s3_env(), **env})
+    done = job.run("push", path, check=False)
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(builder: Machine, tmp_path: Path) -> None:
+    with servers.rclone_s3(builder, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        there = f"s3://bucket?endpoint={server.url}"
+        assert "does not exist; create it" in pushed(builder, there.replace("bucket", "absent"))
+        assert "are the credentials right" in pushed(builder, there, AWS_SECRET_ACCESS_KEY="wrong" * 8)
+        (tmp_path / "s3/bucket/nix-cache-info").write_text("StoreDir: /gnu/store\n")
+        assert "the cache holds paths of /gnu/store" in pushed(builder, there)
+
+
+def test_a_cache_that_cannot_be_used_does_not_fail_the_job(builder: Machine, tmp_path: Path) -> None:
+    with servers.rclone_s3(builder, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        inputs = {"cache": f"s3://absent?endpoint={server.url}", "signing-key": key_of(builder)}
+        job = Tool(builder, inputs, servers.s3_env())
+        said = job.run("setup").stderr
+        assert "warning: not pushing: s3://absent does not exist" in said
+        nix.build(builder, graphs.leaf("small"))
+        assert "nothing to flush" in job.run("finish").stderr
+        strict = Tool(builder, {**inputs, "on-upload-failure": "fail"}, servers.s3_env())
+        assert strict.run("setup", check=False).returncode == 1

@@ -1,0 +1,162 @@
+"""The hook, run by every shell at hand: it notes, or it keeps silent; it never fails and never prints."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.nix import hook
+from nix_autocache.queue import Queue
+
+HASH = "0123456789abcdfghijklmnpqrsvwxyz"
+DRV = f"/nix/store/{HASH}-thing.drv"
+OUT = f"/nix/store/{HASH}-thing"
+SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"], ["dash"]]
+
+
+@pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell[0])], ids=" ".join)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    found: list[str] = request.param
+    return found
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    made = Queue(tmp_path / "jobs/one/queue", tmp_path / "roots/one")
+    made.create()
+    (tmp_path / "roots/one").mkdir(parents=True)
+    hook.install(tmp_path / "hook", jobs=tmp_path / "jobs", roots=tmp_path / "roots")
+    return made
+
+
+def run(queue: Queue, shell: list[str], environment: Mapping[str, str]) -> None:
+    """Run it as Nix does; that it is silent and succeeds is checked every time."""
+    place = queue.directory.parents[2] / "hook"
+    done = subprocess.run([*shell, str(place)], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_outputs_are_noted_and_protected(queue: Queue, shell: list[str]) -> None:
+    run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": f"{OUT} {OUT}-dev"})
+    (entry,) = queue.take()
+    assert entry.name == f"{HASH}-thing.drv"
+    assert entry.outputs == (OUT, f"{OUT}-dev")
+    assert queue.roots is not None
+    assert sorted(path.name for path in queue.roots.iterdir()) == [f"{HASH}-thing", f"{HASH}-thing-dev"]
+
+
+def test_every_job_of_the_machine_is_told(queue: Queue, shell: list[str]) -> None:
+    other = Queue(queue.directory.parents[1] / "two/queue")
+    other.create()
+    run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": OUT})
+    assert queue.take() == other.take() != []
+
+
+def test_empty_out_paths_leave_an_entry_without_outputs(queue: Queue, shell: list[str]) -> None:
+    run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": ""})
+    assert [entry.outputs for entry in queue.take()] == [()]
+
+
+def test_a_queue_that_is_missing(queue: Queue, shell: list[str]) -> None:
+    shutil.rmtree(queue.directory)
+    run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": OUT})
+
+
+def test_no_job_at_all(queue: Queue, shell: list[str]) -> None:
+    shutil.rmtree(queue.directory.parents[1])
+    run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": OUT})
+
+
+def test_an_empty_environment(queue: Queue, shell: list[str]) -> None:
+    run(queue, [str(shutil.which(shell[0])), *shell[1:]], {})
+    assert queue.take() == []
+
+
+@pytest.mark.parametrize("kind", ["read-only", "full"])
+def test_a_disk_that_cannot_be_written(queue: Queue, shell: list[str], kind: str, tmp_path: Path) -> None:
+    """In a mount namespace of its own, the queue on a file system that is read-only, or has no room."""
+    options = {"read-only": "ro", "full": "size=4k,nr_inodes=4"}[kind]
+    fill = "true" if kind == "read-only" else f"head -c 9999 /dev/zero >{queue.new}/filler 2>/dev/null || true"
+    script = f"""
+        mount -t tmpfs -o {options} none {queue.directory} || exit 77
+        mkdir -p {queue.new} 2>/dev/null || true
+        {fill}
+        exec {" ".join(shell)} {tmp_path / "hook"}
+    """
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    environment = {"PATH": os.environ["PATH"], "DRV_PATH": DRV, "OUT_PATHS": OUT}
+    done = subprocess.run(unshare, env=environment, capture_output=True, check=False)
+    if done.stderr.startswith((b"unshare:", b"mount:")):
+        pytest.skip("this machine has no mount namespaces")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_sixty_four_at_once(queue: Queue, shell: list[str]) -> None:
+    place = queue.directory.parents[2] / "hook"
+    names = [f"{HASH}-thing{number}" for number in range(64)]
+    running = [
+        subprocess.Popen([*shell, place], env={"DRV_PATH": f"/nix/store/{name}.drv", "OUT_PATHS": f"/nix/store/{name}"})
+        for name in names
+    ]
+    assert [process.wait() for process in running] == [0] * 64
+    assert sorted(entry.outputs[0] for entry in queue.take()) == sorted(f"/nix/store/{name}" for name in names)
+
+
+@pytest.mark.parametrize(
+    "drv",
+    [
+        "",
+        "/",
+        "..",
+        "/nix/store/..",
+        "/nix/store/.hidden.drv",
+        "/nix/store/a b.drv",
+        "/nix/store/a\nb.drv",
+        "$(id).drv",
+        "-n",
+        "*",
+    ],
+)
+def test_a_hostile_derivation_writes_nothing_outside_the_queue(queue: Queue, shell: list[str], drv: str) -> None:
+    root = queue.directory.parents[2]
+    before = sorted(path for path in root.rglob("*") if path.parent != queue.new)
+    run(queue, shell, {"DRV_PATH": drv, "OUT_PATHS": OUT})
+    after = sorted(path for path in root.rglob("*") if path.parent not in {queue.new, queue.roots})
+    assert after == [path for path in before if path.parent != queue.roots]
+    assert queue.take() == []
+
+
+def test_a_hostile_environment_changes_nothing(queue: Queue, shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "env").write_text(f"touch {tmp_path}/owned\n")
+    hostile = {
+        "IFS": "/",
+        "ENV": str(tmp_path / "env"),
+        "BASH_ENV": str(tmp_path / "env"),
+        "PATH": "/nonexistent",
+        "SHELLOPTS": "xtrace",
+        "BASH_FUNC_printf%%": f"() {{ touch {tmp_path}/owned; }}",
+        "jobs": "/tmp",
+        "roots": "/tmp",
+        "DRV_PATH": DRV,
+        "OUT_PATHS": f"{OUT} *",
+    }
+    program = [str(shutil.which(shell[0])), *shell[1:]]
+    if shell[0] == "bash":
+        hostile.pop("SHELLOPTS")  # bash then traces before the first line of any script
+    run(queue, program, hostile)
+    (entry,) = queue.take()
+    assert entry.outputs == (OUT, "*")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_directories_with_odd_names(tmp_path: Path, shell: list[str]) -> None:
+    odd = tmp_path / "it's a $(queue)"
+    made = Queue(odd / "jobs/one/queue")
+    made.create()
+    hook.install(tmp_path / "hook", jobs=odd / "jobs", roots=odd / "roots")
+    done = subprocess.run([*shell, str(tmp_path / "hook")], env={"DRV_PATH": DRV, "OUT_PATHS": OUT}, check=False)
+    assert done.returncode == 0
+    assert len(made.take()) == 1

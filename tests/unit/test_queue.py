@@ -1,0 +1,93 @@
+"""The queue's directory: what is an entry, what is not, and that nothing is lost."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.queue import MAX_ENTRY, TORN_AFTER, Entry, Outcome, Queue
+
+HASH = "0123456789abcdfghijklmnpqrsvwxyz"
+NAME = f"{HASH}-thing.drv"
+OUT = f"/nix/store/{HASH}-thing"
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    made = Queue(tmp_path / "queue", tmp_path / "roots")
+    made.create()
+    (tmp_path / "roots").mkdir()
+    return made
+
+
+def test_an_entry_without_its_last_line_is_still_being_written(queue: Queue) -> None:
+    (queue.new / NAME).write_text(f"{OUT}\n")
+    assert queue.take() == []
+    assert list(queue.names()) == [NAME]
+
+
+def test_an_entry_that_stays_torn_is_asked_of_the_store(queue: Queue) -> None:
+    (queue.new / NAME).write_text("/nix/sto")
+    long_ago = time.time() - TORN_AFTER - 1
+    os.utime(queue.new / NAME, (long_ago, long_ago))
+    assert queue.take() == [Entry(NAME, ())]
+
+
+def test_what_the_hook_did_not_write_is_no_entry(queue: Queue) -> None:
+    (queue.new / "README").write_text(".\n")
+    (queue.new / f"{HASH}-link.drv").symlink_to("/etc/passwd")
+    (queue.new / f"{HASH}-directory.drv").mkdir()
+    os.mkfifo(queue.new / f"{HASH}-fifo.drv")
+    assert queue.take() == []
+    assert list(queue.names()) == []
+
+
+def test_an_endless_entry_is_read_to_its_limit_only(queue: Queue) -> None:
+    with open(queue.new / NAME, "w") as file:
+        file.truncate(MAX_ENTRY * 64)
+    assert queue.take() == []
+
+
+def test_what_failed_is_kept_with_its_reason_and_tried_again(queue: Queue) -> None:
+    queue.add(NAME, [OUT])
+    (entry,) = queue.take()
+    queue.fail(entry, "the cache is on fire")
+    assert queue.take() == []
+    assert "the cache is on fire" in (queue.failed / NAME).read_text()
+    assert queue.retry_failed() == 1
+    assert queue.take() == [entry]
+
+
+def test_a_done_entry_lets_its_outputs_be_collected(queue: Queue) -> None:
+    queue.add(NAME, [OUT])
+    queue.protect([OUT])
+    assert queue.roots is not None
+    assert [path.name for path in queue.roots.iterdir()] == [f"{HASH}-thing"]
+    (entry,) = queue.take()
+    queue.done(entry, entry.outputs)
+    assert not list(queue.roots.iterdir())
+    assert not list(queue.new.iterdir())
+
+
+def test_two_cannot_drain_one_queue(queue: Queue) -> None:
+    with queue.lock() as first, queue.lock() as second:
+        assert first
+        assert not second
+    with queue.lock() as again:
+        assert again
+
+
+def test_the_last_word_on_a_path_counts_and_torn_lines_do_not(queue: Queue) -> None:
+    queue.record([Outcome(OUT, "failed", reason="busy"), Outcome("/other", "present")])
+    queue.record([Outcome(OUT, "pushed", 10)])
+    with open(queue.outcomes, "a") as file:
+        file.write('{"path": "/torn", "outc')
+    assert {outcome.path: outcome.what for outcome in queue.recorded()} == {OUT: "pushed", "/other": "present"}
+
+
+def test_what_was_pushed_once_stays_pushed(queue: Queue) -> None:
+    """A flush after a crash finds what the dead uploader had brought there."""
+    queue.record([Outcome(OUT, "pushed", 10)])
+    queue.record([Outcome(OUT, "present")])
+    assert [outcome.what for outcome in queue.recorded()] == ["pushed"]

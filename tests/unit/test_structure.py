@@ -1,0 +1,83 @@
+"""The shape of the code: imports point one way, and a job loads only what it needs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src"
+PACKAGE = SOURCE / "nix_autocache"
+
+# cli → steps → the parts → what they share. A module may import its own layer and those below.
+LAYERS = (
+    {"__main__", "bootstrap"},
+    {"cli"},
+    {"steps"},
+    {"pushing", "registering", "context"},
+    {"environment", "report", "destination", "session", "places"},
+    {"platforms", "runner", "trust", "uploader", "nix"},
+    {"queue", "caches", "keys", "settings", "urls", "errors"},
+)
+# The store's vocabulary is what caches and the queue are asked about.
+EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of this package that a module imports, at its top or later."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+            found |= {name for name in names if (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()}
+    return found
+
+
+def test_imports_point_one_way() -> None:
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        if (module := module_of(path)) == "__init__":
+            continue
+        assert module in layer, f"{module} has no layer: add it to LAYERS"
+        wrong += [
+            f"{module} imports {name}"
+            for name in imports(path)
+            if layer[name] < layer[module] and (module, name) not in EXCEPTIONS
+        ]
+    assert wrong == []
+
+
+def test_setup_needs_no_package_before_the_environment_is_made() -> None:
+    """`-S` and no site: what is imported here must be in the standard library."""
+    command = [sys.executable, "-S", "-s", "-c", "import nix_autocache.bootstrap, nix_autocache.cli"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_job_that_caches_to_a_directory_never_loads_boto3() -> None:
+    script = """
+import sys
+from nix_autocache.caches import Access, open_cache
+from nix_autocache.nix.store import Nix
+from nix_autocache.urls import parse_cache_url
+from pathlib import Path
+import nix_autocache.uploader.daemon, nix_autocache.uploader.drain
+open_cache(parse_cache_url("file:///tmp"), Access({}, Nix(Path("/")), None))
+assert "boto3" not in sys.modules and "actions_toolkit" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_functions_stay_short() -> None:
+    long = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
+                long.append(f"{path.name}: {node.name}")
+    assert long == []
