@@ -31,6 +31,7 @@ def binds(data: Path | None = None) -> list[Bind]:
 def environment() -> dict[str, str]:
     return {
         "PYTHONPATH": f"{tools.TARGET}/src",
+        "PYTHONPYCACHEPREFIX": f"{TOOL_CACHE}/nix-autocache/bytecode",
         "RUNNER_TOOL_CACHE": TOOL_CACHE,
         **wheels.wheelhouse(LOCKS).env(),
     }

@@ -56,6 +56,7 @@ class Uploader:
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
             **job.public_environment,
         }
         with open(self.log, "ab") as log:

@@ -105,7 +105,7 @@ class _State:
     def _end(self) -> None:
         self._stop.set()
         if self._drain:
-            self._drain.stop.set()
+            self._drain.end()
 
 
 def _progress(progress: Progress) -> dict[str, Any]:

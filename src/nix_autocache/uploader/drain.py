@@ -57,7 +57,7 @@ class _Pending:
 
 
 class Drain:
-    """Empties `queue` into `pusher`. Set `stop` to end `run` without waiting for what is in flight."""
+    """Empties `queue` into `pusher`, for as long as `run` runs."""
 
     def __init__(self, queue: Queue, store: Store, pusher: Pusher, policy: Policy) -> None:
         self.stop = threading.Event()
@@ -78,7 +78,7 @@ class Drain:
         self._asked = self._answered = 0
 
     def run(self) -> None:
-        """Drain until `stop` is set."""
+        """Drain until `end` is called."""
         try:
             while not self.stop.is_set():
                 self._turn()
@@ -101,6 +101,7 @@ class Drain:
         with self._dry:
             self._asked += 1
             number = self._asked
+            self._events.put(_wake)
             self._dry.wait_for(lambda: self._answered >= number or self.stop.is_set(), timeout)
             return self._answered >= number
 
@@ -114,6 +115,11 @@ class Drain:
             if time.monotonic() >= deadline or self.stop.is_set():
                 return False
             tell(self.progress())
+
+    def end(self) -> None:
+        """From another thread: end `run` without waiting for what is in flight."""
+        self.stop.set()
+        self._events.put(_wake)
 
     def progress(self) -> Progress:
         """How far it is; from any thread."""
@@ -279,6 +285,10 @@ class Drain:
         if self._records:
             self._queue.record(self._records)
             self._records = []
+
+
+def _wake() -> None:
+    """An event that ends the drain's sleep."""
 
 
 class _Known:

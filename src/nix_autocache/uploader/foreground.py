@@ -27,5 +27,5 @@ def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, c
         threading.Thread(target=drain.run, name="drain", daemon=True).start()
         dry = drain.flush(deadline, tell)
         left = 0 if dry else drain.progress().waiting
-        drain.stop.set()
+        drain.end()
         return left
