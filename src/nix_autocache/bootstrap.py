@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from . import environment, settings
+from . import environment, runner, settings
 from .context import Context
 from .environment import Environment
 from .errors import Error, RunnerError, one_line
 from .platforms import detect
+from .runner import Observations
 from .steps import install
 
 
@@ -23,16 +24,17 @@ def main(argv: Sequence[str]) -> int:
     """Run a verb of the CLI; its exit status, or 3 when the packages cannot be had."""
     context = _context()
     wanted = environment.wanted(context.settings if context else None, os.environ)
+    seen = None
     if not wanted.ready:
         try:
-            _make(wanted, context if "setup" in argv[:1] else None)
+            seen = _make(wanted, context if list(argv) == ["setup"] else None)
         except RunnerError as error:
             print(f"nix-autocache: {one_line(error)}", flush=True)
             return error.exit_code
     sys.path.append(str(wanted.directory))
     from .cli import main as cli
 
-    return cli(argv)
+    return cli(argv, seen)
 
 
 def _context() -> Context | None:
@@ -43,13 +45,15 @@ def _context() -> Context | None:
     return None
 
 
-def _make(wanted: Environment, context: Context | None) -> None:
-    """Make the environment; for a set-up, install Nix at the same time."""
-    making = wanted.begin()
+def _make(wanted: Environment, context: Context | None) -> Observations | None:
+    """Make the environment; for a set-up, install Nix at the same time, on a machine of which this was seen."""
+    making, seen = wanted.begin(), None
     if context:
         with suppress(Error):  # setup does it again, and says what is wrong
-            install(context)
+            seen = runner.observe(context.environ)
+            install(context, runner.decide(seen, context.settings.mode))
     making.finish()
+    return seen
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from .context import Context
 from .errors import Error, one_line
 from .platforms import Platform, detect
 from .platforms.local import Local
+from .runner import Observations
 from .settings import INPUTS, Settings, read
 
 _INTERRUPTED: Final = 130
@@ -51,6 +52,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         "say how far the uploads are",
         "nix-autocache status --json",
     ),
+    "doctor": Verb(
+        lambda context, options: steps.doctor(context, as_json=options.json),
+        "say which mode setup would choose on this machine, and why; changes nothing",
+        "nix-autocache doctor --json",
+    ),
     "push": Verb(
         lambda context, options: steps.push(context, options.paths),
         "push store paths and all that they refer to, now",
@@ -70,15 +76,18 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; the exit status is the design's: 0 done, 1 uploads failed, 2 input, 3 runner, 4 deadline."""
+def main(argv: Sequence[str] | None = None, seen: Observations | None = None) -> int:
+    """Run a verb; the exit status is the design's: 0 done, 1 uploads failed, 2 input, 3 runner, 4 deadline.
+
+    `seen` is what was seen of the machine, if it was looked at already.
+    """
     options = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     platform: Platform = Local(os.environ)
     try:
         platform = detect(os.environ)
         verb = VERBS[options.verb]
-        verb.run(Context(_settings(platform, options), platform, os.environ), options)
+        verb.run(Context(_settings(platform, options), platform, os.environ, seen), options)
     except Error as error:
         platform.error(one_line(error))
         return error.exit_code
@@ -103,7 +112,8 @@ def parser() -> argparse.ArgumentParser:
         )
         if verb.takes_inputs:
             _add_inputs(one)
-    verbs.choices["status"].add_argument("--json", action="store_true", help="for programs")
+    for name in ("status", "doctor"):
+        verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")
     return top

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from . import places
 from .destination import Destination, destination
-from .places import JobPlace, Places, places
+from .places import JobPlace, Places
 from .platforms import Platform
+from .runner import Observations
 from .settings import Settings
 
 
 @dataclass(frozen=True)
 class Context:
-    """One run of one verb."""
+    """One run of one verb. `seen` is what was seen of the machine, if it was looked at already."""
 
     settings: Settings
     platform: Platform
     environ: Mapping[str, str]
+    seen: Observations | None = None
 
     @property
     def places(self) -> Places:
-        return places(self.environ)
+        """Of this job: the machine's or the user's, as `setup` chose."""
+        return places.of_job(self.environ, self.job_name)
+
+    @property
+    def own_places(self) -> Places:
+        """Of this user, whatever the job uses."""
+        return places.users(self.environ)
+
+    @property
+    def job_name(self) -> str:
+        return places.job_name(self.platform.job())
 
     @property
     def job(self) -> JobPlace:
-        return self.places.job(self.platform.job())
+        return self.places.job(self.job_name)
+
+    @property
+    def data(self) -> Path:
+        return places.data(self.environ)
 
     def destination(self) -> Destination:
-        return destination(self.settings, self.places)
+        return destination(self.settings, self.data)
 
     def is_dry_run(self, place: Destination) -> bool:
         if self.settings.dry_run is not None:

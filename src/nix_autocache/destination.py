@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import keys
-from .places import Places
 from .settings import Settings
 from .urls import CacheUrl, parse_cache_url
 
@@ -32,10 +31,10 @@ class Destination:
         return keys.read_secret(self.key_source, environ) if self.key_source else None
 
 
-def destination(settings: Settings, places: Places) -> Destination:
+def destination(settings: Settings, data: Path) -> Destination:
     """The destination that the inputs name. Makes the embedded cache's key when it is first needed."""
     if settings.cache is None:
-        return _embedded(settings, places.data)
+        return _embedded(settings, data)
     return Destination(
         url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
     )

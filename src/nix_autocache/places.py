@@ -1,19 +1,26 @@
 """Where things lie on this machine: our state, a job's part of it, Nix's configuration, the embedded cache.
 
-Root's state is in /var/lib, since a daemon under PrivateTmp must see the hook and the queue.
+There are two sets of them. The machine's is used where root, or sudo, lets us configure Nix for everybody; its
+state is in /var/lib, since a daemon under PrivateTmp must see the hook and the queue. The user's is used elsewhere.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .nix.config import Config
 from .queue import Queue
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
+_OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
+_STATE: Final = Path("/var/lib/nix-autocache")
+_NIX_CONF: Final = Path("/etc/nix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +39,19 @@ class JobPlace:
         """What `setup` decided, as JSON."""
         return self.directory / "setup.json"
 
+    @property
+    def store_before(self) -> Path:
+        """What was in the store at `setup`, where the hook cannot be used."""
+        return self.directory / "store-before"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """The directories of this machine, for the user that runs this."""
+    """One of the two sets. `lock` keeps jobs that set up at the same moment apart."""
 
     state: Path
     nix_conf: Path
-    user_nix_conf: Path
-    data: Path
+    roots: Path
 
     @property
     def jobs(self) -> Path:
@@ -51,24 +62,111 @@ class Places:
         return self.state / "hook"
 
     @property
+    def parts(self) -> Path:
+        """A file for each job: its lines of the include file."""
+        return self.state / "nix.conf.d"
+
+    @property
     def installed(self) -> Path:
         """There when we installed Nix; names what was made."""
         return self.state / "installed.json"
 
+    @property
+    def daemon_environment(self) -> Path:
+        """Variables for a daemon that we made a unit for; proxies with their passwords among them."""
+        return self.state / "daemon.env"
+
     def job(self, name: str) -> JobPlace:
-        return JobPlace(directory=self.jobs / name, roots=GC_ROOTS / name)
+        return JobPlace(directory=self.jobs / name, roots=self.roots / name)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait until no other process changes what is here, and keep others waiting."""
+        while True:
+            self._make_state()
+            with open(self.state / "lock", "a", encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if _is(file.fileno(), self.state / "lock"):  # else an undo removed it while we waited
+                    yield
+                    return
+
+    def made(self) -> list[Path]:
+        """The directories around our own that were not there before us, the deepest first."""
+        try:
+            return [Path(line) for line in self._made.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            return []
+
+    @property
+    def _made(self) -> Path:
+        return self.state / "directories-made"
+
+    def _make_state(self) -> None:
+        if self.state.exists():
+            return
+        around = (self.nix_conf, *self.nix_conf.parents, *self.state.parents)
+        missing = sorted({path for path in around if not path.exists()}, key=lambda path: -len(path.parts))
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._made.write_text("".join(f"{path}\n" for path in missing), encoding="utf-8")
 
 
-def places(environ: Mapping[str, str]) -> Places:
-    """The places for this user: the machine's for root, those of the XDG base directories for others."""
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state")
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
-    root = os.geteuid() == 0
+def machine(environ: Mapping[str, str]) -> Places:
+    """The machine's places; only root can write there. Where nobody can change its nix.conf, root's own is used."""
+    nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
+    if os.geteuid() == 0 and Config(nix_conf).fixed:
+        nix_conf = users(environ).nix_conf
+    return Places(state=_STATE, nix_conf=nix_conf, roots=GC_ROOTS)
+
+
+def users(environ: Mapping[str, str]) -> Places:
+    """The places of this user, in the XDG base directories.
+
+    Waiting paths are kept from collection in the directory that a daemon gives each user for it.
+    """
+    name = environ.get("USER") or _name()
+    own = _OF_USERS / name
     return Places(
-        state=Path("/var/lib/nix-autocache") if root else state / "nix-autocache",
-        nix_conf=Path(environ.get("NIX_CONF_DIR") or "/etc/nix") if root else config / "nix",
-        user_nix_conf=config / "nix",
-        data=data / "nix-autocache",
+        state=_base(environ, "XDG_STATE_HOME", ".local/state") / "nix-autocache",
+        nix_conf=_base(environ, "XDG_CONFIG_HOME", ".config") / "nix",
+        roots=own / "nix-autocache" if os.access(own, os.W_OK) else GC_ROOTS,
     )
+
+
+def data(environ: Mapping[str, str]) -> Path:
+    """What stays with this user after `undo`: the embedded cache and its key."""
+    return _base(environ, "XDG_DATA_HOME", ".local/share") / "nix-autocache"
+
+
+def job_name(job: str) -> str:
+    """A job's name on this machine: users have jobs of their own, whatever the platform calls them."""
+    return job if os.geteuid() == 0 else f"{job}-{os.geteuid()}"
+
+
+def of_job(environ: Mapping[str, str], job: str) -> Places:
+    """The machine's places for root, and for a job that root made a directory for there; else the user's."""
+    everybody = machine(environ)
+    if os.geteuid() == 0:
+        return everybody
+    try:
+        mine = everybody.job(job).directory.stat().st_uid == os.geteuid()
+    except OSError:
+        mine = False
+    return everybody if mine else users(environ)
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    return Path(environ.get(variable) or home / default)
+
+
+def _name() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from . import report, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError
-from .nix import hook
+from .nix import hook, scan
 from .nix.store import Nix
 from .queue import Queue
 from .session import Session
@@ -47,11 +47,11 @@ def start(context: Context, session: Session, place: Destination) -> Session:
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
     process = uploader.start(job)
-    fired = hook.sing(nix, queue)
+    session = _watch(context, replace(session, dry_run=job.dry_run), nix)
     answer = uploader.wait_ready(process)
-    problem = answer.error or ("" if fired else "Nix did not call the post-build hook")
+    problem = answer.error
     if not problem:
-        return replace(session, dry_run=job.dry_run)
+        return session
     uploader.stop()
     if answer.exit_code == InputError.exit_code:
         raise InputError(problem)
@@ -59,6 +59,17 @@ def start(context: Context, session: Session, place: Destination) -> Session:
         raise Error(problem)
     context.platform.warning(f"not pushing: {problem}")
     return replace(session, push=False, reason=problem, unsolved=dict.fromkeys(trust.LIMITATIONS, problem))
+
+
+def _watch(context: Context, session: Session, nix: Nix) -> Session:
+    """See that the hook fires, or look at the store as it is now, to know at the end what is new."""
+    if not session.scan and not hook.sing(nix, context.job.queue):
+        reason = "Nix did not call the post-build hook"
+        context.platform.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
+        session = session.scanning(reason)
+    if session.scan:
+        scan.snapshot(nix, context.job.store_before)
+    return session
 
 
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
@@ -81,6 +92,8 @@ def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> 
 
 def drain(context: Context, session: Session, deadline: float) -> int:
     """Let the uploader empty the queue, or do it here when none lives; how many paths are left."""
+    if session.scan:
+        _scan(context, Nix(Path(session.nix_bin)))
     tell = report.ProgressLines(context.platform)
     request = {"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}
     answer = Uploader(context.job.directory).ask(request, tell)
@@ -89,3 +102,11 @@ def drain(context: Context, session: Session, deadline: float) -> int:
     context.platform.info("no uploader is alive; uploading from here")
     job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
     return drain_here(job, deadline, tell, check=False)
+
+
+def _scan(context: Context, nix: Nix) -> None:
+    """Queue what is new in the store since the last look."""
+    queue, before = context.job.queue, context.job.store_before
+    for info in scan.new_builds(nix, before):
+        queue.add(info.path.base, [info.path])
+    scan.snapshot(nix, before)

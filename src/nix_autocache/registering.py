@@ -1,42 +1,111 @@
-"""Nix told of the cache and of the hook, and told to forget them again."""
+"""Nix told of the cache and of the hook, and told to forget them again: which lines, where, and by whose hand."""
 
 from __future__ import annotations
 
+import os
+import pwd
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from . import places, privileged, registry
 from .context import Context
 from .destination import Destination
-from .nix import hook, service
+from .nix import install, users
 from .nix.config import Config
-from .places import GC_ROOTS
+from .places import Places
+from .registry import Registration
+from .runner import Mode, Observations
 from .session import Session
 
+_CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
-def register(context: Context, session: Session, place: Destination) -> None:
-    """Write the include file of nix.conf and, when pushing, the hook; a daemon is restarted if that changed it."""
-    where = context.places
-    lines = _cache_lines(context, session, place)
+
+def register(context: Context, session: Session, place: Destination, seen: Observations) -> None:
+    """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
     if session.push:
-        lines.append(_hook_line(context))
-    if session.installed:
-        # Without the second, a single-user Nix that runs as root looks for build users.
-        lines += ["extra-experimental-features = nix-command flakes", "build-users-group ="]
+        _claim(place)
+    lines = _cache_lines(context, session, place) + _mode_lines(session, seen)
     lines += context.settings.extra_nix_conf.splitlines()
     tokens = _token_lines(context)
-    if where.nix_conf == where.user_nix_conf:
-        Config(where.nix_conf).write(lines + tokens, private=True)
-        return
-    if tokens:
-        Config(where.user_nix_conf).write(tokens, private=True)
-    if Config(where.nix_conf).write(lines) and session.daemon:
-        service.restart()
+    where, own = _places(context, session), context.own_places
+    apart = where.nix_conf != own.nix_conf
+    wanted = _registration(context, session, seen, lines if apart else lines + tokens)
+    if session.chosen.daemon:
+        privileged.call("register", wanted.to_json(), context.environ)
+    else:
+        registry.add(where, wanted, private=not apart)
+    if apart and tokens:
+        only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(tokens), nix_bin=wanted.nix_bin)
+        registry.add(own, only, private=True)
 
 
-def unregister(context: Context) -> None:
-    """Leave nix.conf as it was. Before the hook goes, since Nix must never be pointed at one that is not there."""
-    where = context.places
-    changed = [Config(directory).remove() for directory in {where.nix_conf, where.user_nix_conf}]
-    if any(changed) and where.nix_conf != where.user_nix_conf and service.answers():
-        service.restart()
-    where.hook.unlink(missing_ok=True)
+def unregister(context: Context, session: Session) -> None:
+    """Take this job out again; what was not pushed stays for another flush."""
+    where, own = _places(context, session), context.own_places
+    if session.chosen.daemon:
+        privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
+    else:
+        registry.remove(where, context.job_name, daemon=False, everything=False)
+    if where.nix_conf != own.nix_conf:
+        registry.remove(own, context.job_name, daemon=False, everything=True)
+
+
+def _claim(place: Destination) -> None:
+    """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
+    if place.url.scheme == "file":
+        with suppress(OSError):  # the uploader will say it better
+            Path(place.url.path, "nar").mkdir(parents=True, exist_ok=True)
+
+
+def _places(context: Context, session: Session) -> Places:
+    return places.machine(context.environ) if session.chosen.daemon else context.places
+
+
+def _registration(context: Context, session: Session, seen: Observations, lines: list[str]) -> Registration:
+    chosen = session.chosen
+    return Registration(
+        job=context.job_name,
+        owner=(os.geteuid(), os.getegid()),
+        lines=tuple(lines),
+        nix_bin=session.nix_bin,
+        queue=session.push,
+        hook=session.push and not session.scan,
+        daemon=chosen.daemon,
+        build_users=chosen.installs is None and seen.admin and _lacks_build_users(seen),
+        kvm=seen.admin and chosen.daemon,
+        environ=_daemon_environment(context),
+    )
+
+
+def _lacks_build_users(seen: Observations) -> bool:
+    """Whether Nix, run by root, would look for build users in vain."""
+    config = Config(Path("/etc/nix"))
+    if seen.system != "Linux" or seen.build_users or config.value("auto-allocate-uids") == "true":
+        return False
+    return config.value("build-users-group") in {None, users.GROUP}
+
+
+def _daemon_environment(context: Context) -> dict[str, str]:
+    """Proxies and certificates, for a daemon that we start."""
+    environ = privileged.network_environment(context.environ)
+    if _CERTIFICATES not in environ and install.CERTIFICATES.exists():
+        environ[_CERTIFICATES] = str(install.CERTIFICATE_FILE)
+    return environ
+
+
+def _mode_lines(session: Session, seen: Observations) -> list[str]:
+    lines = []
+    if session.chosen.installs:
+        lines.append("extra-experimental-features = nix-command flakes")
+        # Without it, a single-user Nix that runs as root looks for build users.
+        lines.append("build-users-group =" + (f" {users.GROUP}" if session.chosen is Mode.MULTI_USER else ""))
+        if not seen.namespaces:
+            lines.append("sandbox = false")
+    if session.chosen.daemon and not seen.root:
+        # Its user can become root anyway.
+        lines.append(f"extra-trusted-users = {pwd.getpwuid(os.geteuid()).pw_name}")
+    return lines
 
 
 def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
@@ -49,14 +118,6 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
     else:
         context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return lines
-
-
-def _hook_line(context: Context) -> str:
-    where, job = context.places, context.job
-    job.queue.create()
-    job.roots.mkdir(parents=True, exist_ok=True)
-    hook.install(where.hook, jobs=where.jobs, roots=GC_ROOTS)
-    return f"post-build-hook = {where.hook}"
 
 
 def _token_lines(context: Context) -> list[str]:

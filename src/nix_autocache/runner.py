@@ -6,51 +6,105 @@ was chosen is printed, with the observations that decided it.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import platform
+import pwd
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from . import places, privileged, probe
 from .errors import RunnerError
-from .nix import service
+from .installed import Installed, Kind
+from .nix import service, users
+from .nix.config import Config
 from .nix.store import Nix
+from .nix.supervisor import SOCKET
 from .settings import ModeInput
 
-_STORE: Final = Path("/nix/store")
+_ROOT: Final = Path("/nix")
+_STORE: Final = _ROOT / "store"
 _PROFILES: Final = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
+_ETC: Final = Config(Path("/etc/nix"))
 
 
 class Mode(Enum):
     EXISTING_DAEMON = "existing-daemon"
+    EXISTING_TRUSTED = "existing-trusted-user"
+    EXISTING_SCAN = "existing-store-scan"
     EXISTING_SINGLE_USER = "existing-single-user"
+    MULTI_USER = "multi-user"
     SINGLE_USER = "single-user"
+
+    @property
+    def installs(self) -> Kind | None:
+        """How this mode installs Nix; None where Nix is there."""
+        return {Mode.MULTI_USER: "multi-user", Mode.SINGLE_USER: "single-user"}.get(self)  # type: ignore[return-value]
+
+    @property
+    def daemon(self) -> bool:
+        """Whether we see to the daemon of this machine."""
+        return self in {Mode.MULTI_USER, Mode.EXISTING_DAEMON}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observations:
-    """What was seen. `nix` is the directory of Nix's programs, if any were found."""
+    """What was seen. `nix` is the directory of Nix's programs, if any were found; `namespaces` was tried where
+    Nix is to be installed; `trusted` is asked where a daemon answers; `ours` is a Nix that we installed earlier."""
 
+    system: str
     root: bool
+    sudo: bool
+    systemd: bool
+    namespaces: bool | None
     nix: Path | None
-    daemon: bool
+    daemon: service.State
+    trusted: bool
+    configuration_fixed: bool
+    build_users: int
+    users_can_be_made: bool
     store_writable: bool
     nix_can_be_made: bool
-    ours: bool  # this Nix is one that we installed earlier
+    ours: Kind | None
+
+    @property
+    def admin(self) -> bool:
+        return self.root or self.sudo
+
+    def to_json(self) -> dict[str, object]:
+        return {**dataclasses.asdict(self), "nix": str(self.nix) if self.nix else None}
 
     def __str__(self) -> str:
         seen = [
-            "root" if self.root else "not root",
+            "root" if self.root else "not root, but sudo" if self.sudo else "not root, no sudo",
+            "systemd" if self.systemd else "no systemd",
             f"Nix in {self.nix}" if self.nix else "no Nix",
-            "a daemon answers" if self.daemon else "no daemon",
+            _DAEMON[self.daemon],
         ]
+        if self.namespaces is not None:
+            seen.append("namespaces" if self.namespaces else "no namespaces")
         if self.nix:
             seen.append("store writable" if self.store_writable else "store not writable")
+            seen += ["user trusted" if self.trusted else "user not trusted"] if self.daemon == "answers" else []
+            seen += [f"{_ETC.directory} cannot be changed"] if self.configuration_fixed else []
         else:
             seen.append("/nix can be made ours" if self.nix_can_be_made else "/nix cannot be made ours")
+        seen += [f"{self.ours} Nix of an earlier set-up"] if self.ours else []
         return ", ".join(seen)
+
+
+_DAEMON: Final[Mapping[service.State, str]] = {
+    "answers": "a daemon answers",
+    "silent": "a daemon's socket, but nobody answers",
+    "closed": "a daemon's socket that this user may not connect to",
+    "none": "no daemon",
+}
 
 
 @dataclass(frozen=True)
@@ -62,62 +116,150 @@ class Row:
     mode: Mode
 
 
+def _linux(o: Observations) -> bool:
+    return o.system == "Linux"
+
+
 ROWS: Final = (
-    Row("Nix with a daemon; root", lambda o: bool(o.nix) and o.daemon and o.root, Mode.EXISTING_DAEMON),
+    Row(
+        "no Nix but ours; root or sudo; users can be made",
+        lambda o: (not o.nix or o.ours == "multi-user") and o.admin and o.users_can_be_made and _linux(o),
+        Mode.MULTI_USER,
+    ),
+    Row(
+        "no Nix but ours; /nix is or can be made ours",
+        lambda o: (not o.nix or o.ours == "single-user") and o.nix_can_be_made and _linux(o),
+        Mode.SINGLE_USER,
+    ),
+    Row(
+        "Nix with a daemon; root or sudo",
+        lambda o: bool(o.nix) and o.daemon != "none" and o.admin and not o.configuration_fixed,
+        Mode.EXISTING_DAEMON,
+    ),
+    Row(
+        "Nix with a daemon; user is trusted",
+        lambda o: bool(o.nix) and o.daemon == "answers" and o.trusted,
+        Mode.EXISTING_TRUSTED,
+    ),
+    Row(
+        "Nix with a daemon; user is not trusted",
+        lambda o: bool(o.nix) and o.daemon == "answers",
+        Mode.EXISTING_SCAN,
+    ),
     Row(
         "Nix without a daemon, store writable",
-        lambda o: bool(o.nix) and not o.daemon and o.store_writable and not o.ours,
+        lambda o: bool(o.nix) and o.store_writable,
         Mode.EXISTING_SINGLE_USER,
     ),
-    Row("no Nix but ours; /nix is or can be made ours", lambda o: o.nix_can_be_made, Mode.SINGLE_USER),
+    Row(
+        "Nix without a daemon, store not writable; root or sudo",
+        lambda o: bool(o.nix) and o.admin and not o.configuration_fixed and _linux(o),
+        Mode.EXISTING_DAEMON,
+    ),
 )
 
-_WANTED: Final[Mapping[ModeInput, frozenset[Mode]]] = {
-    "auto": frozenset(Mode),
-    "existing": frozenset({Mode.EXISTING_DAEMON, Mode.EXISTING_SINGLE_USER}),
-    "single-user": frozenset({Mode.SINGLE_USER, Mode.EXISTING_SINGLE_USER}),
-    "multi-user": frozenset({Mode.EXISTING_DAEMON}),
+_EXISTING: Final = {Mode.EXISTING_DAEMON, Mode.EXISTING_TRUSTED, Mode.EXISTING_SCAN, Mode.EXISTING_SINGLE_USER}
+_WANTED: Final[Mapping[ModeInput, set[Mode]]] = {
+    "auto": set(Mode),
+    "existing": _EXISTING,
+    "single-user": {Mode.SINGLE_USER, Mode.EXISTING_SINGLE_USER},
+    "multi-user": {Mode.MULTI_USER, Mode.EXISTING_DAEMON},
 }
 
 
-def observe(environ: Mapping[str, str], *, ours: bool) -> Observations:
+def observe(environ: Mapping[str, str]) -> Observations:
     """Look at this machine as the user that runs this. Changes nothing."""
-    nix = find_nix(environ)
+    root = os.geteuid() == 0
+    sudo = not root and probe.sudo()
+    ours, nix, daemon = _ours(environ), find_nix(environ), service.look()
     return Observations(
-        root=os.geteuid() == 0,
+        system=platform.system(),
+        root=root,
+        sudo=sudo,
+        systemd=probe.systemd(),
+        namespaces=_namespaces(environ, sudo=sudo) if ours or not nix else None,
         nix=nix.bin if nix else None,
-        daemon=service.answers(),
-        store_writable=_writable(_STORE) or (not _STORE.exists() and _can_be_made(Path("/nix"))),
-        nix_can_be_made=_can_be_made(Path("/nix")),
+        daemon=daemon,
+        trusted=bool(nix) and daemon == "answers" and (root or _is_trusted(nix)),
+        configuration_fixed=_ETC.fixed,
+        build_users=len(users.members()),
+        users_can_be_made=users.can_be_made(),
+        store_writable=_writable(_STORE) or (not _STORE.exists() and _can_be_made(_ROOT)),
+        nix_can_be_made=_can_be_made(_ROOT) and (not _STORE.exists() or _writable(_STORE)),
         ours=ours,
     )
 
 
 def decide(seen: Observations, wanted: ModeInput) -> Row:
     """The row that fits. Raises RunnerError, saying what is missing, where none does or it was not what is wanted."""
-    row = next((row for row in ROWS if row.fits(seen)), None)
-    if row is None:
-        known = "; ".join(row.found for row in ROWS)
-        raise RunnerError(f"this machine has: {seen}; needed is one of: {known}; {_ADVICE}")
-    if row.mode not in _WANTED[wanted]:
-        raise RunnerError(f"mode: {wanted} was asked for, but this machine has: {row.found} ({seen})")
-    return row
+    fitting = [row for row in ROWS if row.fits(seen)]
+    for row in fitting:
+        if row.mode in _WANTED[wanted]:
+            return row
+    if fitting:
+        raise RunnerError(f"mode: {wanted} was asked for, but this machine has: {fitting[0].found} ({seen})")
+    raise RunnerError(f"this machine cannot run Nix as it is: {seen}; {_advice(seen)}")
 
 
-_ADVICE: Final = "run the job as root, or let its user own /nix (install -d -o USER /nix)"
+def _advice(seen: Observations) -> str:
+    """What to change, for who cannot go on."""
+    if seen.system != "Linux":
+        return "Nix is installed here on Linux only: put cachix/install-nix-action before this step"
+    if seen.nix and seen.daemon == "closed":
+        return f"let this user connect to {SOCKET}: put it into the group that owns its directory"
+    if seen.nix:
+        return "start the nix-daemon before this step, or give this user sudo without a password"
+    return (
+        "either let the job run as root or give its user sudo without a password (then Nix is installed for all), "
+        "or let its user own /nix, as root once: install -d -o USER /nix"
+    )
 
 
 def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None:
     """The Nix on PATH or, if asked, in the usual profiles."""
     further = (*_PROFILES, *_user_profiles(environ)) if profiles else ()
-    places = os.pathsep.join((environ.get("PATH", os.defpath), *further))
-    found = shutil.which("nix-store", path=places)
+    where = os.pathsep.join((environ.get("PATH", os.defpath), *further))
+    found = shutil.which("nix-store", path=where)
     return Nix(Path(found).parent) if found else None
 
 
 def _user_profiles(environ: Mapping[str, str]) -> list[str]:
     home = environ.get("HOME")
     return [f"{home}/.nix-profile/bin", f"{home}/.local/state/nix/profile/bin"] if home else []
+
+
+def _ours(environ: Mapping[str, str]) -> Kind | None:
+    for where in (places.machine(environ), places.users(environ)):
+        if installed := Installed.load(where.installed):
+            return installed.kind
+    return None
+
+
+def _namespaces(environ: Mapping[str, str], *, sudo: bool) -> bool:
+    return bool(privileged.call("namespaces", {}, environ)) if sudo else probe.namespaces()
+
+
+def _is_trusted(nix: Nix | None) -> bool:
+    """Whether the daemon lets this user change its settings: its own word, or before Nix 2.19 its configuration's."""
+    assert nix is not None, "a daemon is asked with Nix"
+    command = [nix.program("nix"), "--extra-experimental-features", "nix-command", "store", "info", "--json"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    try:
+        return bool(json.loads(done.stdout)["trusted"])
+    except (ValueError, KeyError):
+        return _is_named((_ETC.value("trusted-users") or "").split())
+
+
+def _is_named(names: list[str]) -> bool:
+    me = pwd.getpwuid(os.geteuid())
+    groups = {f"@{group}" for group in _group_names(me)}
+    return "*" in names or me.pw_name in names or not groups.isdisjoint(names)
+
+
+def _group_names(me: pwd.struct_passwd) -> list[str]:
+    import grp
+
+    return [grp.getgrgid(number).gr_name for number in os.getgrouplist(me.pw_name, me.pw_gid)]
 
 
 def _writable(path: Path) -> bool:

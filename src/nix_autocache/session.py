@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .nix.store import Nix
-from .runner import Mode
+from .runner import Mode, Row
 from .trust import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL."""
+    """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL.
+
+    With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
+    """
 
     mode: str
     nix_bin: str
@@ -25,27 +28,31 @@ class Session:
     reason: str
     unsolved: Mapping[int, str]
     dry_run: bool
+    scan: bool
 
     @classmethod
-    def begin(cls, mode: Mode, nix: Nix, cache: str, verdict: Verdict) -> Session:
-        return cls(
-            mode=mode.value,
+    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict) -> Session:
+        begun = cls(
+            mode=row.mode.value,
             nix_bin=str(nix.bin),
             cache=cache,
             push=verdict.push,
             reason=verdict.reason,
             unsolved=verdict.unsolved,
             dry_run=False,
+            scan=False,
         )
+        scans = row.mode == Mode.EXISTING_SCAN and verdict.push
+        return begun.scanning("the daemon does not let this user set a hook") if scans else begun
+
+    def scanning(self, reason: str) -> Session:
+        """This, with the store scan in the hook's place. All that is new is found, so limitation 1 is solved."""
+        lost = "what is built is looked for at the end of the job only: killed before, it loses all"
+        return dataclasses.replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
 
     @property
-    def installed(self) -> bool:
-        """Whether this Nix is one that we installed."""
-        return self.mode == Mode.SINGLE_USER.value
-
-    @property
-    def daemon(self) -> bool:
-        return self.mode == Mode.EXISTING_DAEMON.value
+    def chosen(self) -> Mode:
+        return Mode(self.mode)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -335,8 +335,6 @@ def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
 def _check_together(settings: Settings) -> None:
     if settings.harden:
         raise InputError("harden: true is not supported yet; leave it out, and take limitation 4 as not solved")
-    if settings.mode == "multi-user":
-        raise InputError("mode: multi-user is not supported yet; use auto, single-user or existing")
     if settings.compression == "xz" and settings.compression_level > 9:
         raise InputError(f"compression-level: {settings.compression_level} is too high for xz, which has 0 to 9")
     if settings.nix_url and not settings.nix_sha256:

@@ -6,18 +6,19 @@ What `setup` decided is kept in the job's directory, so that each step is a proc
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import keys, pushing, report, runner, trust
+from . import advice, installation, keys, later, places, privileged, pushing, report, runner
 from .context import Context
 from .errors import RunnerError
-from .nix import install as installer
+from .nix import hook
+from .nix.release import release
 from .nix.store import Nix
-from .places import GC_ROOTS
 from .queue import Queue
 from .registering import register, unregister
 from .session import Session
@@ -28,24 +29,54 @@ from .uploader.foreground import drain_here
 def setup(context: Context) -> None:
     """Make Nix ready, register hook and cache, start the uploader, and see that a build reaches the queue."""
     with context.platform.group("nix-autocache: setting up"):
-        row, nix = install(context)
+        row, seen = choose(context)
+        nix = install(context, row)
+        advice.warn(context, row, seen)
+        advice.check_configuration(context, nix)
         place = context.destination()
         verdict = pushing.judge(context, place)
-        session = Session.begin(row.mode, nix, str(place.url), verdict)
-        register(context, session, place)
+        session = Session.begin(row, nix, str(place.url), verdict)
+        register(context, session, place, seen)
         if verdict.push:
-            session = pushing.start(context, session, place)
-            register(context, session, place)
+            planned, session = session, pushing.start(context, session, place)
+            if (session.push, session.scan) != (planned.push, planned.scan):
+                register(context, session, place, seen)
         session.save(context.job.setup)
-        _tell_later_steps(context, session)
+        later.tell(context, session)
 
 
-def install(context: Context) -> tuple[runner.Row, Nix]:
-    """Choose the row of the mode table, and install Nix if that row says so; nothing to do when run again."""
-    seen = runner.observe(context.environ, ours=context.places.installed.exists())
+def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
+    """Look at this machine and choose the row of the mode table; say so."""
+    seen = context.seen or runner.observe(context.environ)
     row = runner.decide(seen, context.settings.mode)
     context.platform.info(f"mode {row.mode.value}: {row.found} ({seen})")
-    return row, runner.find_nix(context.environ) or _install_release(context)
+    return row, seen
+
+
+def install(context: Context, row: runner.Row) -> Nix:
+    """Install Nix if the row says so; nothing to do when run again."""
+    kind = row.mode.installs
+    where = places.machine(context.environ) if kind == "multi-user" else context.places
+    if kind and not installation.is_complete(where, kind):
+        source = release(context.settings)
+        context.platform.info(f"installing Nix from {source.url}")
+        if kind == "multi-user":
+            privileged.call("install", dataclasses.asdict(source), context.environ)
+        else:
+            installation.install(where, kind, source)
+    nix = runner.find_nix(context.environ)
+    assert nix, "it was there, or is by now"
+    return nix
+
+
+def doctor(context: Context, *, as_json: bool) -> None:
+    """Print what `setup` would choose on this machine, and why; change nothing."""
+    seen = runner.observe(context.environ)
+    row = runner.decide(seen, context.settings.mode)
+    facts = {"mode": row.mode.value, "found": row.found, "observations": seen.to_json()}
+    print(json.dumps(facts) if as_json else f"mode {row.mode.value}: {row.found} ({seen})")
+    if not as_json:
+        advice.warn(context, row, seen)
 
 
 def flush(context: Context) -> None:
@@ -70,11 +101,12 @@ def flush(context: Context) -> None:
 
 def finish(context: Context) -> None:
     """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
+    session = Session.load(context.job.setup)
     try:
         flush(context)
     finally:
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
-            _release(context)
+            _release(context, session)
 
 
 def status(context: Context, *, as_json: bool) -> None:
@@ -118,54 +150,17 @@ def keygen(name: str) -> None:
 
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
-    where = context.places
-    for directory in where.jobs.glob("*"):
-        Uploader(directory).stop()
-    unregister(context)
-    if where.installed.exists():
-        for made in json.loads(where.installed.read_text())["made"]:
-            installer.remove_tree(Path(made))
-    installer.remove_tree(GC_ROOTS)
-    installer.remove_tree(where.state)
+    nix = runner.find_nix(context.environ)
+    if nix:
+        hook.forget_canaries(nix)
+    installation.uninstall(context.own_places, daemon=False)
+    if places.machine(context.environ).state.exists():
+        privileged.call("undo", {}, context.environ)
     context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")
 
 
-def _install_release(context: Context) -> Nix:
-    source = installer.release(context.settings)
-    context.platform.info(f"installing Nix from {source.url}")
-    made = [installer.ROOT] if not installer.ROOT.exists() else [p for p in installer.PARTS if not p.exists()]
-    context.places.state.mkdir(parents=True, exist_ok=True)
-    context.places.installed.write_text(json.dumps({"made": [str(path) for path in made]}))
-    return installer.single_user(source)
-
-
-def _release(context: Context) -> None:
-    """Close this job; with the last one on the machine, take our lines out of nix.conf."""
+def _release(context: Context, session: Session | None) -> None:
+    """Close this job; with the last one on the machine, our lines go from nix.conf."""
     Uploader(context.job.directory).stop()
-    if not any(Uploader(directory).ask({"do": "status"}) for directory in context.places.jobs.glob("*")):
-        unregister(context)
-    queue = context.job.queue
-    if not any(queue.names()) and not queue.failures():
-        installer.remove_tree(context.job.roots)
-        installer.remove_tree(context.job.directory)
-
-
-def _tell_later_steps(context: Context, session: Session) -> None:
-    """Outputs for the workflow, and PATH and certificates where this Nix is not the machine's own."""
-    platform = context.platform
-    if runner.find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
-        platform.add_path(Path(session.nix_bin))
-    if installer.CERTIFICATES.exists() and "NIX_SSL_CERT_FILE" not in context.environ:
-        platform.export("NIX_SSL_CERT_FILE", str(installer.CERTIFICATES / "etc/ssl/certs/ca-bundle.crt"))
-    outputs = {
-        "mode": session.mode,
-        "nix-version": Nix(Path(session.nix_bin)).version(),
-        "push": "true" if session.push else "false",
-        "reason": session.reason,
-        "substituter": session.cache,
-        "limitations-solved": ",".join(str(number) for number in trust.LIMITATIONS if number not in session.unsolved),
-    }
-    for name, value in outputs.items():
-        platform.set_output(name, value)
-    for line in report.limitations(session.unsolved):
-        platform.info(line)
+    if session:
+        unregister(context, session)

@@ -13,10 +13,14 @@ LAYERS = (
     {"__main__", "bootstrap"},
     {"cli"},
     {"steps"},
-    {"pushing", "registering", "context"},
-    {"environment", "report", "destination", "session", "places"},
-    {"platforms", "runner", "trust", "uploader", "nix"},
-    {"queue", "caches", "keys", "settings", "urls", "errors"},
+    {"pushing", "registering", "advice", "later"},
+    {"context", "environment", "report", "destination", "session"},
+    {"runner"},
+    {"privileged", "installation"},
+    {"registry"},
+    {"places", "installed"},
+    {"platforms", "trust", "uploader", "nix"},
+    {"probe", "queue", "caches", "keys", "settings", "urls", "errors"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

@@ -1,20 +1,23 @@
 """nix.conf: an include file of ours beside it, and a line in it that includes the file.
 
-Used once per machine and user; `remove` leaves nix.conf as it was, byte for byte.
+`remove` leaves nix.conf as it was, byte for byte. `value` and `check` are for what others wrote.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import RunnerError
+from ..errors import InputError, RunnerError
+from .store import Nix
 
 _MARK: Final = "# nix-autocache: `nix-autocache undo` removes this line and the next"
 _MARK_GLUED: Final = f"{_MARK}, and the line break before"
+_DEEPEST: Final = 10  # files that include one another
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Config:
     @property
     def include(self) -> Path:
         return self.directory / "nix-autocache.conf"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether nobody can change it, root neither: it is in a store, as on NixOS, or its file system read-only."""
+        place = Path(os.path.realpath(self.main)).parent
+        while not place.exists():
+            place = place.parent
+        return place.is_relative_to("/nix/store") or bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
     def write(self, lines: Iterable[str], *, private: bool = False) -> bool:
         """Make Nix read these lines; whether anything changed. `private` hides them from other users.
@@ -62,6 +73,26 @@ class Config:
         self.include.unlink(missing_ok=True)
         return existed or after != before
 
+    def value(self, name: str) -> str | None:
+        """What others have set a setting to here; None if they have not. Ours does not count."""
+        found = None
+        for key, text in self._settings(self.main, 0):
+            if key == name:
+                found = text
+            elif key == f"extra-{name}":
+                found = f"{found or ''} {text}".strip()
+        return found
+
+    def _settings(self, path: Path, depth: int) -> Iterator[tuple[str, str]]:
+        for line in self._read(path).splitlines():
+            words = line.partition("#")[0].split()
+            if len(words) == 2 and words[0] in {"include", "!include"} and depth < _DEEPEST:
+                included = path.parent / words[1]
+                if included != self.include:
+                    yield from self._settings(included, depth + 1)
+            elif len(words) > 1 and words[1] == "=":
+                yield words[0], " ".join(words[2:])
+
     def _lines(self, *, glued: bool) -> str:
         """What is added to nix.conf; glued to a last line that has no line break."""
         return f"\n{_MARK_GLUED}\n{self._include_line}" if glued else f"{_MARK}\n{self._include_line}"
@@ -78,8 +109,40 @@ class Config:
     def _read(path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8", errors="surrogateescape")
-        except FileNotFoundError:
+        except OSError:
             return ""
+
+
+def check(nix: Nix, text: str, name: str) -> Sequence[str]:
+    """What Nix warns of in lines for nix.conf. Raises InputError, with the line, for what it would refuse.
+
+    Must come before they are written: no Nix on this machine would run with a line that it cannot read.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    for number, line in lines:
+        words = line.partition("#")[0].split()
+        if words and not words[0].endswith("include") and (len(words) < 2 or words[1] != "="):
+            raise InputError(f"{name}: line {number}: {line!r} is not `name = value`")
+    good, said = _try(nix, text)
+    if good and not said:
+        return []
+    warnings = []
+    for number, line in lines:
+        good, said = _try(nix, line)
+        if not good:
+            raise InputError(f"{name}: line {number}: {line!r}: {said}")
+        if said:
+            warnings.append(f"{name}: line {number}: {said}")
+    return warnings
+
+
+def _try(nix: Nix, text: str) -> tuple[bool, str]:
+    """Whether Nix can run with these lines alone, and what it says of them."""
+    environ = {"PATH": os.defpath, "NIX_CONF_DIR": "/var/empty", "NIX_USER_CONF_FILES": "", "NIX_CONFIG": text}
+    command = [nix.program("nix-instantiate"), "--eval", "--expr", "1", "--store", "dummy://"]
+    done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    words = " ".join(done.stderr.split())
+    return done.returncode == 0, words.removeprefix("error: ").removeprefix("warning: ")
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

@@ -17,6 +17,7 @@ from ..errors import RunnerError
 from ..queue import CANARY, Queue
 from .store import Nix
 
+_UNREACHABLE: Final = "cannot connect to"
 _SOURCE: Final = Path(__file__).with_name("hook.sh")
 _PATIENCE: Final = 10.0  # seconds between the canary's end and its entry: Nix before 2.19 calls the hook at once
 
@@ -34,10 +35,16 @@ derivation {
 """
 
 
-def install(place: Path, *, jobs: Path, roots: Path) -> None:
-    """Write the hook to `place`, for the queues in `jobs/*/queue`; roots go to `roots/<job>/`."""
+def install(place: Path, *, jobs: Path, roots: Path, others: str = "") -> None:
+    """Write the hook to `place`, for the queues in `jobs/*/queue`; roots go to `roots/<job>/`.
+
+    `others` is a hook that was there before, which ours calls; empty if there was none.
+    """
     text = _SOURCE.read_text(encoding="ascii")
-    text = text.replace("@jobs@", shlex.quote(str(jobs))).replace("@roots@", shlex.quote(str(roots)))
+    for name, value in {"@jobs@": str(jobs), "@roots@": str(roots), "@others@": others}.items():
+        text = text.replace(name, shlex.quote(value))
+    if place.exists() and place.read_text(encoding="utf-8") == text:
+        return
     fresh = place.with_suffix(f".{os.getpid()}")
     fresh.write_text(text, encoding="utf-8")
     fresh.chmod(0o755)
@@ -48,7 +55,9 @@ def sing(nix: Nix, queue: Queue) -> bool:
     """Build a canary and look for it in the queue; whether the hook fired. Raises RunnerError if Nix cannot build."""
     nonce = secrets.token_hex(8)
     command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
+    deadline = time.monotonic() + _PATIENCE
+    while (done := _run(command)).returncode and _UNREACHABLE in done.stderr and time.monotonic() < deadline:
+        time.sleep(0.05)  # another job has the daemon restarted
     if done.returncode:
         reason = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
         raise RunnerError(f"Nix cannot build here: {' '.join(reason) or 'nix-build said nothing'}")
@@ -58,3 +67,15 @@ def sing(nix: Nix, queue: Queue) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
+
+
+def forget_canaries(nix: Nix) -> None:
+    """Take the canaries of all set-ups out of the store again, as far as Nix lets this user."""
+    canaries = [str(path) for path in Path(nix.store_dir).glob(f"*-{CANARY}-*") if path.suffix != ".lock"]
+    if canaries:
+        command = [nix.program("nix-store"), "--delete", *canaries]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -2,11 +2,12 @@
 # Nix's post-build-hook: notes what was just built in the queue of every job on this machine.
 #
 # It starts no program, prints nothing and exits 0 whatever happens: Nix shows its output to the user, waits for
-# its standard output to close, and starts no further build once it failed. A rendered copy has the two
-# directories below filled in. See queue.py for what an entry looks like.
+# its standard output to close, and starts no further build once it failed. A rendered copy has the values below
+# filled in. A hook that was configured before ours is called last, and may print. See queue.py for the entries.
 
 jobs=@jobs@
 roots=@roots@
+others=@others@
 
 # A shell that imports functions from the environment could be given other ones by these names.
 \unset -f printf set note
@@ -42,4 +43,6 @@ main() {
 
 IFS=' '
 main 2>&-
+unset IFS
+[ -z "$others" ] || "$others"
 exit 0

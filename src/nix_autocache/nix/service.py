@@ -1,4 +1,4 @@
-"""The machine's nix-daemon: whether it answers, and how it is made to read nix.conf again."""
+"""The machine's nix-daemon: whether it answers, and how it is made to run and to read nix.conf again."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from .. import probe
 from ..errors import RunnerError
+from . import launchd, units
+from .store import Nix
+from .supervisor import SOCKET, Supervisor
 
-SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
-_UNIT: Final = "nix-daemon.service"
 _PATIENCE: Final = 10.0  # seconds for a daemon to end, and to answer again
 
 
@@ -27,34 +31,58 @@ class Process:
     environ: dict[str, str]
 
 
-def answers(path: Path = SOCKET) -> bool:
-    """Whether a daemon listens."""
+State = Literal["answers", "silent", "closed", "none"]
+
+
+def look() -> State:
+    """What its socket says: silent, when it is there but nobody listens; closed, when this user may not connect."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(str(path))
+            connection.connect(str(SOCKET))
+        except (FileNotFoundError, NotADirectoryError):
+            return "none"
+        except PermissionError:
+            return "closed"
         except OSError:
-            return False
-        return True
+            return "silent"
+        return "answers"
 
 
-def restart() -> None:
-    """Restart the daemon, by systemd where it owns it, else as it was started. Builds that run go on.
+def answers() -> bool:
+    """Whether a daemon listens."""
+    return look() == "answers"
 
-    Raises RunnerError when there is none, or it does not come back.
+
+def make_ready(nix: Nix, state: Path, environ: Mapping[str, str], *, changed: bool) -> None:
+    """See to it that a daemon runs that knows the present nix.conf; `state` is where one of ours keeps its log.
+
+    Raises RunnerError when that cannot be.
     """
-    if _under_systemd():
-        done = subprocess.run(["systemctl", "restart", _UNIT], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RunnerError(f"systemctl restart {_UNIT}: {done.stderr.strip()}")
+    if answers():
+        if changed:
+            restart(state)
+        return
+    if probe.systemd() and units.known():
+        units.start()
     else:
-        _restart_process(_find())
+        Supervisor(state).start(nix.program("nix-daemon"), environ)
     _wait_until_it_answers()
 
 
-def _under_systemd() -> bool:
-    if not Path("/run/systemd/system").is_dir():
-        return False
-    return subprocess.run(["systemctl", "--quiet", "is-active", _UNIT], check=False).returncode == 0
+def restart(state: Path) -> None:
+    """Restart the daemon, by who keeps it, else as it was started. Builds that run go on.
+
+    Raises RunnerError when there is none, or it does not come back.
+    """
+    if sys.platform == "darwin":
+        launchd.restart()
+    elif Supervisor(state).pid():
+        Supervisor(state).restart()
+    elif probe.systemd() and units.active():
+        units.restart()
+    else:
+        _restart_process(_find())
+    _wait_until_it_answers()
 
 
 def _find() -> Process:

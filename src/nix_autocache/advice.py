@@ -1,0 +1,55 @@
+"""What a user should know of a machine that can be used, but not as well as it could."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .context import Context
+from .nix import config
+from .nix.store import Nix
+from .report import size
+from .runner import Mode, Observations, Row
+
+_ENOUGH: Final = 2_000_000_000  # bytes that should be free
+
+
+def warn(context: Context, row: Row, seen: Observations) -> None:
+    """A warning for each thing."""
+    if row.mode.installs and not seen.namespaces:
+        context.platform.warning(
+            "builds are not sandboxed (sandbox = false): this container allows no namespaces; "
+            "a privileged one, or another runner, would"
+        )
+    if row.mode is Mode.EXISTING_SCAN:
+        context.platform.warning(
+            "the nix-daemon does not trust this user, so the hook cannot be set: what is new in the store is looked "
+            "for at the end of the job instead; put the user into trusted-users to have builds uploaded at once"
+        )
+    for directory, free in _full(context):
+        context.platform.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
+
+
+def check_configuration(context: Context, nix: Nix) -> None:
+    """Look at extra-nix-conf before Nix must read it. Raises InputError, with the line."""
+    if text := context.settings.extra_nix_conf:
+        for warning in config.check(nix, text, "extra-nix-conf"):
+            context.platform.warning(warning)
+
+
+def _full(context: Context) -> Iterator[tuple[Path, int]]:
+    """The directories that we fill and that have little room, one for each file system."""
+    seen = set()
+    cache = context.settings.cache
+    wanted = [Path("/nix"), context.places.state]
+    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.data)
+    for directory in wanted:
+        while not directory.exists():
+            directory = directory.parent
+        device = directory.stat().st_dev
+        free = shutil.disk_usage(directory).free
+        if device not in seen and free < _ENOUGH:
+            yield directory, free
+        seen.add(device)

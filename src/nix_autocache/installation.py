@@ -1,0 +1,78 @@
+"""Nix put on this machine and taken away again, with a note of what was made; for the machine or for one user.
+
+Run by whoever may write /nix: root, by way of `privileged`, or the user that owns it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from . import probe, registry
+from .installed import Installed, Kind
+from .nix import install as installer
+from .nix import units, users
+from .nix.release import Release
+from .nix.store import Nix
+from .places import Places
+
+
+def is_complete(places: Places, kind: Kind) -> bool:
+    """Whether we installed Nix here, to the end."""
+    earlier = Installed.load(places.installed)
+    return bool(earlier and earlier.complete and earlier.kind == kind and installer.PROFILE.exists())
+
+
+def install(places: Places, kind: Kind, source: Release) -> None:
+    """Install a release as `kind` says, as far as an earlier attempt has not done it."""
+    with places.lock():
+        if is_complete(places, kind):
+            return
+        note = _note(kind).also(Installed.load(places.installed))
+        note.save(places.installed)
+        if kind == "multi-user":
+            nix = installer.multi_user(source, users.wanted())
+            if probe.systemd():
+                _make_units(nix, places)
+        else:
+            installer.single_user(source)
+        dataclasses.replace(note, complete=True).save(places.installed)
+
+
+def uninstall(places: Places, *, daemon: bool) -> None:
+    """Bring the machine back: jobs, configuration, units, users, and the Nix that we installed."""
+    if not places.state.exists():
+        return
+    ours = Installed.load(places.installed)
+    registry.clear(places, daemon=daemon and ours is None)
+    with places.lock():
+        mended, around = registry.mended(places), places.made()
+        if ours:
+            if ours.kind == "multi-user":
+                units.remove()
+            for path in map(Path, ours.made):
+                installer.remove_tree(path)
+        for note in filter(None, (ours, mended)):
+            users.remove(note.users, group=note.group)
+        registry.close_kvm(places)
+        shutil.rmtree(places.state)
+    for directory in around:
+        with suppress(OSError):  # somebody else uses it by now
+            directory.rmdir()
+
+
+def _note(kind: Kind) -> Installed:
+    root = installer.ROOT
+    made = [path for path in installer.PARTS if not path.exists()] if root.exists() else [root]
+    paths = tuple(str(path) for path in made)
+    if kind == "single-user":
+        return Installed(kind=kind, made=paths)
+    missing = users.missing(users.wanted())
+    return Installed(kind=kind, made=paths, users=missing, group=not users.group_exists())
+
+
+def _make_units(nix: Nix, places: Places) -> None:
+    places.daemon_environment.touch(mode=0o600)
+    units.write(nix.program("nix-daemon"), places.daemon_environment)

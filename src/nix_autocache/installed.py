@@ -1,0 +1,52 @@
+"""What we installed on this machine, noted before it is made, so that whatever ends us, `undo` finds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["multi-user", "single-user"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """`made` and `users` are what was not there before us; `complete` once Nix can be used."""
+
+    kind: Kind
+    made: tuple[str, ...]
+    users: tuple[str, ...] = ()
+    group: bool = False
+    complete: bool = False
+
+    def also(self, earlier: Installed | None) -> Installed:
+        """This, and what an earlier attempt noted."""
+        if earlier is None:
+            return self
+        return dataclasses.replace(
+            self,
+            made=_union(earlier.made, self.made),
+            users=_union(earlier.users, self.users),
+            group=earlier.group or self.group,
+        )
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".fresh")
+        fresh.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+        fresh.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Installed | None:
+        """None where we installed nothing."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return cls(**{**values, "made": tuple(values["made"]), "users": tuple(values["users"])})
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

@@ -1,0 +1,44 @@
+"""What the job's later steps are given: Nix on PATH, the variables of its profile, the outputs of this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import report, runner, trust
+from .context import Context
+from .nix.install import CERTIFICATE_FILE, PROFILE
+from .nix.store import Nix
+from .session import Session
+
+
+def tell(context: Context, session: Session) -> None:
+    """Variables where this Nix is not the machine's own, and the outputs for the workflow."""
+    if session.chosen.installs:
+        _export(context)
+    if runner.find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
+        context.platform.add_path(Path(session.nix_bin))
+    for name, value in _outputs(session).items():
+        context.platform.set_output(name, value)
+    for line in report.limitations(session.unsolved):
+        context.platform.info(line)
+
+
+def _export(context: Context) -> None:
+    """As the profile script of a Nix that was installed by hand does it. Source: nix-profile-daemon.sh of Nix."""
+    own = Path(context.environ.get("HOME", "/root")) / ".nix-profile"
+    if str(own / "bin") not in context.environ.get("PATH", ""):
+        context.platform.add_path(own / "bin")
+    context.platform.export("NIX_PROFILES", f"{PROFILE} {own}")
+    if "NIX_SSL_CERT_FILE" not in context.environ and CERTIFICATE_FILE.exists():
+        context.platform.export("NIX_SSL_CERT_FILE", str(CERTIFICATE_FILE))
+
+
+def _outputs(session: Session) -> dict[str, str]:
+    return {
+        "mode": session.mode,
+        "nix-version": Nix(Path(session.nix_bin)).version(),
+        "push": "true" if session.push else "false",
+        "reason": session.reason,
+        "substituter": session.cache,
+        "limitations-solved": ",".join(str(number) for number in trust.LIMITATIONS if number not in session.unsolved),
+    }

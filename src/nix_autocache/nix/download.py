@@ -1,0 +1,86 @@
+"""Files from a publisher: streamed to disk, hashed on the way, tried again with backoff.
+
+Standard library only. Proxies are taken from the usual variables by urllib, private authorities by `_trust`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final, TypeVar
+
+from ..errors import RunnerError
+
+_TIMEOUT: Final = 30.0  # seconds without a byte
+_PIECE: Final = 1 << 20
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
+_FOREVER: Final = frozenset({400, 401, 403, 404, 405, 407, 410})  # statuses that another try does not change
+_AUTHORITIES: Final = ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+_T = TypeVar("_T")
+
+
+def to_file(url: str, target: Path) -> str:
+    """Download to `target`; the sha256 in hexadecimal. Raises RunnerError when it cannot be had."""
+
+    def attempt() -> str:
+        digest = hashlib.sha256()
+        with _open(url) as answer, open(target, "wb") as file:
+            while piece := answer.read(_PIECE):
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
+
+    return _retrying(url, attempt)
+
+
+def text(url: str) -> str:
+    """A small file. Raises RunnerError when it cannot be had."""
+
+    def attempt() -> str:
+        with _open(url) as answer:
+            return str(answer.read(_PIECE).decode("utf-8", "replace"))
+
+    return _retrying(url, attempt)
+
+
+def _retrying(url: str, attempt: Callable[[], _T]) -> _T:
+    for pause in (*_PAUSES, None):
+        try:
+            return attempt()
+        except (OSError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            if pause is None or not _passes(error):
+                advice = "`nix-url` and `nix-sha256` can name another place"
+                raise RunnerError(f"cannot download {url}: {reason}; {advice}") from None
+        time.sleep(pause)
+    raise AssertionError("the last pause is None")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it may work the next time."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code not in _FOREVER
+    reason = getattr(error, "reason", error)
+    return not isinstance(reason, FileNotFoundError | PermissionError | ssl.SSLCertVerificationError | ValueError)
+
+
+def _open(url: str) -> urllib.request._UrlopenRet:
+    # Any scheme will do, file: included: the hash decides.
+    return urllib.request.urlopen(url, timeout=_TIMEOUT, context=_trust())  # noqa: S310
+
+
+def _trust() -> ssl.SSLContext:
+    """The machine's authorities, and those of the usual variables."""
+    context = ssl.create_default_context()
+    for name in _AUTHORITIES:
+        if (file := os.environ.get(name)) and Path(file).is_file():
+            context.load_verify_locations(file)
+    return context

@@ -1,0 +1,57 @@
+"""Which release of Nix to install, and the sha256 that its tarball must have."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import InputError, RunnerError
+from ..settings import Settings
+from . import download
+
+_PUBLISHER: Final = "https://releases.nixos.org/nix"
+_MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+
+# Found in two independent public sources each.
+_SHA256: Final = {
+    "nix-2.34.7-x86_64-linux": "eafe5042404e818505e28c5ca3d0885f3ec45c31f955489a25bb38258f87560e",
+    "nix-2.34.7-aarch64-linux": "f1cee64ae7a02330c6421924c28f597c41813f2214ff108622087d8056378b08",
+    "nix-2.34.8-x86_64-linux": "2c2e146b80834fe0ca201b51deeb939405b4f18e8d2071bf80b10f8123c50464",
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """A tarball to install from, and the sha256 that it must have, in hexadecimal."""
+
+    url: str
+    sha256: str
+
+
+def release(settings: Settings) -> Release:
+    """The tarball that the inputs name, else the publisher's, with the hash that its publisher has beside it.
+
+    Raises RunnerError for a machine that there is no release for, or when the hash cannot be had.
+    """
+    if settings.nix_url:
+        return Release(settings.nix_url, settings.nix_sha256)
+    name = f"nix-{settings.nix_version}-{_machine()}-linux"
+    url = f"{_PUBLISHER}/nix-{settings.nix_version}/{name}.tar.xz"
+    return Release(url, settings.nix_sha256 or _SHA256.get(name, "") or _published(url))
+
+
+def _machine() -> str:
+    machine = platform.machine()
+    if machine not in _MACHINES:
+        raise RunnerError(f"there is no Nix release for {machine}; name one for it with `nix-url` and `nix-sha256`")
+    return _MACHINES[machine]
+
+
+def _published(url: str) -> str:
+    """The hash in a file beside the tarball: no more than its publisher's word, carried by TLS."""
+    words = download.text(f"{url}.sha256").split()
+    if not words or not re.fullmatch(r"[0-9a-f]{64}", words[0]):
+        raise InputError(f"nix-sha256: {url}.sha256 holds none; give it, or another nix-version")
+    return words[0]

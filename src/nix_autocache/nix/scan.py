@@ -1,0 +1,41 @@
+"""What is new in the store, where no hook can be had: for a user that the daemon does not trust.
+
+`snapshot` at the beginning of a job, `new_builds` at its end. What is found is what was built in the meantime, by
+whoever built it; what was only copied there, as sources are, has no deriver and is left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .store import Nix, PathInfo, Store, StorePath, parse_store_path
+
+
+def snapshot(nix: Nix, note: Path) -> None:
+    """Note what is in the store."""
+    note.write_text("\n".join(_names(nix)), encoding="ascii")
+
+
+def new_builds(nix: Nix, note: Path) -> list[PathInfo]:
+    """The valid paths that were not there at the snapshot and that a derivation made."""
+    try:
+        before = set(note.read_text(encoding="ascii").split("\n"))
+    except FileNotFoundError:
+        return []
+    new = [path for path in _paths(nix) if path.base not in before]
+    with Store(nix) as store:
+        return [info for info in store.path_infos(new).values() if info.deriver]
+
+
+def _names(nix: Nix) -> list[str]:
+    return [name for name in os.listdir(nix.store_dir) if not name.endswith((".drv", ".lock")) and name[0] != "."]
+
+
+def _paths(nix: Nix) -> Iterator[StorePath]:
+    for name in _names(nix):
+        try:
+            yield parse_store_path(f"{nix.store_dir}/{name}", nix.store_dir)
+        except ValueError:  # what Nix leaves there besides store paths, as .links
+            continue

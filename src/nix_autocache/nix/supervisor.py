@@ -1,0 +1,193 @@
+"""A nix-daemon where no service manager runs: started again when it dies, stopped when nobody needs it.
+
+The supervisor holds the daemon's socket and hands it on as systemd would, so that clients wait while the daemon is
+restarted instead of being refused. `python -sP -m nix_autocache.nix.supervisor PROGRAM STATE` runs it, as root.
+It lives as long as it holds `STATE/daemon.lock`; in that file are the number of its process, and how often it has
+started the daemon.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, Final
+
+from ..errors import RunnerError
+
+SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
+_PATIENCE: Final = 10.0  # seconds for it to begin and to end
+_PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before it starts the daemon again; the last for ever
+_STEADY: Final = 10.0  # seconds that a daemon must have lived for the pauses to begin anew
+_FIRST_FD: Final = 3  # sd_listen_fds(3)
+# The number of the process that the socket is for is known only in that process.
+_HAND_ON: Final = 'export LISTEN_PID=$$; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """The supervisor whose lock and log are in `state`, seen from other processes."""
+
+    state: Path
+
+    @property
+    def log(self) -> Path:
+        return self.state / "daemon.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "daemon.lock"
+
+    def start(self, program: str, environ: Mapping[str, str]) -> None:
+        """Start it in the background; returns when the daemon's socket is there. Raises RunnerError if it is not."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
+        with open(self.log, "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-sP", "-m", __name__, program, str(self.state)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + _PATIENCE
+        while not self.pid():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RunnerError(f"the nix-daemon cannot be started; see {self.log}")
+            time.sleep(0.005)
+
+    def pid(self) -> int:
+        """The number of its process; 0 when it does not run, or does not listen yet."""
+        return self._read()[0]
+
+    def restart(self) -> None:
+        """Let it start the daemon anew. Clients that connect meanwhile wait; builds that run go on."""
+        pid, starts = self._read()
+        os.kill(pid, signal.SIGHUP)
+        deadline = time.monotonic() + _PATIENCE
+        while self._read()[1] == starts:  # or the old one might still accept a connection
+            if time.monotonic() > deadline:
+                raise RunnerError(f"the nix-daemon does not end; see {self.log}")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End it and its daemon, if it runs. Raises RunnerError if it does not end."""
+        pid = self.pid()
+        if not pid:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE
+        while self.pid():
+            if time.monotonic() > deadline:
+                raise RunnerError(f"the supervisor of the nix-daemon (process {pid}) does not end; end it, then undo")
+            time.sleep(0.005)
+
+    def _read(self) -> tuple[int, int]:
+        """The number of its process, and of the daemon's starts; zeros when it does not run."""
+        with suppress(OSError, ValueError), open(self.lock, encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, starts = map(int, file.read().split())
+                return pid, starts
+        return 0, 0
+
+
+class _Daemon:
+    """The daemon that is kept alive; `file` is told of each start."""
+
+    def __init__(self, program: str, file: IO[str]) -> None:
+        self._program = program
+        self._file = file
+        self._ended = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def keep(self) -> None:
+        """Run it again and again, until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGHUP, self._again)
+        failures = starts = 0
+        while not self._ended:
+            begun = time.monotonic()
+            self._process = _start(self._program)
+            if self._ended:  # the signal came before there was a process to pass it to
+                self._process.terminate()
+            starts += 1
+            self._tell(starts)
+            status = self._process.wait()
+            steady = time.monotonic() - begun > _STEADY or status == -signal.SIGTERM
+            failures = 0 if steady else failures + 1
+            if not self._ended and not steady:
+                print(f"the nix-daemon ended with {status}; it is started again", flush=True)
+                time.sleep(_PAUSES[min(failures, len(_PAUSES)) - 1])
+
+    def _tell(self, starts: int) -> None:
+        self._file.seek(0)
+        self._file.write(f"{os.getpid()} {starts:10}")
+        self._file.flush()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._ended = True
+        self._again(number, frame)
+
+    def _again(self, number: int, frame: FrameType | None) -> None:
+        if self._process:
+            self._process.terminate()
+
+
+def _start(program: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _HAND_ON, "sh", program],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(_FIRST_FD,),
+        env={**os.environ, "LISTEN_FDS": "1"},
+    )
+
+
+def _listen() -> None:
+    """Listen on the daemon's socket, as the descriptor that the daemon will look for it at."""
+    SOCKET.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    SOCKET.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(SOCKET))
+    SOCKET.chmod(0o666)
+    server.listen(64)
+    os.dup2(server.fileno(), _FIRST_FD)
+    if server.fileno() != _FIRST_FD:
+        server.close()
+    else:
+        server.detach()
+
+
+@contextmanager
+def _holding(path: Path) -> Iterator[IO[str] | None]:
+    """The lock that says that we live; None when another has it. Above the descriptor that is the socket's."""
+    with open(fcntl.fcntl(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), fcntl.F_DUPFD_CLOEXEC, 10), "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        file.truncate()
+        yield file
+
+
+def main(program: str, state: Path) -> int:
+    """Keep a daemon until told to stop; 1 when there is a supervisor already."""
+    with _holding(Supervisor(state).lock) as file:
+        if file is None:
+            return 1
+        _listen()
+        _Daemon(program, file).keep()
+        SOCKET.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,109 @@
+"""The nix-daemon as a unit of systemd, on a machine where we installed Nix.
+
+A socket unit beside the service keeps clients waiting, not refused, while the daemon is restarted.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ..errors import RunnerError
+
+SERVICE: Final = "nix-daemon.service"
+_SOCKET: Final = "nix-daemon.socket"
+_DIRECTORY: Final = Path("/etc/systemd/system")
+FILES: Final = (_DIRECTORY / SERVICE, _DIRECTORY / _SOCKET)
+
+_SERVICE_TEXT: Final = """\
+# written by nix-autocache; `nix-autocache undo` removes it
+[Unit]
+Description=Nix Daemon
+Documentation=man:nix-daemon https://nix.dev/manual
+RequiresMountsFor=/nix/store /nix/var
+
+[Service]
+ExecStart=@{program} nix-daemon --daemon
+EnvironmentFile=-{environment}
+KillMode=process
+LimitNOFILE=1048576
+TasksMax=1048576
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SOCKET_TEXT: Final = """\
+# written by nix-autocache; `nix-autocache undo` removes it
+[Unit]
+Description=Nix Daemon Socket
+RequiresMountsFor=/nix/store
+
+[Socket]
+ListenStream=/nix/var/nix/daemon-socket/socket
+
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def write(program: str, environment: Path) -> None:
+    """Make the units; `environment` is a file of variables for the daemon. Raises RunnerError."""
+    _DIRECTORY.mkdir(parents=True, exist_ok=True)
+    texts = (_SERVICE_TEXT.format(program=program, environment=environment), _SOCKET_TEXT)
+    for path, text in zip(FILES, texts, strict=True):
+        path.write_text(text)
+    control("daemon-reload")
+    control("enable", "--quiet", _SOCKET)
+
+
+def remove() -> None:
+    """Stop the daemon and remove the units."""
+    if not any(path.exists() for path in FILES):
+        return
+    _try("disable", "--now", "--quiet", _SOCKET, SERVICE)
+    for path in FILES:
+        path.unlink(missing_ok=True)
+    _try("daemon-reload")
+    _try("reset-failed", "--quiet", _SOCKET, SERVICE)
+
+
+def active() -> bool:
+    """Whether systemd runs the daemon, or would at the first connection."""
+    return any(_try("--quiet", "is-active", unit).returncode == 0 for unit in (SERVICE, _SOCKET))
+
+
+def known() -> bool:
+    """Whether systemd has a unit for the daemon, ours or the distribution's."""
+    return _try("--quiet", "cat", SERVICE).returncode == 0
+
+
+def start() -> None:
+    """Have it run at the first connection, where it has a unit for that. Raises RunnerError."""
+    control("start", _SOCKET if _try("--quiet", "cat", _SOCKET).returncode == 0 else SERVICE)
+
+
+def restart() -> None:
+    """Start the daemon, or start it anew. Raises RunnerError."""
+    control("restart", SERVICE)
+
+
+def control(*words: str) -> None:
+    """Run systemctl. Raises RunnerError with what it said."""
+    done = _try(*words)
+    if done.returncode:
+        raise RunnerError(f"systemctl {' '.join(words)}: {done.stderr.strip() or 'it said nothing'}")
+
+
+def _try(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def environment_text(environ: Mapping[str, str]) -> str:
+    """Variables as an EnvironmentFile holds them."""
+    return "".join(f'{name}="{_escaped(value)}"\n' for name, value in environ.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "")

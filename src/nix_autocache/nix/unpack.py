@@ -1,0 +1,87 @@
+"""A release tarball unpacked as Nix wants its store: read-only, of the first second of 1970, owned by whoever unpacks.
+
+Decompression has a thread of its own, since it is what an unpacking waits for; the files are written meanwhile.
+Standard library only. To be used on a tarball whose hash was checked: its names are trusted.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+from ..errors import RunnerError
+
+_PIECE: Final = 1 << 20
+_EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: Nix gives every file of a store this time
+_FORMATS: Final = ((b"\xfd7zXZ", lzma.open), (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open))
+
+
+def unpack(tarball: Path, directory: Path) -> None:
+    """Unpack into a directory. Raises RunnerError when it is no tarball."""
+    directories: list[str] = []
+    try:
+        with _decompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE) as archive:
+            for member in archive:
+                _write(archive, member, os.path.join(directory, member.name), directories)
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        raise RunnerError(f"the Nix release cannot be unpacked: {error}") from None
+    for path in reversed(directories):
+        os.utime(path, ns=_EPOCH)
+
+
+def seal(directory: Path) -> None:
+    """Make a tree's directories read-only; not before the tree is where it stays, for they could not be renamed."""
+    for current, _, _ in os.walk(directory):
+        os.chmod(current, 0o555)  # noqa: S103 - as all of a store is
+        os.utime(current, ns=_EPOCH)
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, directories: list[str]) -> None:
+    if member.isdir():
+        os.makedirs(path, 0o755, exist_ok=True)
+        directories.append(path)
+    elif member.issym():
+        os.symlink(member.linkname, path)
+        os.utime(path, ns=_EPOCH, follow_symlinks=False)
+    elif member.islnk():
+        os.link(os.path.join(path[: -len(member.name)], member.linkname), path)
+    elif member.isreg():
+        _write_file(archive.extractfile(member), path, 0o555 if member.mode & 0o111 else 0o444)
+
+
+def _write_file(source: IO[bytes] | None, path: str, mode: int) -> None:
+    assert source is not None, "a regular file has a content"
+    with open(path, "wb", buffering=0) as file:
+        shutil.copyfileobj(source, file, _PIECE)
+        os.fchmod(file.fileno(), mode)
+        os.utime(file.fileno(), ns=_EPOCH)
+
+
+@contextmanager
+def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
+    """The tar in a tarball, by way of a pipe, which ends early where the tarball is broken."""
+    reading, writing = os.pipe()
+    thread = threading.Thread(target=_decompress, args=(tarball, writing), daemon=True)
+    thread.start()
+    try:
+        with open(reading, "rb", buffering=_PIECE) as stream:
+            yield stream
+    finally:
+        thread.join()
+
+
+def _decompress(tarball: Path, writing: int) -> None:
+    with suppress(OSError, EOFError, lzma.LZMAError), open(writing, "wb", buffering=0) as pipe:
+        magic = tarball.open("rb").read(8)
+        opener = next((opener for start, opener in _FORMATS if magic.startswith(start)), open)
+        with opener(tarball, "rb") as source:
+            shutil.copyfileobj(source, pipe, _PIECE)

@@ -1,0 +1,98 @@
+"""The users that Nix builds as, one for each build at a time: made and removed with this machine's own tools.
+
+Debian and Fedora have useradd, Alpine has busybox's adduser. Both are called once per user: there is no tool
+that makes several and is everywhere.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from ..errors import RunnerError
+
+GROUP: Final = "nixbld"
+_SHELL: Final = "/sbin/nologin"
+_HOME: Final = "/var/empty"
+_SBIN: Final = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
+def members() -> tuple[str, ...]:
+    """The build users that are there."""
+    with suppress(KeyError):
+        return tuple(grp.getgrnam(GROUP).gr_mem)
+    return ()
+
+
+def can_be_made() -> bool:
+    """Whether this machine has a tool to make users with, root provided."""
+    return bool(_tool("useradd") or _tool("adduser"))
+
+
+def wanted() -> tuple[str, ...]:
+    """The names of the build users of this machine: as many as builds may run at a time, and some to spare."""
+    return tuple(f"{GROUP}{number}" for number in range(1, 2 * (os.cpu_count() or 1) + 7))
+
+
+def missing(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the users that do not exist."""
+    known = {account.pw_name for account in pwd.getpwall()}
+    return tuple(name for name in names if name not in known)
+
+
+def group_exists() -> bool:
+    with suppress(KeyError):
+        return bool(grp.getgrnam(GROUP))
+    return False
+
+
+def make(names: Iterable[str]) -> None:
+    """Make the group and these users in it, as far as they are missing. Raises RunnerError if that fails."""
+    if not group_exists():
+        _run(["groupadd", "--system", GROUP] if _tool("groupadd") else ["addgroup", "-S", GROUP])
+    for name in missing(names):
+        _run(_useradd(name) if _tool("useradd") else _adduser(name))
+        if not _tool("useradd"):
+            _run(["addgroup", name, GROUP])
+
+
+def remove(names: Iterable[str], *, group: bool) -> None:
+    """Remove these users, and the group if asked to; what is gone already does not matter."""
+    for name in names:
+        _try(["userdel", name] if _tool("userdel") else ["deluser", name])
+    if group:
+        _try(["groupdel", GROUP] if _tool("groupdel") else ["delgroup", GROUP])
+
+
+def _useradd(name: str) -> Sequence[str]:
+    common = ["useradd", "--system", "--no-create-home", "--no-user-group", "--home-dir", _HOME, "--shell", _SHELL]
+    return [*common, "--gid", GROUP, "--groups", GROUP, "--comment", "Nix build user", name]
+
+
+def _adduser(name: str) -> Sequence[str]:
+    return ["adduser", "-S", "-D", "-H", "-h", _HOME, "-s", _SHELL, "-G", GROUP, "-g", "Nix build user", name]
+
+
+def _tool(name: str) -> str | None:
+    return shutil.which(name, path=_SBIN)
+
+
+def _run(command: Sequence[str]) -> None:
+    done = _try(command)
+    if done.returncode:
+        reason = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise RunnerError(f"cannot make Nix's build users: {' '.join(command)}: {reason}")
+
+
+def _try(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    program = _tool(command[0]) or command[0]
+    try:
+        return subprocess.run([program, *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))

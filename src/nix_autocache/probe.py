@@ -1,0 +1,64 @@
+"""What is tried rather than believed about this machine: sudo, systemd, the namespaces that Nix's sandbox needs.
+
+Standard library only, since root runs a part of it; see privileged.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+_TIMEOUT: Final = 10.0  # seconds; sudo may ask a directory server that does not answer
+_NEW_MOUNT, _NEW_USER, _NEW_PID = 0x00020000, 0x10000000, 0x20000000  # sched.h
+_RECURSIVE, _PRIVATE = 0x4000, 0x40000  # sys/mount.h
+
+
+def sudo() -> bool:
+    """Whether this user becomes root without a password."""
+    if shutil.which("sudo") is None:
+        return False
+    try:
+        done = subprocess.run(["sudo", "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def systemd() -> bool:
+    """Whether systemd is this machine's init. Source: sd_booted(3)."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def namespaces() -> bool:
+    """Whether this user can have what Nix's sandbox needs: mount and process namespaces, and a /proc in them.
+
+    Source: mountAndPidNamespacesSupported in src/libstore/unix/ or src/libutil/linux/ of Nix.
+    """
+    if os.uname().sysname != "Linux":
+        return False
+    return _in_child(lambda: _enter_namespaces(0) or (os.geteuid() != 0 and _enter_namespaces(_NEW_USER)))
+
+
+def _enter_namespaces(more: int) -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_MOUNT | _NEW_PID | more):
+        return False
+    return _in_child(  # the first child is process 1 of the new namespace
+        lambda: (
+            not libc.mount(b"none", b"/", None, _RECURSIVE | _PRIVATE, None)
+            and not libc.mount(b"none", b"/proc", b"proc", 0, None)
+        )
+    )
+
+
+def _in_child(works: Callable[[], bool]) -> bool:
+    """Call it in a child, whose namespaces end with it."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if works() else 1)
+    return os.waitpid(child, 0)[1] == 0

@@ -1,0 +1,242 @@
+"""The jobs of this machine as Nix knows them: one hook, one include file, a part of it for each job.
+
+Run by whoever may change the places: root for the machine's, by way of `privileged`, the user for their own.
+Every function takes the places' lock, so that jobs that begin or end at the same moment do not disturb each other.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from .installed import Installed
+from .nix import hook, install, service, units, users
+from .nix.config import Config
+from .nix.store import Nix
+from .nix.supervisor import Supervisor
+from .places import JobPlace, Places
+from .uploader.client import Uploader
+
+_STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
+_HOOK_SETTING: Final = "post-build-hook"
+_KVM: Final = Path("/dev/kvm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What Nix is to be told for a job, whose directories shall belong to `owner`, a user's and a group's number.
+
+    `queue` asks for a queue, `hook` for the hook that fills it, `daemon` for a daemon that runs and knows of it,
+    `build_users` for users to build as, `kvm` for virtual machines in builds. `environ` is what a daemon of ours
+    needs: proxies, certificates.
+    """
+
+    job: str
+    owner: tuple[int, int]
+    lines: tuple[str, ...]
+    nix_bin: str
+    queue: bool = False
+    hook: bool = False
+    daemon: bool = False
+    build_users: bool = False
+    kvm: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def nix(self) -> Nix:
+        return Nix(Path(self.nix_bin))
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Registration:
+        uid, gid = values["owner"]
+        return cls(**{**values, "owner": (uid, gid), "lines": tuple(values["lines"])})
+
+
+def add(places: Places, wanted: Registration, *, private: bool) -> None:
+    """Register a job, or change what is registered. `private` hides the include file from other users."""
+    with places.lock():
+        _sweep(places, wanted.job)
+        job = places.job(wanted.job)
+        _give(job, wanted)
+        if wanted.build_users:
+            _make_build_users(places)
+        if wanted.kvm:
+            _open_kvm(places)
+        lines = list(wanted.lines)
+        if wanted.hook:
+            hook.install(places.hook, jobs=places.jobs, roots=places.roots, others=_others(places))
+            lines.append(f"{_HOOK_SETTING} = {places.hook}")
+        _write_part(places, wanted.job, lines)
+        changed = _compose(places, private=private)
+        if wanted.daemon and places.daemon_environment.exists():
+            places.daemon_environment.write_text(units.environment_text(wanted.environ))
+        if wanted.daemon:
+            service.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
+
+
+def remove(places: Places, name: str, *, daemon: bool, everything: bool) -> None:
+    """Take a job out; with the last one go the hook, our lines and a daemon that we keep.
+
+    What was not pushed stays for another flush, unless `everything` goes.
+    """
+    if not places.state.exists():
+        return
+    with places.lock():
+        (places.parts / name).unlink(missing_ok=True)
+        job = places.job(name)
+        if everything or not (any(job.queue.names()) or job.queue.failures()):
+            _forget(job)
+        _settle(places, daemon=daemon)
+
+
+def clear(places: Places, *, daemon: bool) -> None:
+    """Take every job out."""
+    if not places.state.exists():
+        return
+    with places.lock():
+        for name in _names(places):
+            Uploader(places.job(name).directory).stop()
+            _forget(places.job(name))
+        shutil.rmtree(places.parts, ignore_errors=True)
+        _settle(places, daemon=daemon)
+        install.remove_tree(places.roots)
+
+
+def _settle(places: Places, *, daemon: bool) -> None:
+    """Nix must never be pointed at a hook that is not there: our lines go before it."""
+    changed = _compose(places, private=_is_private(places))
+    if not any(_parts(places)):
+        Supervisor(places.state).stop()
+    if changed and daemon and service.answers():
+        service.restart(places.state)
+    if not any(_HOOK_SETTING in part for part in _parts(places)):
+        places.hook.unlink(missing_ok=True)
+
+
+def _sweep(places: Places, but: str) -> None:
+    """Forget the jobs that were killed: without an uploader, and of before this boot or of long ago."""
+    oldest = max(time.time() - _STALE, _booted())
+    for name in _names(places):
+        job = places.job(name)
+        if name != but and _touched(places, name) < oldest and not Uploader(job.directory).ask({"do": "status"}):
+            (places.parts / name).unlink(missing_ok=True)
+            _forget(job)
+
+
+def _names(places: Places) -> list[str]:
+    with suppress(FileNotFoundError):
+        return os.listdir(places.jobs)
+    return []
+
+
+def _touched(places: Places, name: str) -> float:
+    with suppress(OSError):
+        return (places.jobs / name).stat().st_mtime
+    return 0.0
+
+
+def _booted() -> float:
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/stat").read_text().splitlines():
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    return 0.0
+
+
+def _give(job: JobPlace, wanted: Registration) -> None:
+    """The job's own directories. Its roots are written by the hook and by the uploader, who may be two users."""
+    job.directory.mkdir(parents=True, exist_ok=True)
+    directories = [job.directory]
+    if wanted.queue:
+        job.queue.create()
+        directories += [job.queue.directory, job.queue.new, job.queue.failed]
+        with suppress(PermissionError):  # a user that the daemon does not trust may have no place for roots
+            job.roots.mkdir(parents=True, exist_ok=True)
+            directories.append(job.roots)
+    if os.geteuid() == 0:
+        for directory in directories:
+            os.chown(directory, *wanted.owner)
+
+
+def _forget(job: JobPlace) -> None:
+    install.remove_tree(job.roots)
+    install.remove_tree(job.directory)
+
+
+def _others(places: Places) -> str:
+    """A hook that somebody else configured, here or, for a user's own places, for the machine."""
+    found = Config(places.nix_conf).value(_HOOK_SETTING) or Config(Path("/etc/nix")).value(_HOOK_SETTING)
+    return found if found and found != str(places.hook) else ""
+
+
+def _write_part(places: Places, name: str, lines: list[str]) -> None:
+    places.parts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = places.parts / f".{name}"
+    fresh.touch(mode=0o600)
+    fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    fresh.rename(places.parts / name)
+
+
+def _parts(places: Places) -> Iterator[str]:
+    with suppress(FileNotFoundError):
+        for path in sorted(places.parts.iterdir()):
+            if not path.name.startswith("."):
+                yield path.read_text(encoding="utf-8")
+
+
+def _compose(places: Places, *, private: bool) -> bool:
+    """The include file from the parts of all jobs, each line once, none without jobs; whether it changed."""
+    if not any(_parts(places)):
+        return Config(places.nix_conf).remove()
+    lines = dict.fromkeys(line for part in _parts(places) for line in part.splitlines())
+    return Config(places.nix_conf).write(lines, private=private)
+
+
+def _is_private(places: Places) -> bool:
+    with suppress(OSError):
+        return not Config(places.nix_conf).include.stat().st_mode & stat.S_IROTH
+    return False
+
+
+def _make_build_users(places: Places) -> None:
+    """For a Nix that was left without its build users."""
+    missing = users.missing(users.wanted())
+    here = Installed(kind="multi-user", made=(), users=missing, group=not users.group_exists())
+    here.also(Installed.load(_mended(places))).save(_mended(places))
+    users.make(users.wanted())
+
+
+def mended(places: Places) -> Installed | None:
+    """What we added to a Nix that is not ours."""
+    return Installed.load(_mended(places))
+
+
+def _mended(places: Places) -> Path:
+    return places.state / "mended.json"
+
+
+def _open_kvm(places: Places) -> None:
+    """Let every user have KVM; `undo` gives it its permissions back."""
+    note = places.state / "kvm-mode"
+    if _KVM.exists() and not note.exists():
+        mode = stat.S_IMODE(_KVM.stat().st_mode)
+        if mode & 0o666 != 0o666:
+            note.write_text(f"{mode:o}")
+            _KVM.chmod(mode | 0o666)
+
+
+def close_kvm(places: Places) -> None:
+    with suppress(OSError, ValueError):
+        _KVM.chmod(int((places.state / "kvm-mode").read_text(), 8))
