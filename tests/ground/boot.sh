@@ -53,6 +53,10 @@ echo "127.0.0.1 localhost machine" >"$new/etc/hosts"
 : >"$new/etc/resolv.conf"
 ip link set lo up
 
+init=(/bin/bash -c 'echo ready; exec 1>&- 2>&-; read -r _')
+# shellcheck disable=SC1090 # another process 1, see systemd.sh
+[ -z "${INIT:-}" ] || . "$INIT"
+
 mkdir "$new/.host"
 cd "$new"
 pivot_root . .host
@@ -60,4 +64,4 @@ umount -l /.host
 rmdir /.host
 cd /
 # Nothing of the caller's environment may be read from /proc/1/environ.
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/bash -c 'echo ready; exec 1>&- 2>&-; read -r _'
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=ground "${init[@]}"

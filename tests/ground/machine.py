@@ -51,6 +51,8 @@ class Machine:
     binds: Sequence[Bind] = ()
     share_network_with: "Machine | None" = None
     """Another machine: what listens on its loopback is reached from this one."""
+    init_script: Path | None = None
+    """What boot.sh sources to have another process 1."""
     init: int = field(default=0, init=False)
     """The host's number for the machine's process 1."""
     _outer: subprocess.Popen[bytes] = field(init=False, repr=False)
@@ -168,7 +170,8 @@ class Machine:
         unshare = [*join, "unshare", *SPACES, *net, "--fork", "--kill-child=SIGKILL"]
         words = [*unshare, str(BOOT), str(self.root), str(self._work / "layer"), *binds]
         pipe = subprocess.PIPE
-        self._outer = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe)
+        env = {**os.environ, "INIT": str(self.init_script or "")}
+        self._outer = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
         assert self._outer.stdout is not None
         if self._outer.stdout.readline() != b"ready\n":
             error = commands.text(self._outer.communicate()[1])

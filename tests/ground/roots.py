@@ -5,6 +5,7 @@ A root is Debian's state right after `apt install nix-bin`: no /nix yet, no buil
 """
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ GENERATIONS = (OLD, RECENT, NEW)
 def root(generation: Generation) -> Path:
     """The generation's root directory, made by mmdebstrap (20 s) when the ground's cache lacks it."""
     name = f"root-{generation.suite}-{cache.key(generation.suite, *PACKAGES)}"
-    return cache.entry(name, lambda path: _bootstrap(generation.suite, path))
+    return cache.entry(name, lambda path: bootstrap(generation.suite, path))
 
 
 def python_version(generation: Generation) -> str:
@@ -44,12 +45,13 @@ def python_version(generation: Generation) -> str:
     return (root(generation) / "usr/bin/python3").readlink().name.removeprefix("python")
 
 
-def _bootstrap(suite: str, path: Path) -> None:
+def bootstrap(suite: str, path: Path, packages: Sequence[str] = PACKAGES) -> None:
+    """A Debian root with these packages."""
     command = [
         "mmdebstrap",
         "--quiet",
         "--variant=apt",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         # A mirror frozen at a date outlives the one in its release file; the signature is still checked.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         "--dpkgopt=force-unsafe-io",

@@ -1,0 +1,116 @@
+"""Nix installed for every user, where no systemd runs: by sudo, by root in a container, with whatever userland."""
+
+import pytest
+
+from tests.conftest import MakeMachine
+from tests.ground import container
+from tests.ground.machine import Machine
+from tests.ground.roots import NEW, Generation
+from tests.ground.waiting import wait_for
+from tests.machines.installing import STATE, Job, bare
+
+LOG = f"{STATE}/daemon.log"
+# Debian's busybox has no adduser: these take the options of Alpine's, and no others, and do as much.
+BUSYBOX = r"""
+cd /usr/sbin
+rm -f useradd userdel groupadd groupdel adduser deluser addgroup delgroup
+cat >adduser <<'END'
+#!/bin/sh -eu
+while getopts SDHh:s:G:g: option; do case $option in h) home=$OPTARG;; s) shell=$OPTARG;; G) group=$OPTARG;; g) gecos=$OPTARG;; [SDH]) ;; *) exit 1;; esac; done
+shift $((OPTIND - 1)); [ $# = 1 ]
+gid=$(grep "^$group:" /etc/group | cut -d: -f3); uid=300; while grep -q "^[^:]*:x:$uid:" /etc/passwd; do uid=$((uid + 1)); done
+echo "$1:x:$uid:$gid:$gecos:$home:$shell" >>/etc/passwd
+END
+cat >addgroup <<'END'
+#!/bin/sh -eu
+if [ "$1" = -S ]; then echo "$2:x:300:" >>/etc/group; else sed -i "/^$2:/{s/:$/&$1/;t;s/$/,$1/}" /etc/group; fi
+END
+cat >deluser <<'END'
+#!/bin/sh -eu
+[ $# = 1 ]; sed -i "/^$1:/d" /etc/passwd
+END
+cat >delgroup <<'END'
+#!/bin/sh -eu
+[ $# = 1 ]; sed -i "/^$1:/d" /etc/group
+END
+chmod +x adduser addgroup deluser delgroup
+"""  # noqa: E501
+
+
+def daemons(machine: Machine) -> list[int]:
+    """The daemon itself, and its children for a connection, whose titles name the peer."""
+    return [process.pid for process in machine.processes() if process.argv[:1] and "nix-daemon" in process.argv[0]]
+
+
+@pytest.mark.parametrize("user", ["runner", "root"])
+def test_a_build_by_the_jobs_user_is_made_by_a_daemon_and_gets_into_the_cache(
+    machine: MakeMachine, nix_generation: Generation, user: str
+) -> None:
+    job = bare(machine, nix_generation, user, sudo=True)
+    job.set_up("multi-user")
+    path = job.build("something")
+    assert job.machine.run(["stat", "--format=%U", path]).stdout == "root\n"
+    assert job.machine.run(["stat", "--format=%U:%G %a", "/nix/store"]).stdout == "root:nixbld 1775\n"
+    assert "nixbld1" in job.machine.read("/etc/group")
+    assert "1 pushed" in job.said("finish")
+    assert path in job.cached()
+    assert job.machine.processes() == []
+
+
+def test_a_user_without_any_right_builds_through_the_daemon(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job.machine.add_user("guest")
+    job.run("setup")
+    path = Job(job.machine, user="guest").build("of-a-guest")
+    assert "1 pushed" in job.said("finish")
+    assert path in job.cached()
+
+
+def test_a_daemon_that_dies_is_started_again_and_its_log_is_kept(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job.run("setup")
+    (before,) = daemons(job.machine)
+    job.machine.run(["kill", "-KILL", str(before)])
+    path = job.build("afterwards")
+    assert daemons(job.machine) != [before]
+    assert "it is started again" in job.machine.read(LOG)
+    job.run("finish")
+    assert path in job.cached()
+    assert job.machine.exists(LOG)
+
+
+def test_nobody_is_refused_while_the_daemon_is_restarted(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job.run("setup")
+    script = "n=0; until [ -e /tmp/enough ]; do nix-store -q --size /nix/store/*-nix-2*/ >/dev/null; n=$((n+1)); done"
+    with job.machine.start(["sh", "-euc", script], user="runner", env=job.environment()) as asking:
+        for other in ("second", "third"):
+            Job(job.machine, user="runner", inputs={**job.inputs, "cache": f"/tmp/{other}"}, name=other).run("setup")
+        job.machine.write("/tmp/enough", "")
+        wait_for(lambda: not asking.running(), "the end of the questions")
+        assert asking.wait() == 0, asking.text()
+
+
+def test_a_container_without_namespaces_builds_unsandboxed_with_one_warning(machine: MakeMachine) -> None:
+    job = bare(machine, NEW)
+    job = Job(container.unprivileged(job.machine), inputs=job.inputs)
+    said = job.set_up("multi-user")
+    assert "no namespaces" in said
+    assert said.count("warning: ") == 1
+    assert "builds are not sandboxed" in said
+    path = job.build("unsandboxed")
+    job.run("finish")
+    assert path in job.cached()
+
+
+def test_users_can_be_made_by_busybox(machine: MakeMachine) -> None:
+    job = bare(machine)
+    job.machine.sh(BUSYBOX)
+    before = job.machine.read("/etc/passwd"), job.machine.read("/etc/group")
+    job.set_up("multi-user")
+    assert "nixbld:" in job.machine.read("/etc/group")
+    path = job.build("by-a-busybox-user")
+    job.run("finish")
+    assert path in job.cached()
+    job.run("undo")
+    assert (job.machine.read("/etc/passwd"), job.machine.read("/etc/group")) == before
