@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 
 from tests.ground.machine import Machine
 from tests.ground.tools import PROJECT
-from tests.ground.waiting import wait_for
 
 PIECE = 1 << 18
 
@@ -62,10 +61,12 @@ def delayed(machine: Machine, target: int, round_trip: float, port: int = 7000) 
     command = ["nsenter", f"--net=/proc/{machine.init}/ns/net", sys.executable, "-m", "tests.ground.delay"]
     words = [*command, str(port), str(target), str(round_trip)]
     with subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        wait_for(lambda: process.stdout is not None and process.stdout.readline() == b"ready\n", "the proxy")
-        yield port
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield port
+        finally:
+            process.kill()
 
 
 if __name__ == "__main__":

@@ -123,8 +123,16 @@ def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterato
 
 
 def _weed(directory: Path, options: Sequence[str]) -> list[str]:
-    small = [f"-logdir={directory}", "-master.volumeSizeLimitMB=64", "-volume.max=20"]
-    return [str(program("weed")), "server", "-ip=127.0.0.1", f"-dir={directory}", *small, *options]
+    small = ["-master.volumeSizeLimitMB=64", "-volume.max=20"]
+    return [
+        str(program("weed")),
+        f"-logdir={directory}",
+        "server",
+        "-ip=127.0.0.1",
+        f"-dir={directory}",
+        *small,
+        *options,
+    ]
 
 
 @contextmanager

@@ -57,3 +57,12 @@ let {SHELL}
     in sh "n${{toString n}}-${{toString i}}" "echo ${{refs}} > $out") {width};
 in layer {layers}
 """
+
+
+def chain(length: int) -> str:
+    """The last of a chain of derivations, each referring to the one before."""
+    return f"""
+let {SHELL}
+  link = n: sh "link-${{toString n}}" (if n == 0 then "echo > $out" else "echo ${{link (n - 1)}} > $out");
+in link ({length} - 1)
+"""

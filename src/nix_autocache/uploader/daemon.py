@@ -28,6 +28,7 @@ from .sockets import at
 MAX_REQUEST: Final = 4096  # bytes
 _CLIENTS: Final = 16  # served at once
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
+_LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
 _PR_SET_DUMPABLE: Final = 4
 
 
@@ -55,19 +56,16 @@ class _State:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._drain: Drain | None = None
-        self._error = ""
-        self._exit_code = 0
+        self._error: Error | None = None
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._slots = threading.BoundedSemaphore(_CLIENTS)
 
     def run(self) -> None:
         try:
-            pusher = self._job.pusher()
-            pusher.check(self._job.nix.store_dir)
-            self._drain = self._job.drain(pusher)
+            self._drain = self._job.drain(self._job.pusher())
         except Error as error:
-            self._error, self._exit_code = one_line(error), error.exit_code
+            self._error = error
         self._ready.set()
         if self._drain and not self._stop.is_set():
             self._drain.run()
@@ -99,8 +97,18 @@ class _State:
             deadline = time.monotonic() + float(request["seconds"])
             dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
         progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
-        last = {"done": True, "dry": dry, "error": self._error, "exit_code": self._exit_code}
-        _send(client, {**_progress(progress), **last})
+        error = self._problem()
+        last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
+        _send(client, {**_progress(progress), "done": True, "dry": dry, **last})
+
+    def _problem(self) -> Error | None:
+        """Why nothing can be pushed at all; a cache that only does not answer may yet be there when it is needed."""
+        try:
+            if self._drain:
+                self._drain.usable(_LOOK)
+        except Error as error:
+            return error
+        return self._error
 
     def _end(self) -> None:
         self._stop.set()

@@ -12,6 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
@@ -28,7 +30,7 @@ from .workers import Budget, Workers, retrying
 
 T = TypeVar("T")
 
-THREADS: Final = 48
+THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
 _POLL: Final = 0.05  # seconds between looks into the queue
@@ -70,6 +72,7 @@ class Drain:
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._nodes: dict[StorePath, _Node] = {}
         self._settled: dict[str, Outcome | None] = {}  # None for what is in the cache; else why it is not
+        self._checked: Future[None] = Future()
         self._pending: dict[str, _Pending] = {}
         self._awaited: dict[StorePath, list[_Pending]] = {}
         self._records: list[Outcome] = []
@@ -79,6 +82,7 @@ class Drain:
 
     def run(self) -> None:
         """Drain until `end` is called."""
+        self._workers.submit(self._check, urgent=True)
         try:
             while not self.stop.is_set():
                 self._turn()
@@ -95,6 +99,14 @@ class Drain:
         self._flush_records()
         if not entries and not self._nodes and not any(self._queue.names(self._pending)):
             self._tell_dry(asked)
+
+    def usable(self, timeout: float) -> None:
+        """From another thread: wait until the cache was looked at, at most `timeout` seconds.
+
+        Raises what `Pusher.check` raises for good. Nothing is uploaded before the check is through.
+        """
+        with suppress(TimeoutError):
+            self._checked.result(timeout)
 
     def wait_dry(self, timeout: float) -> bool:
         """From another thread: wait until everything that is in the queue by now is settled, or `timeout` seconds."""
@@ -159,7 +171,7 @@ class Drain:
         self._await_outputs(entries, planned)
         for info in planned.candidates:
             self._link(info)
-        for info in planned.candidates:
+        for info in reversed(planned.candidates):  # what others refer to first: its narinfo is what they wait for
             if info.path in self._nodes:
                 self._workers.submit(lambda info=info: self._bring(info))  # type: ignore[misc]
 
@@ -192,12 +204,20 @@ class Drain:
                 self._settle(info.path, _follows(info.path, bad))
                 return
 
+    def _check(self) -> None:
+        """In a worker, while the first paths are planned and asked for: it costs a connection and a round trip."""
+        try:
+            self._checked.set_result(self._retrying(lambda: self._pusher.check(self._store.nix.store_dir)))
+        except Exception as error:
+            self._checked.set_exception(error)
+
     def _bring(self, info: PathInfo) -> None:
         """In a worker: the content of a path into the cache, unless the path is there."""
         try:
             if self._retrying(lambda: self._pusher.present(info.path)):
                 self._events.put(lambda: self._settle(info.path, Outcome(info.path, "present")))
                 return
+            self._checked.result()
             # A stream holds its parts and the compressor's window, whatever its size.
             with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
                 file = self._retrying(lambda: self._pusher.upload(info))
@@ -213,7 +233,8 @@ class Drain:
     def _publish_if_ready(self, node: _Node) -> None:
         if node.file and not node.waiting:
             info, file = node.info, node.file
-            self._workers.submit(lambda: self._publish(info, file))
+            # A chain of references is as long as its narinfos take, one after the other: never let one wait.
+            self._workers.submit(lambda: self._publish(info, file), urgent=True)
 
     def _publish(self, info: PathInfo, file: NarFile) -> None:
         """In a worker: make a path visible."""

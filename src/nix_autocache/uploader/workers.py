@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from ..errors import CacheBusy
@@ -23,19 +23,27 @@ _LONGEST_WAIT: Final = 20.0
 
 
 class Workers:
-    """`count` threads that run what is submitted, in the order of submission."""
+    """`count` threads that run what is submitted: first what is urgent, else in the order of submission."""
 
     def __init__(self, count: int) -> None:
+        self._urgent: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._submitted = threading.Semaphore(0)
         for number in range(count):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
-    def submit(self, task: Callable[[], None]) -> None:
-        self._tasks.put(task)
+    def submit(self, task: Callable[[], None], *, urgent: bool = False) -> None:
+        (self._urgent if urgent else self._tasks).put(task)
+        self._submitted.release()
 
     def _work(self) -> None:
         while True:
-            self._tasks.get()()
+            self._submitted.acquire()
+            try:
+                task = self._urgent.get_nowait()
+            except Empty:
+                task = self._tasks.get()
+            task()
 
 
 class Budget:
