@@ -6,6 +6,7 @@ Run by whoever may write /nix: root, by way of `privileged`, or the user that ow
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -52,8 +53,7 @@ def uninstall(places: Places, *, daemon: bool) -> None:
         if ours:
             if ours.kind == "multi-user":
                 units.remove()
-            for path in map(Path, ours.made):
-                installer.remove_tree(path)
+            _remove(ours)
         for note in filter(None, (ours, mended)):
             users.remove(note.users, group=note.group)
         registry.close_kvm(places)
@@ -64,13 +64,29 @@ def uninstall(places: Places, *, daemon: bool) -> None:
 
 
 def _note(kind: Kind) -> Installed:
-    root = installer.ROOT
+    root, (store, var) = installer.ROOT, installer.PARTS
     made = [path for path in installer.PARTS if not path.exists()] if root.exists() else [root]
-    paths = tuple(str(path) for path in made)
+    note = Installed(kind=kind, made=tuple(map(str, made)))
+    if store.exists() and not var.exists():
+        status = store.stat()
+        owner = (status.st_mode & 0o7777, status.st_uid, status.st_gid)
+        note = dataclasses.replace(note, kept=tuple(os.listdir(store)), owner=owner)
     if kind == "single-user":
-        return Installed(kind=kind, made=paths)
+        return note
     missing = users.missing(users.wanted())
-    return Installed(kind=kind, made=paths, users=missing, group=not users.group_exists())
+    return dataclasses.replace(note, users=missing, group=not users.group_exists())
+
+
+def _remove(ours: Installed) -> None:
+    for path in map(Path, ours.made):
+        installer.remove_tree(path)
+    store = installer.PARTS[0]
+    if ours.kept is not None and ours.owner is not None:
+        for name in set(os.listdir(store)).difference(ours.kept):
+            installer.remove_tree(store / name)
+        mode, uid, gid = ours.owner
+        os.chown(store, uid, gid)
+        store.chmod(mode)
 
 
 def _make_units(nix: Nix, places: Places) -> None:

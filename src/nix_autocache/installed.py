@@ -13,13 +13,18 @@ Kind = Literal["multi-user", "single-user"]
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """`made` and `users` are what was not there before us; `complete` once Nix can be used."""
+    """`made` and `users` are what was not there before us; `complete` once Nix can be used.
+
+    `kept` is what was in a store that no Nix knew any more, and `owner` its mode and numbers; None for any other.
+    """
 
     kind: Kind
     made: tuple[str, ...]
     users: tuple[str, ...] = ()
     group: bool = False
     complete: bool = False
+    kept: tuple[str, ...] | None = None
+    owner: tuple[int, int, int] | None = None
 
     def also(self, earlier: Installed | None) -> Installed:
         """This, and what an earlier attempt noted."""
@@ -30,6 +35,8 @@ class Installed:
             made=_union(earlier.made, self.made),
             users=_union(earlier.users, self.users),
             group=earlier.group or self.group,
+            kept=earlier.kept,
+            owner=earlier.owner,
         )
 
     def save(self, path: Path) -> None:
@@ -45,7 +52,8 @@ class Installed:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return cls(**{**values, "made": tuple(values["made"]), "users": tuple(values["users"])})
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

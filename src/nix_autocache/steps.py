@@ -150,12 +150,11 @@ def keygen(name: str) -> None:
 
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
-    nix = runner.find_nix(context.environ)
-    if nix:
-        hook.forget_canaries(nix)
     installation.uninstall(context.own_places, daemon=False)
     if places.machine(context.environ).state.exists():
         privileged.call("undo", {}, context.environ)
+    if nix := runner.find_nix(context.environ):
+        hook.forget_canaries(nix)
     context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")
 
 

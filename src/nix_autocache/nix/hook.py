@@ -19,7 +19,8 @@ from .store import Nix
 
 _UNREACHABLE: Final = "cannot connect to"
 _SOURCE: Final = Path(__file__).with_name("hook.sh")
-_PATIENCE: Final = 10.0  # seconds between the canary's end and its entry: Nix before 2.19 calls the hook at once
+_REACHABLE: Final = 10.0  # seconds that a daemon may take to be there again
+_PATIENCE: Final = 3.0  # seconds between the canary's end and its entry: Nix up to 2.34 has called the hook by then
 
 # No program, no input, no substituter is asked: it builds wherever Nix builds at all, in some 60 ms.
 _CANARY: Final = """
@@ -55,7 +56,7 @@ def sing(nix: Nix, queue: Queue) -> bool:
     """Build a canary and look for it in the queue; whether the hook fired. Raises RunnerError if Nix cannot build."""
     nonce = secrets.token_hex(8)
     command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce)]
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _REACHABLE
     while (done := _run(command)).returncode and _UNREACHABLE in done.stderr and time.monotonic() < deadline:
         time.sleep(0.05)  # another job has the daemon restarted
     if done.returncode:

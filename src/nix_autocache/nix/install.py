@@ -51,8 +51,6 @@ def multi_user(source: Release, builders: Sequence[str]) -> Nix:
         making = meanwhile.submit(users.make, builders)
         nix = _install(source)
         making.result()
-    shutil.chown(ROOT / "store", group=users.GROUP)
-    (ROOT / "store").chmod(0o1775)
     return nix
 
 
@@ -140,7 +138,10 @@ def _link(link: Path, target: Path) -> None:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory whose parts may be read-only, as those of a store are."""
+    """Remove a file, or a directory whose parts may be read-only, as those of a store are."""
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink()
+        return
     for current, _, _ in os.walk(directory):
         with suppress(OSError):
             os.chmod(current, 0o700)

@@ -8,6 +8,7 @@ started the daemon.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -29,6 +30,7 @@ _PATIENCE: Final = 10.0  # seconds for it to begin and to end
 _PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before it starts the daemon again; the last for ever
 _STEADY: Final = 10.0  # seconds that a daemon must have lived for the pauses to begin anew
 _FIRST_FD: Final = 3  # sd_listen_fds(3)
+_PR_SET_PDEATHSIG: Final = 1
 # The number of the process that the socket is for is known only in that process.
 _HAND_ON: Final = 'export LISTEN_PID=$$; exec "$@"'
 
@@ -142,10 +144,12 @@ class _Daemon:
 
 
 def _start(program: str) -> subprocess.Popen[bytes]:
+    """The daemon, which ends when we do: nobody would keep it alive, nor stop it."""
     return subprocess.Popen(
         ["/bin/sh", "-c", _HAND_ON, "sh", program],
         stdin=subprocess.DEVNULL,
         pass_fds=(_FIRST_FD,),
+        preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
         env={**os.environ, "LISTEN_FDS": "1"},
     )
 
