@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import keys
@@ -25,6 +25,12 @@ class Destination:
     key_source: str
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
+
+    def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
+        """With the signing key's public half where no `public-keys` are given. Reads the key."""
+        if self.public_keys or not (key := self.secret_key(environ)):
+            return self
+        return replace(self, public_keys=(key.public,))
 
     def secret_key(self, environ: Mapping[str, str]) -> keys.SecretKey | None:
         """The signing key, None where there is none. Raises InputError when it cannot be had."""

@@ -10,20 +10,23 @@ from typing import Final
 from . import report, trust
 from .context import Context
 from .destination import Destination
-from .errors import Error, InputError
+from .errors import Error, InputError, one_line
 from .nix import hook, scan
 from .nix.store import Nix
 from .queue import Queue
 from .session import Session
+from .settings import archive_format
 from .uploader.client import Uploader
 from .uploader.foreground import drain_here
 from .uploader.job import Job, relevant_environment
+from .uploader.progress import Rest
 
 _ISOLATION: Final[trust.Isolation] = "open"  # until the key can be kept from root
 
 
 def judge(context: Context, place: Destination) -> trust.Verdict:
     """Whether this job may push, said in the log."""
+    context.platform.mask(place.url.password)
     credentials = bool(place.key_source) or context.is_dry_run(place)
     verdict = trust.judge(context.platform.event(), _ISOLATION, context.settings.push, credentials=credentials)
     if verdict.warning:
@@ -51,6 +54,8 @@ def start(context: Context, session: Session, place: Destination) -> Session:
     answer = uploader.wait_ready(process)
     problem = answer.error
     if not problem:
+        if answer.progress.trouble:
+            context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
         return session
     uploader.stop()
     if answer.exit_code == InputError.exit_code:
@@ -75,14 +80,15 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
     """What the uploader is to be told. Reads the signing key."""
     settings = context.settings
+    compression, level = archive_format(settings)
     return Job(
         queue=str(queue.directory),
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
         cache=str(place.url),
         key=str(place.secret_key(context.environ) or ""),
-        compression=settings.compression,
-        compression_level=settings.compression_level,
+        compression=compression,
+        compression_level=level,
         upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
         exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
@@ -90,18 +96,23 @@ def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> 
     )
 
 
-def drain(context: Context, session: Session, deadline: float) -> int:
-    """Let the uploader empty the queue, or do it here when none lives; how many paths are left."""
+def drain(context: Context, session: Session, deadline: float) -> Rest:
+    """Let the uploader empty the queue, or do it here when none lives that can; what is left."""
     if session.scan:
         _scan(context, Nix(Path(session.nix_bin)))
     tell = report.ProgressLines(context.platform)
-    request = {"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}
-    answer = Uploader(context.job.directory).ask(request, tell)
+    uploader = Uploader(context.job.directory)
+    answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
+    if answer and not answer.error:
+        return Rest(0) if answer.dry else Rest(answer.progress.waiting, answer.progress.trouble)
+    context.platform.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
-        return 0 if answer.dry else answer.progress.waiting
-    context.platform.info("no uploader is alive; uploading from here")
+        uploader.stop()  # this step's credentials may be newer than those it was given
     job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
-    return drain_here(job, deadline, tell, check=False)
+    try:
+        return drain_here(job, deadline, tell, check=False)
+    except Error as error:
+        return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
 
 
 def _scan(context: Context, nix: Nix) -> None:

@@ -25,7 +25,7 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
     if session.push:
         _claim(place)
-    lines = _cache_lines(context, session, place) + _mode_lines(session, seen)
+    lines = _cache_lines(context, place) + _mode_lines(session, seen)
     lines += context.settings.extra_nix_conf.splitlines()
     tokens = _token_lines(context)
     where, own = _places(context, session), context.own_places
@@ -108,13 +108,10 @@ def _mode_lines(session: Session, seen: Observations) -> list[str]:
     return lines
 
 
-def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
+def _cache_lines(context: Context, place: Destination) -> list[str]:
     lines = [f"extra-substituters = {place.url.substituter}"]
-    public = place.public_keys
-    if not public and session.push and (key := place.secret_key(context.environ)):
-        public = (key.public,)
-    if public:
-        lines.append(f"extra-trusted-public-keys = {' '.join(map(str, public))}")
+    if place.public_keys:
+        lines.append(f"extra-trusted-public-keys = {' '.join(map(str, place.public_keys))}")
     else:
         context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return lines

@@ -268,7 +268,7 @@ INPUTS: Final = (
         default="3",
         metavar="N",
         parse=_number(0, 22),
-        doc="Compression level: 1 to 22 for zstd, 0 to 9 for xz.",
+        doc="Compression level: 0 (the library's own) to 22 for zstd, 0 to 9 for xz.",
     ),
     Input(
         name="harden",
@@ -319,6 +319,16 @@ def read(given: Mapping[str, str], environ: Mapping[str, str], flags: Mapping[st
     return settings
 
 
+def archive_format(settings: Settings) -> tuple[Compression, int]:
+    """How archives are compressed: the URL's parameters beat the inputs. Raises InputError for what does not fit."""
+    params = settings.cache.params if settings.cache else {}
+    compression = parse_compression(params.get("compression", settings.compression), "compression")
+    level = _number(0, 22)(params.get("compression-level", str(settings.compression_level)), "compression-level")
+    if compression == "xz" and level > 9:
+        raise InputError(f"compression-level: {level} is too high for xz, which has 0 to 9")
+    return compression, level
+
+
 def inputs_of(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
     """The inputs in an environment that has them as `PREFIX` + upper-case name, dashes kept (GitHub's way)."""
     return {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
@@ -335,8 +345,7 @@ def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
 def _check_together(settings: Settings) -> None:
     if settings.harden:
         raise InputError("harden: true is not supported yet; leave it out, and take limitation 4 as not solved")
-    if settings.compression == "xz" and settings.compression_level > 9:
-        raise InputError(f"compression-level: {settings.compression_level} is too high for xz, which has 0 to 9")
+    archive_format(settings)
     if settings.nix_url and not settings.nix_sha256:
         raise InputError("nix-sha256: must be given with nix-url, as sha256sum prints it")
 

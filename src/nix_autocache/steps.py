@@ -35,7 +35,9 @@ def setup(context: Context) -> None:
         advice.check_configuration(context, nix)
         place = context.destination()
         verdict = pushing.judge(context, place)
-        session = Session.begin(row, nix, str(place.url), verdict)
+        if verdict.push:
+            place = place.trusting_itself(context.environ)
+        session = Session.begin(row, nix, place.url.without_password, verdict)
         register(context, session, place, seen)
         if verdict.push:
             planned, session = session, pushing.start(context, session, place)
@@ -87,11 +89,11 @@ def flush(context: Context) -> None:
         context.platform.info(f"nothing to flush: {reason}")
         return
     begun = time.monotonic()
-    with context.platform.group("nix-autocache: flushing"):
-        left = pushing.drain(context, session, begun + context.settings.flush_timeout)
+    with context.platform.group("nix-autocache: flushing"), report.interruption(context.platform, context.job.queue):
+        rest = pushing.drain(context, session, begun + context.settings.flush_timeout)
         result = report.Result(
             outcomes=tuple(context.job.queue.recorded()),
-            unsettled=left,
+            rest=rest,
             waited=time.monotonic() - begun,
             unsolved=session.unsolved,
             dry_run=session.dry_run,
@@ -130,10 +132,10 @@ def push(context: Context, paths: list[str]) -> None:
             queue.add(path.base, [path])
         job = pushing.upload_job(context, nix, context.destination(), queue)
         tell = report.ProgressLines(context.platform)
-        left = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)
+        rest = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)
         result = report.Result(
             outcomes=tuple(queue.recorded()),
-            unsettled=left,
+            rest=rest,
             waited=time.monotonic() - begun,
             unsolved={},
             dry_run=job.dry_run,

@@ -33,6 +33,16 @@ class CacheUrl:
         return self._text(self.params)
 
     @property
+    def password(self) -> str:
+        """What must not be shown: the password in `user:password@host`, or nothing."""
+        return self.authority.rpartition("@")[0].partition(":")[2]
+
+    @property
+    def without_password(self) -> str:
+        """For logs and outputs."""
+        return str(self).replace(f":{self.password}@", ":…@") if self.password else str(self)
+
+    @property
     def without_params(self) -> str:
         return self._text({})
 

@@ -66,3 +66,11 @@ let {SHELL}
   link = n: sh "link-${{toString n}}" (if n == 0 then "echo > $out" else "echo ${{link (n - 1)}} > $out");
 in link ({length} - 1)
 """
+
+
+def sleeping(count: int, prefix: str) -> str:
+    """Independent derivations that wait half a second each; `read` waits where the sandbox has no `sleep`."""
+    return f"""
+let {SHELL} in builtins.genList (n: sh "{prefix}-${{toString n}}"
+  "exec 3<>/dev/ptmx; read -t 0.5 line <&3 || true; echo ${{toString n}} > $out") {count}
+"""

@@ -157,6 +157,7 @@ class Store:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=_without_credentials(),
         )
         assert process.stdin is not None, "it is a pipe"
         assert process.stdout is not None, "it is a pipe"
@@ -167,6 +168,11 @@ class Store:
         _read_number(process.stdout)  # the server's version; every one since 2.5 answers alike
         self._pipes = process.stdin, process.stdout
         return self._pipes
+
+
+def _without_credentials() -> dict[str, str]:
+    """Other processes of this user can read the environment that a child was given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
 
 
 def _number(value: int) -> bytes:

@@ -11,18 +11,21 @@ from . import Event
 
 
 class Local:
-    """A Platform without CI: the person at the terminal is trusted."""
+    """A Platform without CI: the person at the terminal is trusted, a CI host that we do not know is not."""
 
     name = "local"
     ephemeral = False
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.inputs: Mapping[str, str] = {}
+        self._is_ci = bool(environ.get("CI"))
 
     def job(self) -> str:
         return "local"
 
     def event(self) -> Event:
+        if self._is_ci:
+            return Event(name="a job on a CI host that is not known", origin="unknown")
         return Event(name="manual", origin="own")
 
     def dry_run_by_default(self) -> bool:

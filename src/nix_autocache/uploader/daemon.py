@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import Error, one_line
+from ..errors import CacheBusy, CredentialsError, Error, one_line
 from .drain import Drain
 from .job import Job
 from .progress import Progress
@@ -29,6 +29,7 @@ MAX_REQUEST: Final = 4096  # bytes
 _CLIENTS: Final = 16  # served at once
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
+_YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _PR_SET_DUMPABLE: Final = 4
 
 
@@ -36,9 +37,10 @@ def main(socket_path: Path) -> int:
     """Run until told to stop, or until another uploader holds this queue."""
     _protect_memory()
     job = Job.from_json(sys.stdin.readline())
+    os.environ.update(job.environ)  # boto3 and obstore look there; what /proc shows of it is only how we were started
     _lower_priority()
     queue = job.open_queue()
-    with queue.lock() as held:
+    with queue.lock(_YIELD) as held:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
@@ -69,7 +71,8 @@ class _State:
         self._ready.set()
         if self._drain and not self._stop.is_set():
             self._drain.run()
-        else:
+            self._error = CredentialsError(self._drain.refused) if self._drain.refused else None
+        if self._error:
             self._stop.wait()
 
     def serve(self, server: socket.socket) -> None:
@@ -81,12 +84,13 @@ class _State:
             threading.Thread(target=self._converse, args=(client,), daemon=True).start()
 
     def _converse(self, client: socket.socket) -> None:
-        with client, suppress(OSError, ValueError, TypeError):
-            client.settimeout(_PATIENCE)
-            request = json.loads(_read_line(client))
-            client.settimeout(None)
-            self._answer(client, request)
-        self._slots.release()
+        try:
+            with client, suppress(OSError, ValueError, TypeError, KeyError):
+                client.settimeout(_PATIENCE)
+                request = json.loads(_read_line(client))
+                self._answer(client, request)
+        finally:
+            self._slots.release()
 
     def _answer(self, client: socket.socket, request: dict[str, Any]) -> None:
         self._ready.wait()
@@ -97,15 +101,17 @@ class _State:
             deadline = time.monotonic() + float(request["seconds"])
             dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
         progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
-        error = self._problem()
+        error = self._problem(_LOOK if request["do"] == "status" else 0)
         last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
         _send(client, {**_progress(progress), "done": True, "dry": dry, **last})
 
-    def _problem(self) -> Error | None:
+    def _problem(self, patience: float) -> Error | None:
         """Why nothing can be pushed at all; a cache that only does not answer may yet be there when it is needed."""
         try:
             if self._drain:
-                self._drain.usable(_LOOK)
+                self._drain.usable(patience)
+        except CacheBusy:
+            return self._error
         except Error as error:
             return error
         return self._error

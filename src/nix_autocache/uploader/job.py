@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..keys import SecretKey, parse_public, parse_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
-from ..settings import Compression, Upstream, parse_compression
+from ..settings import Compression, Upstream
 from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ class Job:
         from .pack import Codec
         from .push import BinaryCache
 
-        name = parse_compression(url.params.get("compression", self.compression))
-        level = int(url.params.get("compression-level", self.compression_level))
         return BinaryCache(
-            cache=cache, key=self._secret_key, codec=Codec(name=name, level=level), cache_info=_cache_info(url)
+            cache=cache,
+            key=self._secret_key,
+            codec=Codec(name=self.compression, level=self.compression_level),
+            cache_info=_cache_info(url),
         )
 
 

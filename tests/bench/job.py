@@ -1,0 +1,89 @@
+"""What caching costs a whole job: many tiny builds while uploading, and fewer that take their time."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.measure import in_turn, verdict
+from tests.ground import nix, roots, servers, tool
+from tests.ground.delay import delayed
+from tests.ground.machine import Machine
+from tests.ground.tool import Tool
+from tests.machines import graphs
+
+TINY = 5000
+SLOW = 200
+ROUND_TRIP = 0.03
+OFF = "post-build-hook = /bin/true"
+
+
+@dataclass
+class Jobs:
+    """Jobs on one machine that push to one S3 server through a delay; each builds what was never built."""
+
+    machine: Machine
+    url: str
+    key: str
+    flushes: list[float]
+    numbers: "itertools.count[int]"
+
+    def run(self, expression: str, *, ours: bool, jobs: int) -> float:
+        """Seconds of the build; with `ours`, the flush after it is noted apart."""
+        if ours:
+            self.tool.run("setup")
+        options = [] if ours else ["--option", "post-build-hook", "/bin/true"]
+        command = ["nix-build", "--no-out-link", "--quiet", "--max-jobs", str(jobs), *options, "--expr", expression]
+        seconds = self.machine.run(command, timeout=900).seconds
+        if ours:
+            self.flushes.append(self.tool.run("flush", timeout=300).seconds)
+            self.tool.run("finish")
+        return seconds
+
+    def fresh(self) -> str:
+        return f"r{next(self.numbers)}"
+
+    @property
+    def tool(self) -> Tool:
+        return Tool(self.machine, {"cache": self.url, "signing-key": self.key}, servers.s3_env())
+
+
+def main() -> None:
+    with TemporaryDirectory() as directory, Machine(roots.root(roots.NEW), tool.binds()) as machine:
+        nix.without_daemon(machine)
+        key = Tool(machine).run("keygen", "bench-1").stdout.strip()
+        with servers.rclone_s3(machine, Path(directory) / "s3", ["bucket"]) as server:
+            server.wait()
+            with delayed(machine, server.port, ROUND_TRIP) as port:
+                url = f"s3://bucket?endpoint=http://127.0.0.1:{port}"
+                jobs = Jobs(machine, url, key, [], itertools.count())
+                tiny(jobs)
+                jobs.flushes.clear()
+                slow(jobs)
+
+
+def tiny(jobs: Jobs) -> None:
+    contenders = {
+        "hook is /bin/true": lambda: jobs.run(graphs.independent(TINY, jobs.fresh()), ours=False, jobs=1),
+        "ours, uploading": lambda: jobs.run(graphs.independent(TINY, jobs.fresh()), ours=True, jobs=1),
+    }
+    figures = in_turn(contenders, 1)
+    figures.show(f"{TINY} tiny derivations, uploading to S3 {ROUND_TRIP * 1000:.0f} ms away")
+    verdict("times as long as with /bin/true", figures.ratio("ours, uploading", "hook is /bin/true"), 1.1)
+    verdict("flush after it, s", max(jobs.flushes), 2)
+
+
+def slow(jobs: Jobs) -> None:
+    """200 builds of half a second, two at a time."""
+    contenders = {
+        "no cache": lambda: jobs.run(graphs.sleeping(SLOW, jobs.fresh()), ours=False, jobs=4),
+        "ours, uploading": lambda: jobs.run(graphs.sleeping(SLOW, jobs.fresh()), ours=True, jobs=4),
+    }
+    figures = in_turn(contenders, 2)
+    figures.show(f"{SLOW} derivations of half a second each")
+    with_flush = figures.median("ours, uploading") + min(jobs.flushes)
+    verdict("times as long, flush included", with_flush / figures.median("no cache"), 1.02)
+
+
+if __name__ == "__main__":
+    main()
