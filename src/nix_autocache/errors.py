@@ -35,6 +35,10 @@ class CacheError(Error):
     """The cache refused a request, and asking again would not help."""
 
 
+class CredentialsError(CacheError):
+    """The cache does not accept our credentials, or does not any more."""
+
+
 class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
     """The cache did not answer, or cannot at the moment; asking again after `retry_after` seconds may help."""
 

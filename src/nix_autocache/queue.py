@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each
@@ -64,15 +64,16 @@ class Queue:
             directory.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Hold the right to drain, given up when the process ends however it ends. Yields False if another has it."""
+    def lock(self, patience: float = 0.0) -> Iterator[bool]:
+        """Hold the right to drain, given up when the process ends however it ends.
+
+        Yields False if another has it for more than `patience` seconds from now.
+        """
         with open(self.directory / "lock", "a", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            deadline = time.monotonic() + patience
+            while not (held := _locked(file.fileno())) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            yield held
 
     def names(self, taken: Container[str] = ()) -> Iterator[str]:
         """The names in `new/` that can be entries of builds and are not `taken`, in no order."""
@@ -99,24 +100,34 @@ class Queue:
             with suppress(OSError):
                 root.touch()
 
-    def done(self, entry: Entry, outputs: Iterable[str] = ()) -> None:
-        """Forget an entry, and let its `outputs` be collected."""
-        (self.new / entry.name).unlink(missing_ok=True)
+    def done(self, entry: Entry, outputs: Iterable[str] = ()) -> bool:
+        """Forget an entry, and let its `outputs` be collected; whether that was possible."""
+        try:
+            (self.new / entry.name).unlink(missing_ok=True)
+        except OSError:  # a read-only file system: the next drain finds its paths in the cache
+            return False
         for root in self._roots(outputs):
             with suppress(OSError):
                 root.unlink(missing_ok=True)
+        return True
 
-    def fail(self, entry: Entry, reason: str) -> None:
-        """Set an entry aside with the reason, until `retry_failed`."""
+    def fail(self, entry: Entry, reason: str) -> bool:
+        """Set an entry aside with the reason, until `retry_failed`; whether that was possible."""
         lines = (*entry.outputs, ".", reason)
         aside = self.failed / entry.name
         try:
             aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        except OSError:  # a full disk: the entry stays in new/ and is tried again by the next drain
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
-            return
-        self.done(entry)
+        except OSError:
+            return self._fail_in_silence(entry)
+        return self.done(entry)
+
+    def _fail_in_silence(self, entry: Entry) -> bool:
+        """On a full disk there is no room for the reason, but for the entry there is: it only moves."""
+        try:
+            (self.new / entry.name).replace(self.failed / entry.name)
+        except OSError:
+            return False
+        return True
 
     def retry_failed(self) -> int:
         """Put what failed earlier back in line; how many."""
@@ -133,14 +144,16 @@ class Queue:
             return len(os.listdir(self.failed))
         return 0
 
-    def record(self, outcomes: Iterable[Outcome]) -> None:
-        """Append to outcomes.jsonl. A disk that is full loses the record, never the upload."""
-        lines = [
-            json.dumps({"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason}) + "\n"
-            for o in outcomes
-        ]
-        with suppress(OSError), open(self.outcomes, "a", encoding="utf-8") as file:
-            file.write("".join(lines))
+    def record(self, outcomes: Iterable[Outcome]) -> bool:
+        """Append to outcomes.jsonl; whether that was possible. A disk that is full must not hold an upload back."""
+        rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason} for o in outcomes]
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        try:
+            with open(self.outcomes, "a+b") as file:
+                _append(file, data)
+        except OSError:
+            return False
+        return True
 
     def recorded(self) -> Iterator[Outcome]:
         """The last outcome of every path recorded so far; torn lines are passed over."""
@@ -171,6 +184,27 @@ class Queue:
             return Entry(name, tuple(lines[: lines.index(".")]))
         # The disk was full, or the hook was killed: the name says what was built, the store knows the rest.
         return Entry(name, ()) if age > TORN_AFTER else None
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _append(file: BinaryIO, data: bytes) -> None:
+    """Append lines whole or not at all, after whatever half a line an uploader left that was killed."""
+    size = file.seek(0, os.SEEK_END)
+    if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        file.write(data)
+        file.flush()
+    except OSError:
+        os.truncate(file.fileno(), size)
+        raise
 
 
 def _is_entry(item: os.DirEntry[str]) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from .session import Session
 from .settings import OnFailure
 from .trust import LIMITATIONS
 from .uploader.client import Answer
-from .uploader.progress import Progress
+from .uploader.progress import Progress, Rest
 
 _WORDS: Final = {
     "pushed": "pushed",
@@ -28,15 +29,16 @@ _WORDS: Final = {
     "failed": "NOT pushed",
 }
 _SHOWN: Final = 20  # paths named one by one
+_NAMED: Final = 5  # builds named in one line
 _EVERY: Final = 5.0  # seconds between lines of progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The end of a flush. `unsettled` counts the paths that were still in work; `waited` is in seconds."""
+    """The end of a flush. `rest` were still in work; `waited` is in seconds."""
 
     outcomes: tuple[Outcome, ...]
-    unsettled: int
+    rest: Rest
     waited: float
     unsolved: Mapping[int, str]
     dry_run: bool
@@ -76,9 +78,21 @@ def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
     platform.summarize(_summary(result, counts))
     complaint = _complaint(result)
     if complaint and on_failure == "fail":
-        raise (DeadlineError if result.unsettled else Error)(complaint)
+        raise (DeadlineError if result.rest.paths else Error)(complaint)
     if complaint:
         platform.warning(complaint)
+
+
+@contextmanager
+def interruption(platform: Platform, queue: Queue) -> Iterator[None]:
+    """Say what was not pushed when this block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        names = sorted(name[33:].removesuffix(".drv") for name in queue.names())
+        others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        platform.warning(f"interrupted, not pushed: {', '.join(names[:_NAMED]) or 'nothing'}{others}")
+        raise
 
 
 def status(session: Session | None, answer: Answer | None, queue: Queue) -> dict[str, Any]:
@@ -117,8 +131,9 @@ def size(count: int) -> str:
 def _complaint(result: Result) -> str:
     """One line that says what is not in the cache; empty when everything is."""
     parts = []
-    if result.unsettled:
-        parts.append(f"{result.unsettled} paths were not pushed in time; they stay queued for the next flush")
+    if result.rest.paths:
+        why = f" ({result.rest.why})" if result.rest.why else ""
+        parts.append(f"{result.rest.paths} paths were not pushed in time{why}; they stay queued for the next flush")
     if result.failed:
         first = result.failed[0]
         others = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
@@ -128,8 +143,8 @@ def _complaint(result: Result) -> str:
 
 def _summary(result: Result, counts: Counter[str]) -> str:
     rows = [f"| {word} | {counts[what]} |" for what, word in _WORDS.items()]
-    if result.unsettled:
-        rows.append(f"| not in time | {result.unsettled} |")
+    if result.rest.paths:
+        rows.append(f"| not in time | {result.rest.paths} |")
     head = "### nix-autocache" + (" (dry run)" if result.dry_run else "")
     note = f"{size(result.pushed_bytes)} pushed; the job waited {result.waited:.1f} s."
     solved = [f"- {line}" for line in limitations(result.unsolved)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ground import cache, tools, wheels
-from tests.ground.commands import Completed
+from tests.ground.commands import Completed, Process
 from tests.ground.machine import Bind, Machine
 
 LOCKS = [tools.PROJECT / "requirements" / name for name in ("base.txt", "aws.txt")]
@@ -47,9 +47,16 @@ class Tool:
     user: str = "root"
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 60.0) -> Completed:
-        inputs = {f"NIX_AUTOCACHE_{name.upper().replace('-', '_')}": value for name, value in self.inputs.items()}
-        env = {**environment(), **inputs, **self.env}
+        env = self._environment()
         return self.machine.run([*CLI, *arguments], env=env, user=self.user, check=check, timeout=timeout)
+
+    def start(self, *arguments: str) -> Process:
+        """`run` in the background."""
+        return self.machine.start([*CLI, *arguments], env=self._environment(), user=self.user)
+
+    def _environment(self) -> dict[str, str]:
+        inputs = {f"NIX_AUTOCACHE_{name.upper().replace('-', '_')}": value for name, value in self.inputs.items()}
+        return {**environment(), **inputs, **self.env}
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.run("status", "--json").stdout)

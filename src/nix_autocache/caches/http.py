@@ -10,14 +10,17 @@ import base64
 import http.client
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import HTTPStore
 
-from ..errors import CacheBusy, CacheError
+from ..errors import CacheBusy
 from ..urls import CacheUrl
 from . import Body
-from .objects import RETRY, Objects, client_options
+from .objects import Limits, Objects, client_options, refusal
+from .patience import Patience, context, seconds
 
 _TIMEOUT = 60.0  # seconds without an answer
 
@@ -29,11 +32,12 @@ class Http(Objects):
         user, at, host = url.authority.rpartition("@")
         base = f"{url.scheme}://{host}{url.path}"
         self._headers = {"Authorization": _basic(user)} if at else {}
-        options = client_options(url, environ)
-        options["default_headers"] = self._headers
-        super().__init__(HTTPStore(base, client_options=options, retry_config=RETRY), base)
-        cafile = environ.get("NIX_SSL_CERT_FILE")
-        self._context = ssl.create_default_context(cafile=cafile) if url.scheme == "https" else None
+        super().__init__(
+            partial(_store, base, self._headers, url, environ),
+            base,
+            Patience(lambda name: f"{base}/{name}", self._headers, environ),
+        )
+        self._context = context(environ) if url.scheme == "https" else None
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
@@ -45,21 +49,33 @@ class Http(Objects):
         parts = urlsplit(f"{self.where}/{name}")
         connection = _connect(parts.netloc, self._context)
         try:
-            connection.request("PUT", parts.path, body=body, headers=self._headers, encode_chunked=True)
-            status = connection.getresponse().status
+            self._send(connection, parts.path, body)
+            answer = connection.getresponse()
         except http.client.HTTPException as error:
             raise CacheBusy(f"{self.where}: {name}: {error!r}") from None
         finally:
             connection.close()
-        if status in {408, 425, 429} or status >= 500:
-            raise CacheBusy(f"{self.where}: {name}: HTTP status {status}")
-        if status >= 300:
-            raise CacheError(f"{self.where} refused {name}: HTTP status {status}")
+        if answer.status >= 300:
+            wait = seconds(answer.getheader("Retry-After"))
+            raise refusal(self.where, name, answer.status, f"HTTP status {answer.status} {answer.reason}", wait)
+
+    def _send(self, connection: http.client.HTTPConnection, path: str, body: Iterator[bytes]) -> None:
+        # A server that does not want the rest has answered before it closed; if not, getresponse() raises.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request("PUT", path, body=body, headers=self._headers, encode_chunked=True)
 
 
 def open_http(url: CacheUrl, environ: Mapping[str, str]) -> Http:
     """The cache at an HTTP URL; asks nothing of the network yet."""
     return Http(url, environ)
+
+
+def _store(
+    base: str, headers: Mapping[str, str], url: CacheUrl, environ: Mapping[str, str], limits: Limits
+) -> HTTPStore:
+    options = client_options(url, environ, limits)
+    options["default_headers"] = dict(headers)
+    return HTTPStore(base, client_options=options, retry_config=limits.retry_config)
 
 
 def _connect(netloc: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:

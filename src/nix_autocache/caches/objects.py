@@ -6,19 +6,23 @@ abort the process at exit (0.12.1). boto3 is asked for credentials only where th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
-from ..errors import CacheBusy, CacheError, StoreError, one_line
+from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..urls import CacheUrl
 from . import Body
+from .patience import Patience
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -26,20 +30,56 @@ if TYPE_CHECKING:
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _AT_ONCE: Final = 2  # parts of one archive in flight
 
-# Our own retries know the deadline; obstore's only bridge a dropped connection.
-RETRY: Final[RetryConfig] = {
-    "max_retries": 1,
-    "retry_timeout": timedelta(seconds=10),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a request may take, and how often obstore itself makes it again."""
+
+    timeout: timedelta
+    retries: int = 0
+
+    @property
+    def retry_config(self) -> RetryConfig:
+        backoff = {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2}
+        return {"max_retries": self.retries, "retry_timeout": timedelta(minutes=5), "backoff": backoff}  # type: ignore[typeddict-item]
+
+
+# Our own retries know the deadline and what the cache asked for. obstore's only serve streams, where a part that is
+# lost must not cost the whole archive. 50 MB in flight take three minutes at 2 Mbit/s.
+QUESTION: Final = Limits(timedelta(seconds=15))
+ARCHIVE: Final = Limits(timedelta(minutes=3))
+STREAM: Final = Limits(timedelta(minutes=3), retries=4)
+_SMALL: Final = 64 << 10  # bytes that a question's time is enough for
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_TEMPORARY: Final = frozenset({408, 409, 425, 429})
+_NEVER: Final = frozenset({501, 505, 507})
+_EXPIRED = re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch")
+_FULL = re.compile("No space left|Read-only file system|Permission denied|File too large|quota exceeded")
+_DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+_LONGEST: Final = 300  # characters of a message
+_CAUSES: Final = {
+    "TimedOut": "no answer in time",
+    "ConnectionRefused": "connection refused",
+    "ConnectionReset": "connection reset",
+    "BrokenPipe": "connection closed",
+    "dns error": "host name not found",
 }
+
+Opener: TypeAlias = "Callable[[Limits], ObjectStore]"
 
 
 class Objects:
     """An ObjectCache in anything that obstore can open. `where` names it in errors."""
 
-    def __init__(self, store: ObjectStore, where: str) -> None:
-        self.store = store
+    def __init__(self, opener: Opener, where: str, patience: Patience) -> None:
+        self.store_for = cache(opener)
         self.where = where
+        self._patience = patience
+
+    @property
+    def store(self) -> ObjectStore:
+        return self.store_for(QUESTION)
 
     def get(self, name: str) -> bytes | None:
         try:
@@ -67,40 +107,77 @@ class Objects:
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
-            obstore.put(self.store, name, body, attributes=attributes, use_multipart=False)
+            store = self.store_for(QUESTION if len(body) <= _SMALL else ARCHIVE)
+            obstore.put(store, name, body, attributes=attributes, use_multipart=False)
         else:
-            obstore.put(self.store, name, body, attributes=attributes, chunk_size=PART, max_concurrency=_AT_ONCE)
+            store = self.store_for(STREAM)
+            obstore.put(store, name, body, attributes=attributes, chunk_size=PART, max_concurrency=_AT_ONCE)
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         """obstore's errors as ours; FileNotFoundError goes through, since what is missing depends on the question."""
         try:
             yield
-        except (FileNotFoundError, StoreError):
+        except (FileNotFoundError, Error):
             raise
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise CacheError(f"{self.where} refused {name}: {one_line(error)}; are the credentials right?") from None
         except (exceptions.BaseError, OSError) as error:
-            raise CacheBusy(f"{self.where}: {name}: {one_line(error)}") from None
+            raise self._classified(name, error) from None
+
+    def _classified(self, name: str, error: Exception) -> Error:
+        """Whether to ask again is told by the status, which obstore has in its message only."""
+        found = _STATUS.search(str(error))
+        status = int(found[1]) if found else 0
+        if (status == 400 and _EXPIRED.search(str(error))) or isinstance(error, _DENIED):
+            status = 403
+        if not status and _FULL.search(str(error)):
+            return CacheError(f"{self.where}: {name}: {_said(error)}")
+        wait = self._patience.asked_for(name) if status in {429, 503} else 0.0
+        return refusal(self.where, name, status, _said(error), wait)
+
+
+def refusal(where: str, name: str, status: int, said: str, wait: float) -> Error:
+    """What an HTTP status means for those who asked; 0 stands for no answer at all."""
+    if status in {401, 403}:
+        return CredentialsError(f"{where} refused {name}: {said}; are the credentials right?")
+    if status == 413:
+        return CacheError(f"{where} refused {name}: {said}; it is larger than the server takes")
+    if (300 <= status < 500 and status not in _TEMPORARY) or status in _NEVER:
+        return CacheError(f"{where} refused {name}: {said}")
+    return CacheBusy(f"{where}: {name}: {said}", wait)
+
+
+def _said(error: Exception) -> str:
+    """What of an obstore error helps people: the server's answer, or why there was none."""
+    first, _, debug = str(error).strip().partition("\n")
+    text = first.partition(" - ")[2] or first or type(error).__name__
+    causes = [cause for sign, cause in _CAUSES.items() if sign in debug]
+    return f"{text[:_LONGEST]} ({causes[0]})" if causes else text[:_LONGEST]
 
 
 def open_objects(url: CacheUrl, environ: Mapping[str, str]) -> Objects:
     """The store that a URL names. Raises CacheError when its parameters do not fit together."""
-    openers: dict[str, Callable[[CacheUrl, Mapping[str, str]], Any]] = {
+    openers: dict[str, Callable[[CacheUrl, Mapping[str, str]], Opener]] = {
         "file": _directory,
         "s3": _s3,
         "gs": _gcs,
         "az": _azure,
     }
     try:
-        return Objects(openers[url.scheme](url, environ), url.without_params)
+        opener = openers[url.scheme](url, environ)
+        first = opener(QUESTION)
     except (exceptions.BaseError, OSError, ValueError) as error:
-        raise CacheError(f"cannot open {url.without_params}: {one_line(error)}") from None
+        raise CacheError(f"cannot open {url.without_params}: {_said(error)}") from None
+    return Objects(opener, url.without_params, Patience(partial(_signed, first), {}, environ))
 
 
-def client_options(url: CacheUrl, environ: Mapping[str, str]) -> ClientConfig:
+def _signed(store: Any, name: str) -> str:
+    """Where to ask for an object with HEAD, once. Raises exceptions.BaseError where the credentials cannot sign."""
+    return str(obstore.sign(store, "HEAD", name, timedelta(minutes=1)))
+
+
+def client_options(url: CacheUrl, environ: Mapping[str, str], limits: Limits) -> ClientConfig:
     """Proxies and private CAs come from the usual variables; plain HTTP is allowed where the URL asks for it."""
-    options: ClientConfig = {"timeout": "10m", "connect_timeout": "10s", "pool_idle_timeout": "60s"}
+    options: ClientConfig = {"timeout": limits.timeout, "connect_timeout": "10s", "pool_idle_timeout": "60s"}
     if "http" in {url.scheme, url.params.get("scheme"), url.params.get("endpoint", "").partition("://")[0]}:
         options["allow_http"] = True
     bundle = environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE")
@@ -109,33 +186,25 @@ def client_options(url: CacheUrl, environ: Mapping[str, str]) -> ClientConfig:
     return options
 
 
-def _directory(url: CacheUrl, environ: Mapping[str, str]) -> LocalStore:
-    return LocalStore(url.path, mkdir=True)
+def _directory(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
+    return lambda _: LocalStore(url.path, mkdir=True)
 
 
-def _s3(url: CacheUrl, environ: Mapping[str, str]) -> S3Store:
+def _s3(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     config: dict[str, Any] = {"region": url.params.get("region") or environ.get("AWS_REGION") or "us-east-1"}
     if endpoint := url.params.get("endpoint"):
         # Nix takes a bare host too, and addresses buckets of other endpoints by path.
         scheme = url.params.get("scheme", "https")
         config["endpoint"] = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
         config["virtual_hosted_style_request"] = False
-    provider = None
     if "AWS_ACCESS_KEY_ID" in environ and "profile" not in url.params:
         config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
         config["secret_access_key"] = environ.get("AWS_SECRET_ACCESS_KEY", "")
         if token := environ.get("AWS_SESSION_TOKEN"):
             config["session_token"] = token
     else:
-        provider = _boto3_provider(url.params.get("profile"))
-    return S3Store(
-        url.authority,
-        prefix=url.path.strip("/") or None,
-        client_options=client_options(url, environ),
-        retry_config=RETRY,
-        credential_provider=provider,
-        **config,
-    )
+        config["credential_provider"] = _boto3_provider(url.params.get("profile"))
+    return _bucket(S3Store, url, environ, config)
 
 
 def _boto3_provider(profile: str | None) -> Any:
@@ -145,22 +214,16 @@ def _boto3_provider(profile: str | None) -> Any:
     return Boto3CredentialProvider(boto3.Session(profile_name=profile))
 
 
-def _gcs(url: CacheUrl, environ: Mapping[str, str]) -> GCSStore:
+def _gcs(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     names = {
         "GOOGLE_APPLICATION_CREDENTIALS": "application_credentials",
         "GOOGLE_SERVICE_ACCOUNT_KEY": "service_account_key",
     }
     config: dict[str, Any] = {key: environ[name] for name, key in names.items() if name in environ}
-    return GCSStore(
-        url.authority,
-        prefix=url.path.strip("/") or None,
-        client_options=client_options(url, environ),
-        retry_config=RETRY,
-        **config,
-    )
+    return _bucket(GCSStore, url, environ, config)
 
 
-def _azure(url: CacheUrl, environ: Mapping[str, str]) -> AzureStore:
+def _azure(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     config: dict[str, Any] = {
         name.removeprefix("AZURE_STORAGE_").lower(): value
         for name, value in environ.items()
@@ -168,10 +231,16 @@ def _azure(url: CacheUrl, environ: Mapping[str, str]) -> AzureStore:
     }
     if account := url.params.get("account"):
         config["account_name"] = account
-    return AzureStore(
+    return _bucket(AzureStore, url, environ, config)
+
+
+def _bucket(
+    make: Callable[..., ObjectStore], url: CacheUrl, environ: Mapping[str, str], config: Mapping[str, Any]
+) -> Opener:
+    return lambda limits: make(
         url.authority,
         prefix=url.path.strip("/") or None,
-        client_options=client_options(url, environ),
-        retry_config=RETRY,
+        client_options=client_options(url, environ, limits),
+        retry_config=limits.retry_config,
         **config,
     )

@@ -23,6 +23,8 @@ from .sockets import at
 _PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
+_GRACE: Final = 2.0  # seconds after a deadline for the last word
+_SILENCE: Final = 10.0  # seconds without a word, after which an uploader is as good as dead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,6 @@ class Uploader:
 
     def start(self, job: Job) -> subprocess.Popen[str]:
         """Start it in the background, in a session of its own. `status` waits until it is there."""
-        self.socket.unlink(missing_ok=True)
         environment = {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
@@ -86,8 +87,12 @@ class Uploader:
         raise Error(f"the uploader did not start: {lines[-1] if lines else 'it said nothing'} (see {self.log})")
 
     def ask(self, request: dict[str, Any], tell: Callable[[Progress], None] = lambda _: None) -> Answer | None:
-        """Its answer, or None when no uploader is there. Calls `tell` with each word of progress."""
+        """Its answer, or None when no uploader is there that answers. Calls `tell` with each word of progress.
+
+        Never takes longer than the request's `seconds` and a moment.
+        """
         with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(min(_SILENCE, request.get("seconds", _SILENCE) + _GRACE))
             with at(self.socket) as address:
                 connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")

@@ -100,8 +100,8 @@ class _State:
         if self._drain and request["do"] == "flush":
             deadline = time.monotonic() + float(request["seconds"])
             dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
-        progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
         error = self._problem(_LOOK if request["do"] == "status" else 0)
+        progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
         last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
         _send(client, {**_progress(progress), "done": True, "dry": dry, **last})
 

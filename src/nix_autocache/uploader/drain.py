@@ -8,6 +8,7 @@ The cache is closed at every instant: a narinfo is published only when those of 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
-from ..errors import CacheBusy, Error, StoreError, one_line
+from ..errors import CacheBusy, CredentialsError, Error, StoreError, one_line
 from ..nix.store import PathInfo, Store, StorePath
 from ..queue import Entry, Outcome, Queue
 from .narinfo import NarFile
@@ -26,7 +27,7 @@ from .pack import STREAMED
 from .plan import Plan, Policy, plan
 from .progress import Progress
 from .push import Pusher
-from .workers import Budget, Workers, retrying
+from .workers import LONGEST, Budget, Gate, Workers, retrying
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
 _POLL: Final = 0.05  # seconds between looks into the queue
+_DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
 
 GOOD: Final = frozenset({"pushed", "present", "upstream"})
 
@@ -66,6 +68,9 @@ class Drain:
         self.counts: Counter[str] = Counter()
         self.pushed_bytes = 0
         self.trouble = ""
+        self.refused = ""  # why the drain ended by itself: nothing can be pushed with these credentials
+        self._denials = 0
+        self._gate = Gate()
         self._queue, self._store, self._pusher, self._policy = queue, store, pusher, policy
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
@@ -76,18 +81,20 @@ class Drain:
         self._pending: dict[str, _Pending] = {}
         self._awaited: dict[StorePath, list[_Pending]] = {}
         self._records: list[Outcome] = []
+        self._finished: list[_Pending] = []  # entries that go from the queue once their outcomes are on disk
         self._seen_change = 0
         self._dry = threading.Condition()
         self._asked = self._answered = 0
 
     def run(self) -> None:
-        """Drain until `end` is called."""
+        """Drain until `end` is called, or the cache does not take our credentials any more."""
         self._workers.submit(self._check, urgent=True)
         try:
             while not self.stop.is_set():
                 self._turn()
         finally:
             self.stop.set()
+            self._flush_records()
             self._tell_dry(self._answered)  # nobody shall wait for a drain that ended
 
     def _turn(self) -> None:
@@ -207,9 +214,12 @@ class Drain:
     def _check(self) -> None:
         """In a worker, while the first paths are planned and asked for: it costs a connection and a round trip."""
         try:
-            self._checked.set_result(self._retrying(lambda: self._pusher.check(self._store.nix.store_dir)))
+            self._checked.set_result(self._retrying(self._look, math.inf))
         except Exception as error:
             self._checked.set_exception(error)
+
+    def _look(self) -> None:
+        self._pusher.check(self._store.nix.store_dir)
 
     def _bring(self, info: PathInfo) -> None:
         """In a worker: the content of a path into the cache, unless the path is there."""
@@ -244,16 +254,27 @@ class Drain:
         except Exception as error:
             self._fail(info.path, error)
 
-    def _retrying(self, attempt: Callable[[], T]) -> T:
-        return retrying(attempt, self.stop, tell=self._note_trouble)
+    def _retrying(self, attempt: Callable[[], T], longest: float = LONGEST) -> T:
+        return retrying(attempt, self.stop, longest=longest, gate=self._gate, tell=self._note_trouble)
 
     def _note_trouble(self, error: CacheBusy) -> None:
         self.trouble = one_line(error)
 
     def _fail(self, path: StorePath, error: Exception) -> None:
+        if self.stop.is_set():
+            return  # it was given up, not refused: its entry stays in the queue
         # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.
         reason = one_line(error) if isinstance(error, Error) else f"{type(error).__name__}: {one_line(error)}"
-        self._events.put(lambda: self._settle(path, Outcome(path, "failed", reason=reason)))
+        denied = isinstance(error, CredentialsError)
+        self._events.put(lambda: self._settle_failed(path, reason, denied=denied))
+
+    def _settle_failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
+        """With credentials that expired, leave the rest of the queue to a flush that may have others."""
+        self._settle(path, Outcome(path, "failed", reason=reason))
+        self._denials += denied
+        if self._denials >= _DENIALS:
+            self.refused = reason
+            self.stop.set()
 
     def _settle(self, path: StorePath, outcome: Outcome) -> None:
         """Note what became of a path, and of all that waited for it."""
@@ -277,6 +298,8 @@ class Drain:
 
     def _count(self, outcome: Outcome) -> None:
         self.counts[outcome.what] += 1
+        if outcome.what == "pushed":
+            self._denials = 0
         self.pushed_bytes += outcome.bytes
         self._records.append(outcome)
 
@@ -287,11 +310,7 @@ class Drain:
             pending.reason = bad.reason
         if pending.left:
             return
-        del self._pending[pending.entry.name]
-        if pending.reason:
-            self._queue.fail(pending.entry, pending.reason)
-        else:
-            self._queue.done(pending.entry, pending.outputs)
+        self._finished.append(pending)
 
     def _handle_events(self) -> None:
         """Everything that the workers reported; waits a moment when there is nothing."""
@@ -303,9 +322,19 @@ class Drain:
             pass
 
     def _flush_records(self) -> None:
-        if self._records:
-            self._queue.record(self._records)
+        """Outcomes first: an uploader that is killed between the two settles a path again, and never loses one."""
+        if self._records and self._queue.record(self._records):
             self._records = []
+        finished, self._finished = self._finished, []
+        for pending in finished:
+            if self._leave(pending):
+                del self._pending[pending.entry.name]
+
+    def _leave(self, pending: _Pending) -> bool:
+        """Take an entry from the queue; one that cannot be taken away is not begun again in this process."""
+        if pending.reason:
+            return self._queue.fail(pending.entry, pending.reason)
+        return self._queue.done(pending.entry, pending.outputs)
 
 
 def _wake() -> None:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from ..errors import Error
 from .job import Job
-from .progress import Progress
+from .progress import Progress, Rest
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
+_YIELD: Final = 1.0  # seconds for an uploader that was told to stop
+_RECORD: Final = 1.0  # seconds for the drain to write down what it did
 
 
-def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, check: bool) -> int:
-    """Empty the job's queue before the monotonic clock passes `deadline`; how many paths are left.
+def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, check: bool) -> Rest:
+    """Empty the job's queue before the monotonic clock passes `deadline`; what is left.
 
     Raises CacheError when asked to `check` the cache and it cannot be used; else its paths fail with that reason.
     Raises Error when another process drains this queue.
     """
     queue = job.open_queue()
-    with queue.lock() as held:
+    with queue.lock(_YIELD) as held:
         if not held:
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
         drain = job.drain(job.pusher())
-        threading.Thread(target=drain.run, name="drain", daemon=True).start()
-        if check:
-            drain.usable(_LOOK)
-        dry = drain.flush(deadline, tell)
-        left = 0 if dry else drain.progress().waiting
-        drain.end()
-        return left
+        running = threading.Thread(target=drain.run, name="drain", daemon=True)
+        running.start()
+        try:
+            if check:
+                drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
+            dry = drain.flush(deadline, tell)
+            return Rest(0) if dry else Rest(drain.progress().waiting, drain.refused or drain.trouble)
+        finally:
+            drain.end()
+            running.join(_RECORD)

@@ -17,3 +17,11 @@ class Progress:
     pushed_bytes: int
     waiting: int
     trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a flush left: how many paths, and, where it was not only the time, why."""
+
+    paths: int
+    why: str = ""

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 LONGEST: Final = 300.0  # seconds that one path may be tried for
 _FIRST_WAIT: Final = 0.2
-_LONGEST_WAIT: Final = 20.0
+_LONGEST_WAIT: Final = 8.0  # a flush that begins now shall not wait long for those who gave up hope
 
 
 class Workers:
@@ -67,25 +67,49 @@ class Budget:
                 self._changed.notify_all()
 
 
+class Gate:
+    """Closed while the cache wants to be left alone; the requests of all threads go through it."""
+
+    def __init__(self) -> None:
+        self._opens = 0.0
+
+    def close(self, seconds: float) -> None:
+        self._opens = max(self._opens, time.monotonic() + seconds)
+
+    def closed_for(self) -> float:
+        """Seconds until it opens."""
+        return max(0.0, self._opens - time.monotonic())
+
+
 def retrying(
     attempt: Callable[[], T],
     stop: threading.Event,
     *,
     longest: float = LONGEST,
+    gate: Gate | None = None,
     tell: Callable[[CacheBusy], None] = lambda _: None,
 ) -> T:
-    """The result of `attempt`, made again while the cache is busy: exponential backoff with full jitter.
+    """The result of `attempt`, made again while the cache is busy: exponential backoff with full jitter, never
+    before the cache's own Retry-After.
 
     Raises the last CacheBusy after `longest` seconds, or at once when `stop` is set; `tell` hears of the others.
     """
+    gate = gate or Gate()
     give_up = time.monotonic() + longest
-    wait = _FIRST_WAIT
+    wait, jitter = _FIRST_WAIT, 0.0
+    error = CacheBusy("the cache was not asked any more")
     while True:
+        if stop.is_set():
+            raise error
+        while pause := gate.closed_for() + jitter:
+            if time.monotonic() + pause > give_up or stop.wait(pause):
+                raise error
+            jitter = 0.0
         try:
             return attempt()
-        except CacheBusy as error:
-            tell(error)
-            pause = max(random.uniform(0, wait), error.retry_after)
-            if time.monotonic() + pause > give_up or stop.wait(pause):
-                raise
-            wait = min(wait * 2, _LONGEST_WAIT)
+        except CacheBusy as busy:
+            error = busy
+            tell(busy)
+            gate.close(busy.retry_after)
+        jitter = random.uniform(0, wait)
+        wait = min(wait * 2, _LONGEST_WAIT)
