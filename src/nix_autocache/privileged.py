@@ -61,7 +61,7 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
     if os.geteuid() == 0:
         return VERBS[verb](request, environ)
     said = {"request": request, "environ": network_environment(environ)}
-    command = ["sudo", "-n", "env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-sP", "-m", __name__]
+    command = ["sudo", "-n", "env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-sSP", "-m", __name__]
     done = subprocess.run([*command, verb], input=json.dumps(said), capture_output=True, text=True, cwd="/")
     try:
         answer = json.loads(done.stdout)

@@ -27,6 +27,7 @@ from .places import JobPlace, Places
 from .uploader.client import Uploader
 
 _STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
+_HALF: Final = 600.0  # seconds that no set-up takes
 _HOOK_SETTING: Final = "post-build-hook"
 _KVM: Final = Path("/dev/kvm")
 
@@ -126,10 +127,10 @@ def _settle(places: Places, *, daemon: bool) -> None:
 
 
 def _sweep(places: Places, but: str) -> None:
-    """Forget the jobs that were killed: without an uploader, and of before this boot or of long ago."""
-    oldest = max(time.time() - _STALE, _booted())
+    """Forget the jobs that were killed: without an uploader, and of before this boot, of long ago, or half set up."""
     for name in _names(places):
         job = places.job(name)
+        oldest = max(time.time() - (_STALE if job.setup.exists() else _HALF), _booted())
         if name != but and _touched(places, name) < oldest and not Uploader(job.directory).ask({"do": "status"}):
             (places.parts / name).unlink(missing_ok=True)
             _forget(job)

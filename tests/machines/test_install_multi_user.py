@@ -114,3 +114,25 @@ def test_users_can_be_made_by_busybox(machine: MakeMachine) -> None:
     assert path in job.cached()
     job.run("undo")
     assert (job.machine.read("/etc/passwd"), job.machine.read("/etc/group")) == before
+
+
+def test_kvm_is_opened_for_builds_and_closed_again(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job.machine.sh("mknod -m 660 /dev/kvm c 10 232")
+    job.run("setup")
+    assert job.machine.run(["stat", "--format=%a", "/dev/kvm"]).stdout == "666\n"
+    job.run("undo")
+    assert job.machine.run(["stat", "--format=%a", "/dev/kvm"]).stdout == "660\n"
+
+
+def test_a_token_reaches_nix_and_no_other_user(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job = Job(job.machine, "runner", {**job.inputs, "github-token": "ghp_secret"})
+    job.run("setup")
+    own = "/home/runner/.config/nix/nix-autocache.conf"
+    assert "extra-access-tokens = github.com=ghp_secret" in job.machine.read(own)
+    assert job.machine.run(["stat", "--format=%U %a", own]).stdout == "runner 600\n"
+    everywhere = "/etc /nix/var /var/lib/nix-autocache"
+    assert job.machine.sh(f"grep -rl ghp_secret {everywhere} || true").stdout == ""
+    job.run("finish")
+    assert not job.machine.exists(own)

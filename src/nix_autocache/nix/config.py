@@ -38,9 +38,10 @@ class Config:
     def fixed(self) -> bool:
         """Whether nobody can change it, root neither: it is in a store, as on NixOS, or its file system read-only."""
         place = Path(os.path.realpath(self.main)).parent
+        in_store = place.is_relative_to("/nix/store")
         while not place.exists():
             place = place.parent
-        return place.is_relative_to("/nix/store") or bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+        return in_store or bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
     def write(self, lines: Iterable[str], *, private: bool = False) -> bool:
         """Make Nix read these lines; whether anything changed. `private` hides them from other users.

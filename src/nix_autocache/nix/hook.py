@@ -29,7 +29,7 @@ derivation {
   system = builtins.currentSystem;
   builder = "builtin:buildenv";
   derivations = [ ];
-  manifest = builtins.toFile "manifest" "";
+  manifest = builtins.toFile "%s-manifest" "";
   allowSubstitutes = false;
   preferLocalBuild = true;
 }
@@ -55,7 +55,7 @@ def install(place: Path, *, jobs: Path, roots: Path, others: str = "") -> None:
 def sing(nix: Nix, queue: Queue) -> bool:
     """Build a canary and look for it in the queue; whether the hook fired. Raises RunnerError if Nix cannot build."""
     nonce = secrets.token_hex(8)
-    command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce)]
+    command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce, CANARY)]
     deadline = time.monotonic() + _REACHABLE
     while (done := _run(command)).returncode and _UNREACHABLE in done.stderr and time.monotonic() < deadline:
         time.sleep(0.05)  # another job has the daemon restarted

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import shutil
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -22,14 +23,19 @@ from ..errors import RunnerError
 
 _PIECE: Final = 1 << 20
 _EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: Nix gives every file of a store this time
-_FORMATS: Final = ((b"\xfd7zXZ", lzma.open), (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open))
+_XZ: Final = b"\xfd7zXZ"
+_FORMATS: Final = ((_XZ, lzma.open), (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open))
 
 
 def unpack(tarball: Path, directory: Path) -> None:
     """Unpack into a directory. Raises RunnerError when it is no tarball."""
     directories: list[str] = []
     try:
-        with _decompressed(tarball) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE) as archive:
+        with (
+            _decompressed(tarball) as stream,
+            tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE) as archive,
+        ):
+            archive.copybufsize = _PIECE  # type: ignore[attr-defined]
             for member in archive:
                 _write(archive, member, os.path.join(directory, member.name), directories)
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
@@ -55,25 +61,33 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, directo
     elif member.islnk():
         os.link(os.path.join(path[: -len(member.name)], member.linkname), path)
     elif member.isreg():
-        _write_file(archive.extractfile(member), path, 0o555 if member.mode & 0o111 else 0o444)
-
-
-def _write_file(source: IO[bytes] | None, path: str, mode: int) -> None:
-    assert source is not None, "a regular file has a content"
-    with open(path, "wb", buffering=0) as file:
-        shutil.copyfileobj(source, file, _PIECE)
-        os.fchmod(file.fileno(), mode)
-        os.utime(file.fileno(), ns=_EPOCH)
+        archive.makefile(member, path)
+        os.chmod(path, 0o555 if member.mode & 0o111 else 0o444)
+        os.utime(path, ns=_EPOCH)
 
 
 @contextmanager
 def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
-    """The tar in a tarball, by way of a pipe, which ends early where the tarball is broken."""
+    """The tar in a tarball, by way of a pipe, which ends early where the tarball is broken.
+
+    The program xz has a thread for each block, where the library has one for all.
+    """
+    if tarball.open("rb").read(len(_XZ)) == _XZ and (xz := shutil.which("xz")):
+        with subprocess.Popen(
+            [xz, "-dc", "-T0", str(tarball)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            pipesize=_PIECE,
+        ) as process:
+            assert process.stdout, "it is a pipe"
+            yield process.stdout
+        return
     reading, writing = os.pipe()
     thread = threading.Thread(target=_decompress, args=(tarball, writing), daemon=True)
     thread.start()
     try:
-        with open(reading, "rb", buffering=_PIECE) as stream:
+        with open(reading, "rb", buffering=0) as stream:
             yield stream
     finally:
         thread.join()

@@ -1,0 +1,44 @@
+"""nix.conf: read as Nix reads it, and left as it was."""
+
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.nix.config import Config
+from nix_autocache.nix.units import environment_text
+
+TEXTS = ["", "a = 1\n", "a = 1", "# only a comment", "\n\n", "post-build-hook = /theirs\n!include other\n"]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_nix_conf_is_after_removing_what_it_was_before_writing(tmp_path: Path, text: str) -> None:
+    config = Config(tmp_path)
+    config.main.write_text(text)
+    assert config.write(["b = 2"])
+    assert not config.write(["b = 2"])
+    assert config.write(["b = 3"])
+    assert config.remove()
+    assert config.main.read_text() == text if text else not config.main.exists()
+    assert not config.include.exists()
+
+
+def test_a_value_is_the_last_one_of_all_files_but_ours(tmp_path: Path) -> None:
+    config = Config(tmp_path)
+    config.main.write_text("a = 1 # one\ninclude further\n!include missing\nb = x\nextra-b = y z\n")
+    (tmp_path / "further").write_text("a = 2\n")
+    config.write(["a = ours"])
+    assert config.value("a") == "2"
+    assert config.value("b") == "x y z"
+    assert config.value("c") is None
+    (tmp_path / "further").write_text("c = 1\n!include nix.conf\n")
+    assert config.value("c") == "1", "files that include one another are read, but not for ever"
+
+
+def test_a_file_in_a_store_cannot_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "nix.conf").symlink_to("/nix/store/abc-etc/nix.conf")
+    assert Config(tmp_path).fixed
+    assert not Config(tmp_path / "elsewhere").fixed
+
+
+def test_a_variable_of_any_content_stays_one_line_of_a_units_environment() -> None:
+    assert environment_text({"HTTPS_PROXY": 'http://a:"b\\@c\nX=1'}) == 'HTTPS_PROXY="http://a:\\"b\\\\@cX=1"\n'

@@ -1,0 +1,33 @@
+"""Which release is installed, and what must be known of it."""
+
+import platform
+
+import pytest
+
+from nix_autocache.errors import RunnerError
+from nix_autocache.nix.release import release
+from nix_autocache.settings import PINNED_NIX, read
+
+
+@pytest.mark.parametrize(
+    ("machine", "system"), [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "aarch64"), ("amd64", "x86_64")]
+)
+def test_the_default_release_is_pinned_on_either_architecture(
+    machine: str, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    found = release(read({}, {}, {}))
+    assert found.url.endswith(f"/nix-{PINNED_NIX}/nix-{PINNED_NIX}-{system}-linux.tar.xz")
+    assert len(found.sha256) == 64
+
+
+def test_a_hash_that_is_given_beats_the_one_that_is_known() -> None:
+    assert release(read({}, {}, {"nix-sha256": "1" * 64})).sha256 == "1" * 64
+    given = release(read({}, {}, {"nix-url": "file:///a.tar.xz", "nix-sha256": "2" * 64}))
+    assert (given.url, given.sha256) == ("file:///a.tar.xz", "2" * 64)
+
+
+def test_a_machine_that_no_release_is_for_is_told_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(RunnerError, match="no Nix release for riscv64; name one"):
+        release(read({}, {}, {}))

@@ -1,0 +1,72 @@
+"""The mode table: which row fits which machine, those that no test can have included."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.errors import RunnerError
+from nix_autocache.nix import launchd
+from nix_autocache.runner import Mode, Observations, decide
+
+BARE = Observations(
+    system="Linux",
+    root=False,
+    sudo=True,
+    systemd=True,
+    namespaces=True,
+    nix=None,
+    daemon="none",
+    trusted=False,
+    configuration_fixed=False,
+    build_users=0,
+    users_can_be_made=True,
+    store_writable=False,
+    nix_can_be_made=False,
+    ours=None,
+)
+MAC = replace(BARE, system="Darwin", systemd=False, namespaces=None, nix=Path("/nix/bin"), daemon="answers")
+
+
+@pytest.mark.parametrize(
+    ("seen", "mode"),
+    [
+        (BARE, Mode.MULTI_USER),
+        (replace(BARE, users_can_be_made=False, nix_can_be_made=True), Mode.SINGLE_USER),
+        (replace(BARE, nix=Path("/usr/bin"), daemon="answers"), Mode.EXISTING_DAEMON),
+        (replace(BARE, nix=Path("/usr/bin"), daemon="silent", ours="multi-user"), Mode.MULTI_USER),
+        (MAC, Mode.EXISTING_DAEMON),
+        (replace(MAC, sudo=False, trusted=True), Mode.EXISTING_TRUSTED),
+        (replace(MAC, sudo=False), Mode.EXISTING_SCAN),
+        (replace(MAC, daemon="none", store_writable=True), Mode.EXISTING_SINGLE_USER),
+    ],
+)
+def test_a_machine_gets_the_first_row_that_fits(seen: Observations, mode: Mode) -> None:
+    assert decide(seen, "auto").mode is mode
+
+
+def test_a_mac_without_nix_is_told_which_action_to_put_before() -> None:
+    with pytest.raises(RunnerError, match=r"put cachix/install-nix-action before this step"):
+        decide(replace(MAC, nix=None, daemon="none"), "auto")
+
+
+def test_the_best_row_of_the_mode_that_was_asked_for_is_taken() -> None:
+    root = replace(BARE, root=True, sudo=False, nix_can_be_made=True)
+    assert decide(root, "single-user").mode is Mode.SINGLE_USER
+    with pytest.raises(RunnerError, match="mode: existing was asked for, but this machine has: no Nix"):
+        decide(root, "existing")
+
+
+def test_launchd_restarts_the_daemon_of_either_installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "launchctl"
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n[ "$3" = system/systems.determinate.nix-daemon ]\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    launchd.restart()
+    assert (tmp_path / "called").read_text().splitlines() == [
+        "kickstart -k system/org.nixos.nix-daemon",
+        "kickstart -k system/systems.determinate.nix-daemon",
+    ]
+    fake.write_text("#!/bin/sh\necho no such service >&2\nexit 1\n")
+    with pytest.raises(RunnerError, match="no such service"):
+        launchd.restart()
