@@ -54,7 +54,8 @@ let {SHELL}
   layer = n: if n == 0 then [ ] else let below = layer (n - 1); in builtins.genList (i:
     let refs = if below == [ ] then "" else
       "${{builtins.elemAt below i}} ${{builtins.elemAt below (if i == 0 then {width - 1} else i - 1)}}";
-    in sh "n${{toString n}}-${{toString i}}" "echo ${{refs}} > $out") {width};
+    name = "n${{toString n}}-${{toString i}}";
+    in sh name "echo ${{name}} ${{refs}} > $out") {width};
 in layer {layers}
 """
 
