@@ -20,7 +20,7 @@ class Figures:
         return statistics.median(one / two for one, two in pairs)
 
     def show(self, title: str) -> None:
-        print(f"\n{title}")
+        print(f"\n{title}", flush=True)
         for name, values in self.seconds.items():
             low, high = min(values), max(values)
             print(f"  {name:<44} {self.median(name):8.3f} s   ({low:.3f} to {high:.3f}, {len(values)} rounds)")
