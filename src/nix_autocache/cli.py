@@ -12,7 +12,7 @@ from typing import Final
 
 from . import __version__, steps
 from .context import Context
-from .errors import Error, one_line
+from .errors import Error, RunnerError, one_line
 from .platforms import Platform, detect
 from .platforms.local import Local
 from .runner import Observations
@@ -91,6 +91,9 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     except Error as error:
         platform.error(one_line(error))
         return error.exit_code
+    except OSError as error:  # a full disk, a read-only file system: nothing that a traceback would explain
+        platform.error(one_line(error))
+        return RunnerError.exit_code
     except KeyboardInterrupt:
         platform.error("interrupted; what was not pushed stays in the queue for the next flush")
         return _INTERRUPTED

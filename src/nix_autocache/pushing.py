@@ -104,14 +104,17 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     uploader = Uploader(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
     if answer and not answer.error:
-        return Rest(0) if answer.dry else Rest(answer.progress.waiting, answer.progress.trouble)
+        progress = answer.progress
+        if answer.dry:
+            return Rest(0, unrecorded=progress.unrecorded)
+        return Rest(progress.waiting, progress.trouble, progress.unrecorded)
     context.platform.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
     job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
     try:
         return drain_here(job, deadline, tell, check=False)
-    except Error as error:
+    except (Error, OSError) as error:
         return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
 
 

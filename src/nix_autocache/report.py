@@ -69,7 +69,7 @@ class ProgressLines:
 
 def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
     """Tell what became of everything that was queued. Raises what `on_failure: fail` makes of the rest."""
-    counts = Counter(outcome.what for outcome in result.outcomes)
+    counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.rest.unrecorded)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
     platform.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
@@ -131,9 +131,14 @@ def size(count: int) -> str:
 def _complaint(result: Result) -> str:
     """One line that says what is not in the cache; empty when everything is."""
     parts = []
-    if result.rest.paths:
-        why = f" ({result.rest.why})" if result.rest.why else ""
-        parts.append(f"{result.rest.paths} paths were not pushed in time{why}; they stay queued for the next flush")
+    rest = result.rest
+    if rest.paths:
+        why = f" ({rest.why})" if rest.why else ""
+        parts.append(f"{rest.paths} paths were not pushed in time{why}; they stay queued for the next flush")
+    elif rest.why:
+        parts.append(rest.why)
+    if result.rest.unrecorded:
+        parts.append(f"the disk did not take {sum(result.rest.unrecorded.values())} lines of outcomes.jsonl")
     if result.failed:
         first = result.failed[0]
         others = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""

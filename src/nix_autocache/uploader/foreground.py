@@ -33,7 +33,10 @@ def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, c
             if check:
                 drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
             dry = drain.flush(deadline, tell)
-            return Rest(0) if dry else Rest(drain.progress().waiting, drain.refused or drain.trouble)
+            progress = drain.progress()
+            if dry:
+                return Rest(0, unrecorded=progress.unrecorded)
+            return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)
         finally:
             drain.end()
             running.join(_RECORD)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet.
 
+    `unrecorded` of the paths per outcome are not in outcomes.jsonl, because the disk did not take them.
     `trouble` is what the cache said last when it did not do as asked, for those who wonder why it takes so long.
     """
 
@@ -17,11 +18,13 @@ class Progress:
     pushed_bytes: int
     waiting: int
     trouble: str = ""
+    unrecorded: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What a flush left: how many paths, and, where it was not only the time, why."""
+    """What a flush left: how many paths, and, where it was not only the time, why; see `Progress` for the third."""
 
     paths: int
     why: str = ""
+    unrecorded: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,67 @@
+"""Disks that are full, or cannot be written: builds go on, what can be uploaded is, and the rest is said."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeMachine
+from tests.ground import nix, tool
+from tests.ground.roots import RECENT
+from tests.ground.tool import Tool
+from tests.machines import graphs
+
+STATE = "/var/lib/nix-autocache"
+
+
+@pytest.fixture
+def job(machine: MakeMachine, tmp_path: Path) -> Tool:
+    """A machine whose state directory is a file system of its own, of half a megabyte."""
+    one = machine(RECENT, tool.binds(tmp_path))
+    nix.without_daemon(one)
+    one.sh(f"mkdir {STATE}; mount -t tmpfs -o size=512k none {STATE}")
+    return Tool(one)
+
+
+def fill(job: Tool) -> None:
+    job.machine.sh(f"cat /dev/zero > {STATE}/filler 2>/dev/null || :")
+
+
+def test_a_full_disk_under_the_queue_loses_no_build_and_no_upload(job: Tool, tmp_path: Path) -> None:
+    job.run("setup")
+    fill(job)
+    nix.build(job.machine, graphs.layered(2, 3))
+    done = job.run("flush")
+    assert len(tool.narinfos(tmp_path / "cache")) == 6
+    assert not tool.closed(tmp_path / "cache")
+    assert "6 pushed" in done.stderr, "the report does not depend on the disk"
+    assert "outcomes.jsonl" in done.stderr
+    job.machine.sh(f"rm {STATE}/filler")
+    nix.build(job.machine, graphs.leaf("afterwards"))
+    assert "7 pushed" in job.run("flush").stderr
+    assert "afterwards" in job.outcomes()
+    assert len(job.outcomes()) == 7
+
+
+def test_a_state_directory_that_became_read_only_is_one_line(job: Tool) -> None:
+    job.run("setup")
+    nix.build(job.machine, graphs.leaf("something"))
+    job.kill_uploader()  # its open log would not let it become read-only
+    job.machine.sh(f"mount -o remount,ro {STATE}")
+    nix.build(job.machine, graphs.leaf("more"))
+    (line,) = [line for line in job.run("flush").stderr.splitlines() if "warning" in line]
+    assert "1 paths were not pushed" in line
+    assert "Read-only file system" in line
+    job.machine.sh(f"mount -o remount,rw {STATE}")
+    nix.build(job.machine, graphs.leaf("again"))
+    job.run("flush")
+    assert set(job.outcomes()) == {"something", "again"}
+
+
+def test_setup_in_a_read_only_state_directory_says_what_cannot_be_written(job: Tool) -> None:
+    job.machine.sh(f"mount -o remount,ro {STATE}")
+    done = job.run("setup", check=False)
+    assert done.returncode == 3
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert STATE in line
+    assert "Read-only file system" in line
+    assert "Traceback" not in done.stderr
