@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -52,6 +53,7 @@ class Drain:
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._checked: Future[None] = Future()
         self._denials = 0
+        self._unrecorded: dict[str, int] = {}  # outcomes that a full disk has no room for
         self._dry = threading.Condition()
         self._asked = self._answered = 0
 
@@ -222,15 +224,16 @@ class Drain:
 
     def _flush_records(self) -> None:
         """Outcomes first: an uploader that is killed between the two settles a path again, and never loses one."""
-        written = not self._records or self._queue.record(self._records)
-        self._unrecorded = {} if written else dict(Counter(outcome.what for outcome in self._records))
-        self._records = [] if written else self._records
-        finished, self._finished = self._finished, []
+        ledger = self._ledger
+        written = not ledger.records or self._queue.record(ledger.records)
+        self._unrecorded = {} if written else dict(Counter(outcome.what for outcome in ledger.records))
+        ledger.records = [] if written else ledger.records
+        finished, ledger.finished = ledger.finished, []
         for pending in finished:
             if self._leave(pending):
-                del self._pending[pending.entry.name]
+                del ledger.pending[pending.entry.name]
 
-    def _leave(self, pending: _Pending) -> bool:
+    def _leave(self, pending: Pending) -> bool:
         """Take an entry from the queue; one that cannot be taken away is not begun again in this process."""
         if pending.reason:
             return self._queue.fail(pending.entry, pending.reason)
