@@ -68,9 +68,12 @@ class Tool:
 
     def kill_uploader(self) -> None:
         """As a GitLab runner does when `script` ends: at once, with no chance to say anything."""
+        self.signal_uploader("KILL")
+
+    def signal_uploader(self, name: str) -> None:
         for process in self.machine.processes():
             if any("uploader.daemon" in word for word in process.argv):
-                self.machine.run(["kill", "-KILL", str(process.pid)])
+                self.machine.run(["kill", f"-{name}", str(process.pid)])
 
     def outcomes(self) -> dict[str, str]:
         """What became of each path, by its name after the hash."""

@@ -12,7 +12,7 @@ from tests.conftest import MakeMachine
 from tests.ground import faults, nix, servers, tool
 from tests.ground.faults import Faults, Request
 from tests.ground.machine import Machine
-from tests.ground.roots import RECENT
+from tests.ground.roots import OLD, RECENT
 from tests.ground.tool import Tool
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
@@ -173,6 +173,33 @@ def test_one_bad_path_of_each_kind_holds_nothing_else_back(ground: Ground) -> No
     for reason in ("was changed on disk", "is not in the store any more", "larger than the server takes"):
         assert reason in said
     assert "1 pushed, 1 skipped, 4 NOT pushed" in said
+
+
+def test_what_was_collected_is_reported_by_the_oldest_nix_too(machine: MakeMachine, tmp_path: Path) -> None:
+    """Nix 2.8 does not tell the hook what was built: the derivation does, if that is still there."""
+    job = Tool(machine(OLD, tool.binds(tmp_path)))
+    nix.without_daemon(job.machine)
+    job.run("setup")
+    job.kill_uploader()
+    for name in ("gone", "without-a-trace", "fine"):
+        nix.build(job.machine, graphs.leaf(name))
+    job.machine.sh("nix-store --delete /nix/store/*-gone /nix/store/*-without-a-trace /nix/store/*-without-a-trace.drv")
+    said = job.run("flush").stderr
+    assert "1 pushed, 2 NOT pushed" in said
+    assert job.outcomes() == {"gone": "failed", "without-a-trace.drv": "failed", "fine": "pushed"}
+
+
+def test_a_flush_ends_by_its_deadline_when_the_uploader_hangs(ground: Ground) -> None:
+    job = ground.job(flush_timeout="1")
+    job.run("setup")
+    job.signal_uploader("STOP")
+    ground.build(graphs.leaf("waiting"))
+    done = job.run("flush")
+    assert done.seconds < 1 + 4
+    assert "1 paths were not pushed" in done.stderr
+    assert "does not answer" in done.stderr
+    job.signal_uploader("CONT")
+    assert "1 pushed" in ground.job().run("flush").stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

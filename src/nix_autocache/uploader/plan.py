@@ -49,7 +49,11 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
             settled.append(outcome) if outcome else candidates.append(info)
         frontier = _fresh((reference for info in infos.values() for reference in info.references), known, seen)
     invalid = seen - {info.path for info in candidates} - {outcome.path for outcome in settled}
-    outputs = {name: tuple(path for path in paths if path not in invalid) for name, paths in outputs.items()}
+    for entry in entries:
+        kept = tuple(path for path in outputs[entry.name] if path not in invalid)
+        lost = [] if kept else [_gone(path) for path in outputs[entry.name] or _derivation(entry, store)]
+        settled += lost
+        outputs[entry.name] = kept or tuple(StorePath(outcome.path) for outcome in lost)
     return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled))
 
 
@@ -63,6 +67,11 @@ def _outputs(entry: Entry, store: Store) -> Iterable[StorePath]:
             yield parse_store_path(text, store_dir)
         except ValueError:
             continue  # not written by our hook: Nix gives it store paths only
+
+
+def _derivation(entry: Entry, store: Store) -> list[StorePath]:
+    """What stands for outputs that nobody knows any more."""
+    return [StorePath(f"{store.nix.store_dir}/{entry.name}")]
 
 
 def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) -> list[StorePath]:
