@@ -1,0 +1,85 @@
+"""Time and memory against the length of the queue, and with one very large archive: growth must be linear, memory flat."""
+
+import json
+from dataclasses import dataclass
+
+from tests.bench.measure import verdict
+from tests.ground import nix, roots, tool
+from tests.ground.machine import Machine
+from tests.ground.tool import Tool
+
+COUNTS = (10_000, 100_000)
+LARGE = 4 << 30  # bytes, of zeros: a file that takes no room
+LIMIT = 150  # MB
+
+# Store paths that are registered without being built: a hundred thousand builds would take an hour.
+MAKE = """
+import hashlib, os, sys
+from nix_autocache.nix import base32, nar
+first, count, size = map(int, sys.argv[1:])
+alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
+known = None
+for number in range(first, first + count):
+    name = "".join(alphabet[byte & 31] for byte in hashlib.sha256(b"%d" % number).digest()) + f"-path-{number}"
+    path = f"/nix/store/{name}"
+    with open(path, "w") as file:
+        file.truncate(size)
+    os.chmod(path, 0o444)
+    if known is None:
+        digest, length = hashlib.sha256(), 0
+        for piece in nar.archive(path):
+            digest.update(piece)
+            length += len(piece)
+        known = f"{base32.encode(digest.digest())}\\n{length}"
+    print(path, known, "", 0, sep="\\n")
+    with open(f"/var/lib/nix-autocache/jobs/local/queue/new/{name}", "w") as entry:
+        entry.write(f"{path}\\n.\\n")
+"""
+MEASURE = """
+import json, resource, subprocess, sys, time
+begun = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, stdout=2)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"seconds": time.monotonic() - begun, "megabytes": used.ru_maxrss / 1000}))
+"""
+
+
+@dataclass(frozen=True)
+class Use:
+    seconds: float
+    megabytes: float
+
+
+def main() -> None:
+    uses = {count: use(count, 100) for count in COUNTS}
+    print("\nflush of a queue without an uploader, to a directory")
+    for count, used in uses.items():
+        print(f"  {count:>7} paths: {used.seconds:8.1f} s, {used.megabytes:6.1f} MB at most")
+    few, many = COUNTS
+    growth = uses[many].seconds / uses[few].seconds / (many / few)
+    verdict("time per path, long queue against short", growth, 1.2)
+    verdict("MB at most", uses[many].megabytes, LIMIT)
+    large = use(1, LARGE)
+    print(f"  one archive of {LARGE >> 30} GB: {large.seconds:.1f} s, {large.megabytes:.1f} MB at most")
+    verdict("MB at most", large.megabytes, LIMIT)
+
+
+def use(count: int, size: int) -> Use:
+    """What a flush of `count` fresh paths of `size` bytes takes, on a machine of its own."""
+    with Machine(roots.root(roots.NEW), tool.binds()) as machine:
+        nix.without_daemon(machine)
+        job = Tool(machine, {"flush-timeout": "1800"})
+        job.run("setup")
+        job.kill_uploader()
+        environment = {**tool.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
+        machine.write("/root/make.py", MAKE)
+        make = f"python3 -sP /root/make.py 0 {count} {size} | nix-store --load-db"
+        machine.sh(make, env=environment, timeout=900)
+        command = ["python3", "-c", MEASURE, *tool.CLI, "flush"]
+        said = machine.run(command, env=environment, timeout=1800)
+        assert f"{count} pushed" in said.stderr, said.stderr
+        return Use(**json.loads(said.stdout))
+
+
+if __name__ == "__main__":
+    main()
