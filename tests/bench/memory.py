@@ -1,4 +1,4 @@
-"""Time and memory against the length of the queue, and with one very large archive: growth must be linear, memory flat."""
+"""Time and memory against the length of the queue, and with one very large archive: linear growth, flat memory."""
 
 import json
 from dataclasses import dataclass
