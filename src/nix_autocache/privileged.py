@@ -38,6 +38,10 @@ def _register(request: Request, environ: Environ) -> None:
     registry.add(machine(environ), Registration.from_json(request), private=False)
 
 
+def _start_daemon(request: Request, environ: Environ) -> None:
+    registry.start_daemon(machine(environ), Path(request["nix_bin"]), network_environment(environ))
+
+
 def _remove(request: Request, environ: Environ) -> None:
     registry.remove(machine(environ), request["job"], daemon=True, everything=request["everything"])
 
@@ -50,6 +54,7 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "namespaces": _namespaces,
     "install": _install,
     "register": _register,
+    "start-daemon": _start_daemon,
     "remove": _remove,
     "undo": _undo,
 }

@@ -50,8 +50,12 @@ def start(context: Context, session: Session, place: Destination) -> Session:
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
     process = uploader.start(job)
-    session = _watch(context, replace(session, dry_run=job.dry_run), nix)
-    answer = uploader.wait_ready(process)
+    try:
+        session = _watch(context, replace(session, dry_run=job.dry_run), nix)
+        answer = uploader.wait_ready(process)
+    except BaseException:
+        process.kill()  # it may not listen yet
+        raise
     problem = answer.error
     if not problem:
         if answer.progress.trouble:

@@ -11,7 +11,7 @@ from typing import Final
 from . import places, privileged, registry
 from .context import Context
 from .destination import Destination
-from .nix import install, users
+from .nix import install, service, users
 from .nix.config import Config
 from .places import Places
 from .registry import Registration
@@ -38,6 +38,12 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     if apart and tokens:
         only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(tokens), nix_bin=wanted.nix_bin)
         registry.add(own, only, private=True)
+
+
+def revive_daemon(context: Context, session: Session) -> None:
+    """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
+    if session.chosen.daemon and os.geteuid() != 0 and not service.answers():
+        privileged.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
 
 
 def unregister(context: Context, session: Session) -> None:

@@ -87,6 +87,12 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
             service.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
 
 
+def start_daemon(places: Places, nix_bin: Path, environ: Mapping[str, str]) -> None:
+    """Start the daemon again where it died with all of the job's processes; nothing to do where one answers."""
+    with places.lock():
+        service.make_ready(Nix(nix_bin), places.state, environ, changed=False)
+
+
 def remove(places: Places, name: str, *, daemon: bool, everything: bool) -> None:
     """Take a job out; with the last one go the hook, our lines and a daemon that we keep.
 

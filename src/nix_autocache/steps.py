@@ -15,12 +15,13 @@ from tempfile import TemporaryDirectory
 
 from . import advice, installation, keys, later, places, privileged, pushing, report, runner
 from .context import Context
+from .destination import Destination
 from .errors import RunnerError
 from .nix import hook
 from .nix.release import release
 from .nix.store import Nix
 from .queue import Queue
-from .registering import register, unregister
+from .registering import register, revive_daemon, unregister
 from .session import Session
 from .uploader.client import Uploader
 from .uploader.foreground import drain_here
@@ -37,14 +38,23 @@ def setup(context: Context) -> None:
         verdict = pushing.judge(context, place)
         if verdict.push:
             place = place.trusting_itself(context.environ)
-        session = Session.begin(row, nix, place.url.without_password, verdict)
-        register(context, session, place, seen)
-        if verdict.push:
-            planned, session = session, pushing.start(context, session, place)
-            if (session.push, session.scan) != (planned.push, planned.scan):
-                register(context, session, place, seen)
+        session = _begin(context, Session.begin(row, nix, place.url.without_password, verdict), place, seen)
         session.save(context.job.setup)
         later.tell(context, session)
+
+
+def _begin(context: Context, planned: Session, place: Destination, seen: runner.Observations) -> Session:
+    """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
+    try:
+        register(context, planned, place, seen)
+        session = pushing.start(context, planned, place) if planned.push else planned
+        if (session.push, session.scan) != (planned.push, planned.scan):
+            register(context, session, place, seen)
+    except BaseException:
+        Uploader(context.job.directory).stop()
+        unregister(context, planned)
+        raise
+    return session
 
 
 def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
@@ -90,6 +100,7 @@ def flush(context: Context) -> None:
         return
     begun = time.monotonic()
     with context.platform.group("nix-autocache: flushing"), report.interruption(context.platform, context.job.queue):
+        revive_daemon(context, session)
         rest = pushing.drain(context, session, begun + context.settings.flush_timeout)
         result = report.Result(
             outcomes=tuple(context.job.queue.recorded()),

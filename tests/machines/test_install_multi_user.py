@@ -136,3 +136,29 @@ def test_a_token_reaches_nix_and_no_other_user(machine: MakeMachine) -> None:
     assert job.machine.sh(f"grep -rl ghp_secret {everywhere} || true").stdout == ""
     job.run("finish")
     assert not job.machine.exists(own)
+
+
+def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job.run("setup")
+    (uploader,) = [each.pid for each in job.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+    job.machine.run(["kill", "-KILL", str(uploader)])
+    path = job.build("afterwards")
+    for process in job.machine.processes():
+        job.machine.run(["kill", "-KILL", str(process.pid)], check=False)
+    assert path not in job.cached()
+    assert "1 pushed" in job.said("finish")
+    assert path in job.cached()
+    assert job.machine.processes() == []
+
+
+def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> None:
+    job = bare(machine, user="runner", sudo=True)
+    job = Job(
+        job.machine, "runner", {**job.inputs, "extra-nix-conf": "sandbox = true\nextra-sandbox-paths = /no/such/file"}
+    )
+    done = job.run("setup", check=False)
+    assert done.returncode == 3
+    assert "Nix cannot build here" in done.stderr
+    assert not job.machine.exists("/etc/nix/nix-autocache.conf")
+    assert job.machine.processes() == []
