@@ -159,8 +159,9 @@ class Proxy:
 
     async def reply(self, status: int, retry_after: int, head: bool = False) -> None:
         text = b"" if head else b"no\n"
-        wait = f"Retry-After: {retry_after}\r\n" if retry_after else ""
-        self.writer.write(f"HTTP/1.1 {status} Fault\r\n{wait}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        more = f"Retry-After: {retry_after}\r\n" if retry_after else ""
+        more += "Connection: close\r\n" if status == 413 else ""  # what follows is thrown away
+        self.writer.write(f"HTTP/1.1 {status} Fault\r\n{more}Content-Length: {len(text)}\r\n\r\n".encode() + text)
         await self.writer.drain()
 
     async def pass_on(self, data: bytes) -> None:
