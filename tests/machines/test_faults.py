@@ -116,6 +116,22 @@ def test_archives_survive_resets_in_the_middle_of_their_bodies(ground: Ground) -
         assert (ground.bucket / info["URL"]).stat().st_size == int(info["NarSize"])
 
 
+def test_a_plain_http_cache_is_waited_for_too(machine: MakeMachine, tmp_path: Path) -> None:
+    """There a large archive is one request of our own making, without obstore."""
+    one = machine(RECENT, tool.binds())
+    nix.without_daemon(one)
+    with servers.rclone_http(one, tmp_path / "http") as server, faults.before(one, server.port, tmp_path) as proxy:
+        server.wait()
+        job = Tool(one, {"cache": proxy.url, "signing-key": key_of(one), "compression": "none"})
+        path = nix.build(one, BIG)
+        proxy.do(faults.RESET, faults.answer(429, 1), faults.PASS, to="PUT /nar/")
+        assert "1 pushed" in job.run("push", path).stderr
+    told, after = (r.at for r in proxy.requests() if r.path.startswith("/nar/") and r.fault != faults.RESET)
+    assert after >= told + 1
+    (info,) = tool.narinfos(tmp_path / "http").values()
+    assert (tmp_path / "http" / info["URL"]).stat().st_size == int(info["NarSize"])
+
+
 def test_answers_that_never_come_are_not_waited_for(ground: Ground) -> None:
     job = ground.job(flush_timeout="2")
     job.run("setup")

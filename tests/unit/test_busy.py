@@ -1,0 +1,63 @@
+"""What a cache's refusal means: to ask again, when, or never."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.caches.objects import refusal
+from nix_autocache.caches.patience import seconds
+from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
+from nix_autocache.queue import Outcome, Queue
+from nix_autocache.uploader.workers import Gate, retrying
+
+
+@pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_asked_again(status: int) -> None:
+    assert isinstance(refusal("s3://b", "x", status, "no", 3.0), CacheBusy)
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 405, 411, 413, 414, 501, 507])
+def test_what_stays_refused_is_not_asked_again(status: int) -> None:
+    assert isinstance(refusal("s3://b", "x", status, "no", 0.0), CacheError)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_named_as_such(status: int) -> None:
+    assert isinstance(refusal("s3://b", "x", status, "no", 0.0), CredentialsError)
+
+
+def test_retry_after_is_a_number_or_a_date() -> None:
+    later = datetime.now(UTC) + timedelta(seconds=90)
+    assert seconds("120") == 120
+    assert 80 < seconds(format_datetime(later, usegmt=True)) <= 90
+    assert seconds(format_datetime(later - timedelta(days=1), usegmt=True)) == 0
+    assert seconds("soon") == seconds(None) == seconds("") == 0
+
+
+def test_one_threads_retry_after_holds_the_others_back() -> None:
+    gate = Gate()
+    gate.close(0.3)
+    begun = time.monotonic()
+    assert retrying(time.monotonic, threading.Event(), gate=gate) >= begun + 0.29
+
+
+def test_a_retry_after_beyond_all_patience_is_not_waited_for() -> None:
+    gate = Gate()
+    gate.close(3600)
+    with pytest.raises(CacheBusy):
+        retrying(time.monotonic, threading.Event(), gate=gate, longest=60)
+
+
+def test_half_a_line_of_outcomes_does_not_spoil_the_next(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    queue.outcomes.write_text('{"path": "/torn", "outc')
+    assert queue.record([Outcome("/whole", "pushed", 1)])
+    assert [outcome.path for outcome in queue.recorded()] == ["/whole"]
+
+
+def test_what_cannot_be_recorded_is_told(tmp_path: Path) -> None:
+    assert not Queue(tmp_path / "absent").record([Outcome("/a", "pushed", 1)])
