@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154 # boot.sh sets `work` and `new`
 # Sourced by boot.sh: makes systemd process 1 of the machine. It gets a control group of its own, below the host's
 # unified hierarchy, and no units that have nothing to work on here.
 groups=/sys/fs/cgroup

@@ -12,7 +12,7 @@ from tests.ground.roots import RECENT
 from tests.ground.waiting import wait_for
 from tests.machines.installing import STATE, Job, bare, debian
 
-ROUNDS = int(os.environ.get("NIX_AUTOCACHE_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("NIX_AUTOCACHE_ROUNDS", "5"))
 # Every file by name, mode, owner and, for configuration, content. What is Nix's own memory of builds is left out,
 # as is what is kept for the next job on purpose: the environment of packages, the embedded cache and its key.
 LISTING = r"""
