@@ -145,12 +145,13 @@ def test_answers_that_never_come_are_not_waited_for(ground: Ground) -> None:
     assert "1 pushed" in ground.job(flush_timeout="30").run("flush").stderr
 
 
-def test_credentials_that_expire_are_one_line_and_the_queue_is_kept(ground: Ground) -> None:
+@pytest.mark.parametrize("status", [403, 400], ids=["denied", "expired token"])
+def test_credentials_that_expire_are_one_line_and_the_queue_is_kept(ground: Ground, status: int) -> None:
     job = ground.job()
     job.run("setup")
     ground.build(graphs.leaf("before"))
     wait_for(lambda: "before" in tool.narinfos(ground.bucket), "the first upload")
-    ground.faults.do(faults.answer(403))
+    ground.faults.do(faults.answer(status))
     ground.build(graphs.independent(150))
     done = job.run("flush")
     warnings = [line for line in done.stderr.splitlines() if "warning" in line]

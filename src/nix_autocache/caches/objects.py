@@ -54,7 +54,8 @@ _SMALL: Final = 64 << 10  # bytes that a question's time is enough for
 _STATUS = re.compile(r"status code: (\d{3})")
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
 _NEVER: Final = frozenset({501, 505, 507})
-_EXPIRED = re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch")
+# S3 answers 400 to a token that expired, and to HEAD it cannot say more.
+_EXPIRED = re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidAccessKeyId|performing HEAD")
 _FULL = re.compile("No space left|Read-only file system|Permission denied|File too large|quota exceeded")
 _DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 _LONGEST: Final = 300  # characters of a message
