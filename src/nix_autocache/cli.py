@@ -82,7 +82,8 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     `seen` is what was seen of the machine, if it was looked at already.
     """
     options = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
+        signal.signal(number, signal.default_int_handler)
     platform: Platform = Local(os.environ)
     try:
         platform = detect(os.environ)
