@@ -128,3 +128,16 @@ def test_a_cache_that_cannot_be_used_does_not_fail_the_job(builder: Machine, tmp
         assert "nothing to flush" in job.run("finish").stderr
         strict = Tool(builder, {**inputs, "on-upload-failure": "fail"}, servers.s3_env())
         assert strict.run("setup", check=False).returncode == 1
+
+
+def test_credentials_in_a_profile_reach_the_background_too(builder: Machine, tmp_path: Path) -> None:
+    profile = f"[ci]\naws_access_key_id = {servers.ACCESS_KEY}\naws_secret_access_key = {servers.SECRET_KEY}\n"
+    builder.write("/root/.aws/credentials", profile, mode=0o600)
+    with servers.rclone_s3(builder, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(builder)}
+        job = Tool(builder, inputs, {"AWS_PROFILE": "ci"})
+        job.run("setup")
+        nix.build(builder, graphs.leaf("small"))
+        assert "1 pushed" in job.run("finish").stderr
+    assert set(tool.narinfos(tmp_path / "s3/bucket")) == {"small"}
