@@ -6,7 +6,6 @@ The hook's text is `hook.sh`; this only fills in its two directories.
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import subprocess
 import time
@@ -54,7 +53,7 @@ def install(place: Path, *, jobs: Path, roots: Path, others: str = "") -> None:
 
 def sing(nix: Nix, queue: Queue) -> bool:
     """Build a canary and look for it in the queue; whether the hook fired. Raises RunnerError if Nix cannot build."""
-    nonce = secrets.token_hex(8)
+    nonce = os.urandom(8).hex()
     command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce, CANARY)]
     deadline = time.monotonic() + _REACHABLE
     while (done := _run(command)).returncode and _UNREACHABLE in done.stderr and time.monotonic() < deadline:

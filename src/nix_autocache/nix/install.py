@@ -12,8 +12,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +47,32 @@ def multi_user(source: Release, builders: Sequence[str]) -> Nix:
 
     Raises RunnerError as `single_user` does, and when users cannot be made.
     """
-    with ThreadPoolExecutor(1) as meanwhile:
-        making = meanwhile.submit(users.make, builders)
-        nix = _install(source)
-        making.result()
-    return nix
+    making = _Making(builders)
+    making.start()
+    try:
+        return _install(source)
+    finally:
+        making.finish()
+
+
+class _Making(threading.Thread):
+    """Build users being made while the release is unpacked: each is a process, and most of it waits."""
+
+    def __init__(self, builders: Sequence[str]) -> None:
+        super().__init__(name="build users")
+        self._builders = builders
+        self._error: RunnerError | None = None
+
+    def run(self) -> None:
+        try:
+            users.make(self._builders)
+        except RunnerError as error:
+            self._error = error
+
+    def finish(self) -> None:
+        self.join()
+        if self._error:
+            raise self._error
 
 
 @dataclass(frozen=True)
