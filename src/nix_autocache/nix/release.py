@@ -9,7 +9,6 @@ from typing import Final
 
 from ..errors import InputError, RunnerError
 from ..settings import Settings
-from . import download
 
 _PUBLISHER: Final = "https://releases.nixos.org/nix"
 _MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -51,6 +50,8 @@ def _machine() -> str:
 
 def _published(url: str) -> str:
     """The hash in a file beside the tarball: no more than its publisher's word, carried by TLS."""
+    from . import download
+
     words = download.text(f"{url}.sha256").split()
     if not words or not re.fullmatch(r"[0-9a-f]{64}", words[0]):
         raise InputError(f"nix-sha256: {url}.sha256 holds none; give it, or another nix-version")
