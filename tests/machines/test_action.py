@@ -11,6 +11,7 @@ from tests.ground.act import Outcome, Workflow, act, git_project
 from tests.ground.act import binds as act_binds
 from tests.ground.machine import Machine
 from tests.ground.roots import NEW
+from tests.ground.waiting import wait_for
 from tests.machines import graphs
 
 PROJECT = "/root/project"
@@ -58,7 +59,7 @@ def run(machine: Machine, text: str, **options: object) -> Outcome:
 @pytest.fixture(autouse=True)
 def nothing_of_ours_is_left(runner: Machine) -> Iterator[None]:
     yield
-    assert not [process for process in runner.processes() if any("nix_autocache" in word for word in process.argv)]
+    wait_for(lambda: not any("nix_autocache" in " ".join(each.argv) for each in runner.processes()), "their end", 5)
     assert not runner.exists("/etc/nix/nix-autocache.conf")
 
 

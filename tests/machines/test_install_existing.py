@@ -3,6 +3,7 @@
 from tests.conftest import MakeMachine
 from tests.ground import nix
 from tests.ground.roots import NEW, Generation
+from tests.ground.waiting import wait_for
 from tests.machines.installing import Job, bare, debian
 
 INCLUDE = "/etc/nix/nix-autocache.conf"
@@ -72,7 +73,7 @@ def test_nix_that_never_had_its_daemon_started_gets_one_by_sudo(
     said = job.set_up("existing-daemon")
     assert "no daemon" in said
     comes_through(job)
-    assert job.machine.processes() == []
+    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
 
 
 def test_a_hook_that_does_not_fire_is_replaced_by_a_look_at_the_store(machine: MakeMachine) -> None:

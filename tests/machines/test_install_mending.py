@@ -3,6 +3,7 @@
 from tests.conftest import MakeMachine
 from tests.ground import nix
 from tests.ground.roots import OLD, RECENT, Generation
+from tests.ground.waiting import wait_for
 from tests.machines.installing import BUILD, Job, bare, debian
 
 THEIRS = """#!/bin/sh
@@ -35,7 +36,7 @@ def test_a_dead_daemon_is_started_for_the_job_by_sudo(machine: MakeMachine, nix_
     said = job.set_up("existing-daemon")
     assert "a daemon's socket, but nobody answers" in said
     comes_through(job)
-    assert job.machine.processes() == []
+    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
 
 
 def test_a_dead_daemon_without_sudo_is_refused_in_one_line(machine: MakeMachine) -> None:

@@ -54,7 +54,7 @@ def test_a_build_by_the_jobs_user_is_made_by_a_daemon_and_gets_into_the_cache(
     assert "nixbld1" in job.machine.read("/etc/group")
     assert "1 pushed" in job.said("finish")
     assert path in job.cached()
-    assert job.machine.processes() == []
+    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
 
 
 def test_a_user_without_any_right_builds_through_the_daemon(machine: MakeMachine) -> None:
@@ -149,7 +149,7 @@ def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -
     assert path not in job.cached()
     assert "1 pushed" in job.said("finish")
     assert path in job.cached()
-    assert job.machine.processes() == []
+    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
 
 
 def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> None:
@@ -161,4 +161,4 @@ def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> N
     assert done.returncode == 3
     assert "Nix cannot build here" in done.stderr
     assert not job.machine.exists("/etc/nix/nix-autocache.conf")
-    assert job.machine.processes() == []
+    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)

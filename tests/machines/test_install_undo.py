@@ -60,7 +60,7 @@ def test_every_file_user_and_process_of_a_job_is_gone_after_undo(machine: MakeMa
     job.run("flush")
     job.run("undo")
     assert listing(job.machine) == before
-    assert len(job.machine.processes()) == running
+    wait_for(lambda: len(job.machine.processes()) == running, "the end of every process of ours", 5)
 
 
 @pytest.mark.parametrize("kind", ["bare", "daemon and sudo"])
@@ -84,7 +84,7 @@ def test_a_machine_can_run_the_job_again_and_again(machine: MakeMachine) -> None
         job.run("flush")
         job.run("undo")
     assert listing(job.machine) == before
-    assert len(job.machine.processes()) == running
+    wait_for(lambda: len(job.machine.processes()) == running, "the end of every process of ours", 5)
 
 
 @pytest.mark.parametrize("moment", ["/nix/.nix-autocache-*/nix.tar.xz", "/nix/store/*-nix-*/bin", f"{STATE}/hook"])
