@@ -8,6 +8,7 @@ from tests.conftest import MakeMachine
 from tests.ground import nix, tool
 from tests.ground.roots import RECENT
 from tests.ground.tool import Tool
+from tests.ground.waiting import wait_for
 from tests.machines import graphs
 
 STATE = "/var/lib/nix-autocache"
@@ -46,7 +47,8 @@ def test_a_state_directory_that_became_read_only_is_one_line(job: Tool) -> None:
     job.run("setup")
     nix.build(job.machine, graphs.leaf("something"))
     job.kill_uploader()  # its open log would not let it become read-only
-    job.machine.sh(f"mount -o remount,ro {STATE}")
+    remount = ["mount", "-o", "remount,ro", STATE]
+    wait_for(lambda: job.machine.run(remount, check=False).returncode == 0, "the killed uploader to let go of its log")
     nix.build(job.machine, graphs.leaf("more"))
     (line,) = [line for line in job.run("flush").stderr.splitlines() if "warning" in line]
     assert "1 paths were not pushed" in line
