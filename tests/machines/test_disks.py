@@ -10,6 +10,7 @@ from tests.ground.roots import RECENT
 from tests.ground.tool import Tool
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
+from tests.machines.test_caches import BIG
 
 STATE = "/var/lib/nix-autocache"
 
@@ -67,3 +68,19 @@ def test_setup_in_a_read_only_state_directory_says_what_cannot_be_written(job: T
     assert STATE in line
     assert "Read-only file system" in line
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_under_a_directory_cache_sets_one_path_aside_until_there_is_room(job: Tool, tmp_path: Path) -> None:
+    job.machine.sh("mkdir /srv/cache; mount -t tmpfs -o size=1m none /srv/cache")
+    key = job.run("keygen", "test-1").stdout.strip()
+    job = Tool(job.machine, {"cache": "file:///srv/cache", "signing-key": key, "compression": "none"})
+    job.run("setup")
+    nix.build(job.machine, f"[ ({BIG}) ({graphs.leaf('small')}) ]")
+    said = job.run("flush").stderr
+    assert "1 pushed, 1 NOT pushed" in said
+    assert "No space left" in said
+    assert job.outcomes() == {"small": "pushed", "big": "failed"}
+    assert job.machine.sh("find /srv/cache -size +64k").stdout == "", "half an archive is left"
+    job.machine.sh("mount -o remount,size=32m /srv/cache")
+    assert "2 pushed" in job.run("flush").stderr
+    assert job.outcomes() == {"small": "pushed", "big": "pushed"}

@@ -62,6 +62,22 @@ def test_a_cache_that_is_down_at_first_has_everything_in_the_end(ground: Ground)
     assert len(ground.names()) == 12
 
 
+def test_an_outage_of_a_minute_is_waited_for_with_a_line_every_few_seconds(ground: Ground) -> None:
+    job = ground.job()
+    ground.faults.down()
+    begun = time.monotonic()
+    job.run("setup")
+    ground.build(graphs.layered(3, 4))
+    flush = job.start("flush")
+    wait_for(lambda: time.monotonic() - begun >= 60, "the end of the outage", 70)
+    assert flush.running(), flush.text()
+    ground.faults.up()
+    assert flush.wait(20) == 0
+    assert "12 pushed" in flush.text()
+    assert flush.text().count("0 pushed, 0 B; 12 to go; the last trouble was") >= 5
+    assert len(ground.names()) == 12
+
+
 def test_a_cache_that_is_down_for_the_whole_job_ends_the_flush_at_its_deadline(ground: Ground) -> None:
     job = ground.job(flush_timeout="2")
     job.run("setup")
