@@ -115,7 +115,12 @@ def _mode_lines(session: Session, seen: Observations) -> list[str]:
 
 
 def _cache_lines(context: Context, place: Destination) -> list[str]:
-    lines = [f"extra-substituters = {place.url.substituter}"]
+    lines = []
+    if place.url.is_read_by_nix:
+        lines.append(f"extra-substituters = {place.url.substituter}")
+    else:
+        offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
+        context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
     if place.public_keys:
         lines.append(f"extra-trusted-public-keys = {' '.join(map(str, place.public_keys))}")
     else:

@@ -14,8 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .errors import InputError
 
 WRITE_ONLY = frozenset({"compression", "compression-level", "parallel-compression", "secret-key", "write-nar-listing"})
-
-
+_UNREAD = frozenset({"gs", "az"})  # only we know these
 _BARE = frozenset({"auto", "daemon", "local"})  # stores of Nix that are no URLs
 _WITH_HOST = frozenset({"s3", "gs", "az", "http", "https", "ssh", "ssh-ng"})
 
@@ -45,6 +44,10 @@ class CacheUrl:
     @property
     def without_params(self) -> str:
         return self._text({})
+
+    @property
+    def is_read_by_nix(self) -> bool:
+        return self.scheme not in _UNREAD
 
     @property
     def substituter(self) -> str:

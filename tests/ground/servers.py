@@ -1,10 +1,12 @@
-"""Real servers that machines upload to: S3 in two makes, and plain HTTP with GET, HEAD and PUT.
+"""Real servers that machines upload to: S3 in two makes, Azure's blobs, and plain HTTP with GET, HEAD and PUT.
 
 A server runs on the host's files but in a machine's network: what listens on 127.0.0.1 is reached from that
 machine, and from those that share its network, only. It is not one of the machine's processes, so that a job
 there can neither see nor end it, and a test reads what was stored from the server's `directory`.
 """
 
+import base64
+import hmac
 import http.client
 import json
 import os
@@ -12,15 +14,19 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 
+from tests.ground import npm
 from tests.ground.machine import PATH, Machine
-from tests.ground.tools import program
+from tests.ground.tools import node, program
 from tests.ground.waiting import wait_for
 
 ACCESS_KEY = "GROUNDACCESSKEY00001"  # rclone refuses a shorter one
 SECRET_KEY = "ground/secret/key/of/forty/characters/00"
 REGION = "us-east-1"
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,58 @@ def rclone_s3(machine: Machine, directory: Path, buckets: Sequence[str] = (), po
     """S3 by rclone: up in 0.2 s; a directory below `directory` is a bucket."""
     for bucket in buckets:
         (directory / bucket).mkdir(parents=True, exist_ok=True)
-    command = [
-        "serve",
-        "s3",
-        f"--addr=127.0.0.1:{port}",
-        f"--auth-key={ACCESS_KEY},{SECRET_KEY}",
-        str(directory),
-    ]
-    with _serving(machine, [str(program("rclone")), *command], port, directory) as server:
+    with _rclone_s3(machine, directory, [f"--auth-key={ACCESS_KEY},{SECRET_KEY}"], port) as server:
         yield server
+
+
+@contextmanager
+def google_xml(machine: Machine, directory: Path, bucket: str, port: int = 9001) -> Iterator[Server]:
+    """The XML API of Google's cloud storage, which is S3's without a signature: an S3 server that asks for none."""
+    (directory / bucket).mkdir(parents=True)
+    with _rclone_s3(machine, directory, [], port) as server:
+        yield server
+
+
+def google_env(server: Server) -> dict[str, str]:
+    """A service account that asks nobody for a token, as Google's emulators want it."""
+    account = {"gcs_base_url": server.url, "disable_oauth": True}
+    account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    return {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account)}
+
+
+@contextmanager
+def azurite(machine: Machine, directory: Path, port: int = 10100) -> Iterator[Server]:
+    """Azure's blob storage by its emulator; `make_container` before the first use."""
+    program = npm.installed("azurite") / "azurite/dist/src/blob/main.js"
+    options = [
+        f"--blobPort={port}",
+        f"--location={directory}",
+        "--silent",
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+    ]
+    with _serving(machine, [str(node() / "node"), str(program), *options], port, directory) as server:
+        yield server
+
+
+def azure_env() -> dict[str, str]:
+    """The account that Azurite has from the start; its key is public."""
+    return {"AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY}
+
+
+def make_container(server: Server, name: str) -> None:
+    """Source of the signature: "Authorize with Shared Key" in Azure's storage REST reference."""
+    headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2023-11-03"}
+    signed = "PUT" + "\n" * 12 + "".join(f"{key}:{value}\n" for key, value in headers.items())
+    signed += f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{name}\nrestype:container"
+    digest = hmac.digest(base64.b64decode(AZURE_KEY), signed.encode(), "sha256")
+    headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(digest).decode()}"
+    with server.machine.network():
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection.request("PUT", f"/{AZURE_ACCOUNT}/{name}?restype=container", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 201, answer.read()
+        connection.close()
 
 
 @contextmanager
@@ -119,6 +168,13 @@ def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterato
     config.write_text(json.dumps({"identities": [identity]}))
     options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={config}"]
     with _serving(machine, _weed(directory, options), port, directory) as server:
+        yield server
+
+
+@contextmanager
+def _rclone_s3(machine: Machine, directory: Path, options: Sequence[str], port: int) -> Iterator[Server]:
+    command = [str(program("rclone")), "serve", "s3", f"--addr=127.0.0.1:{port}", *options, str(directory)]
+    with _serving(machine, command, port, directory) as server:
         yield server
 
 

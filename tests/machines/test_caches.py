@@ -41,14 +41,47 @@ def test_s3(builder: Machine, serve: Callable[[Machine, Path], AbstractContextMa
             {"cache": f"s3://bucket?endpoint={server.url}&region=us-east-1", "signing-key": key_of(builder)},
             servers.s3_env(),
         )
-        small, big = nix.build(builder, graphs.leaf("small")), nix.build(builder, BIG)
-        said = job.run("push", small, big, timeout=120).stderr
-        assert said.startswith("2 pushed")
-        assert job.run("push", small, big).stderr.startswith("0 pushed, 2 already there")
+        push_and_push_again(job)
     if serve is servers.rclone_s3:
         bucket = tmp_path / "s3/bucket"
         assert set(tool.narinfos(bucket)) == {"small", "big"}
         assert not tool.closed(bucket)
+
+
+def test_google_cloud_storage(builder: Machine, tmp_path: Path) -> None:
+    with servers.google_xml(builder, tmp_path / "gs", "bucket") as server:
+        server.wait()
+        inputs = {"cache": "gs://bucket/prefix?scheme=http", "signing-key": key_of(builder)}
+        push_and_push_again(Tool(builder, inputs, servers.google_env(server)))
+    assert set(tool.narinfos(tmp_path / "gs/bucket/prefix")) == {"small", "big"}
+
+
+def test_azure_blob_storage(builder: Machine, tmp_path: Path) -> None:
+    with servers.azurite(builder, tmp_path / "az") as server:
+        server.wait()
+        cache = f"az://container/prefix?endpoint={server.url}/{servers.AZURE_ACCOUNT}"
+        job = Tool(builder, {"cache": cache, "signing-key": key_of(builder)}, servers.azure_env())
+        path = nix.build(builder, graphs.leaf("small"))
+        assert "az://container/prefix does not exist; create it" in job.run("push", path, check=False).stderr
+        servers.make_container(server, "container")
+        push_and_push_again(job)
+
+
+def test_a_cache_that_nix_cannot_read_is_not_named_to_it(builder: Machine, tmp_path: Path) -> None:
+    with servers.google_xml(builder, tmp_path / "gs", "bucket") as server:
+        server.wait()
+        inputs = {"cache": "gs://bucket?scheme=http", "signing-key": key_of(builder)}
+        job = Tool(builder, inputs, servers.google_env(server))
+        assert "Nix cannot read gs://bucket" in job.run("setup").stderr
+        built = builder.run(["nix-build", "--no-out-link", "--expr", graphs.leaf("small")])
+        assert "gs://" not in built.stderr
+        assert "1 pushed" in job.run("finish").stderr
+
+
+def push_and_push_again(job: Tool) -> None:
+    small, big = nix.build(job.machine, graphs.leaf("small")), nix.build(job.machine, BIG)
+    assert job.run("push", small, big, timeout=120).stderr.startswith("2 pushed")
+    assert job.run("push", small, big).stderr.startswith("0 pushed, 2 already there")
 
 
 def test_plain_http_and_back(builder: Machine, tmp_path: Path) -> None:
@@ -117,17 +150,29 @@ def test_a_cache_that_cannot_be_used_is_one_line(builder: Machine, tmp_path: Pat
         assert "the cache holds paths of /gnu/store" in pushed(builder, there)
 
 
-def test_a_cache_that_cannot_be_used_does_not_fail_the_job(builder: Machine, tmp_path: Path) -> None:
-    with servers.rclone_s3(builder, tmp_path / "s3", ["bucket"]) as server:
+def test_a_cache_that_cannot_be_used_is_found_at_setup(builder: Machine, tmp_path: Path) -> None:
+    with servers.rclone_s3(builder, tmp_path / "s3", ["bucket", "guix"]) as server:
         server.wait()
-        inputs = {"cache": f"s3://absent?endpoint={server.url}", "signing-key": key_of(builder)}
-        job = Tool(builder, inputs, servers.s3_env())
-        said = job.run("setup").stderr
-        assert "warning: not pushing: s3://absent does not exist" in said
-        nix.build(builder, graphs.leaf("small"))
-        assert "nothing to flush" in job.run("finish").stderr
-        strict = Tool(builder, {**inputs, "on-upload-failure": "fail"}, servers.s3_env())
-        assert strict.run("setup", check=False).returncode == 1
+        (tmp_path / "s3/guix/nix-cache-info").write_text("StoreDir: /gnu/store\n")
+        wrong = {**servers.s3_env(), "AWS_SECRET_ACCESS_KEY": "wrong" * 8}
+        for bucket, env, reason in [
+            ("absent", servers.s3_env(), "s3://absent does not exist; create it"),
+            ("bucket", wrong, "are the credentials right"),
+            ("guix", servers.s3_env(), "the cache holds paths of /gnu/store"),
+        ]:
+            inputs = {"cache": f"s3://{bucket}?endpoint={server.url}", "signing-key": key_of(builder)}
+            said = Tool(builder, inputs, env).run("setup").stderr
+            (warning,) = [line for line in said.splitlines() if line.startswith("warning: not pushing: ")]
+            assert reason in warning
+            strict = Tool(builder, {**inputs, "on-upload-failure": "fail"}, env)
+            assert strict.run("setup", check=False).returncode == 1
+
+
+def test_a_cache_that_cannot_be_used_does_not_fail_the_job(builder: Machine) -> None:
+    job = Tool(builder, {"cache": "file:///proc/cache", "signing-key": key_of(builder)})
+    assert "warning: not pushing: " in job.run("setup").stderr
+    nix.build(builder, graphs.leaf("small"))
+    assert "nothing to flush" in job.run("finish").stderr
 
 
 def test_credentials_in_a_profile_reach_the_background_too(builder: Machine, tmp_path: Path) -> None:

@@ -232,6 +232,8 @@ def _azure(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     }
     if account := url.params.get("account"):
         config["account_name"] = account
+    if endpoint := url.params.get("endpoint"):
+        config["endpoint"] = endpoint
     return _bucket(AzureStore, url, environ, config)
 
 
