@@ -45,7 +45,7 @@ def python_version(generation: Generation) -> str:
     return (root(generation) / "usr/bin/python3").readlink().name.removeprefix("python")
 
 
-def bootstrap(suite: str, path: Path, packages: Sequence[str] = PACKAGES) -> None:
+def bootstrap(suite: str, path: Path, packages: Sequence[str] = PACKAGES, options: Sequence[str] = ()) -> None:
     """A Debian root with these packages."""
     command = [
         "mmdebstrap",
@@ -55,6 +55,7 @@ def bootstrap(suite: str, path: Path, packages: Sequence[str] = PACKAGES) -> Non
         # A mirror frozen at a date outlives the one in its release file; the signature is still checked.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         "--dpkgopt=force-unsafe-io",
+        *options,
         suite,
         str(path),
     ]

@@ -3,38 +3,13 @@
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.ground import container
+from tests.ground import busybox, container
 from tests.ground.machine import Machine
 from tests.ground.roots import NEW, Generation
 from tests.ground.waiting import wait_for
 from tests.machines.installing import STATE, Job, bare
 
 LOG = f"{STATE}/daemon.log"
-# Debian's busybox has no adduser: these take the options of Alpine's, and no others, and do as much.
-BUSYBOX = r"""
-cd /usr/sbin
-rm -f useradd userdel groupadd groupdel adduser deluser addgroup delgroup
-cat >adduser <<'END'
-#!/bin/sh -eu
-while getopts SDHh:s:G:g: option; do case $option in h) home=$OPTARG;; s) shell=$OPTARG;; G) group=$OPTARG;; g) gecos=$OPTARG;; [SDH]) ;; *) exit 1;; esac; done
-shift $((OPTIND - 1)); [ $# = 1 ]
-gid=$(grep "^$group:" /etc/group | cut -d: -f3); uid=300; while grep -q "^[^:]*:x:$uid:" /etc/passwd; do uid=$((uid + 1)); done
-echo "$1:x:$uid:$gid:$gecos:$home:$shell" >>/etc/passwd
-END
-cat >addgroup <<'END'
-#!/bin/sh -eu
-if [ "$1" = -S ]; then echo "$2:x:300:" >>/etc/group; else sed -i "/^$2:/{s/:$/&$1/;t;s/$/,$1/}" /etc/group; fi
-END
-cat >deluser <<'END'
-#!/bin/sh -eu
-[ $# = 1 ]; sed -i "/^$1:/d" /etc/passwd
-END
-cat >delgroup <<'END'
-#!/bin/sh -eu
-[ $# = 1 ]; sed -i "/^$1:/d" /etc/group
-END
-chmod +x adduser addgroup deluser delgroup
-"""  # noqa: E501
 
 
 def daemons(machine: Machine) -> list[int]:
@@ -105,7 +80,7 @@ def test_a_container_without_namespaces_builds_unsandboxed_with_one_warning(mach
 
 def test_users_can_be_made_by_busybox(machine: MakeMachine) -> None:
     job = bare(machine)
-    job.machine.sh(BUSYBOX)
+    busybox.make_accounts(job.machine)
     before = job.machine.read("/etc/passwd"), job.machine.read("/etc/group")
     job.set_up("multi-user")
     assert "nixbld:" in job.machine.read("/etc/group")
