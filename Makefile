@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 # Machines are made by root. Under sudo the caches stay the user's, and nothing is written into the checkout.
-AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env HOME="$$HOME" PATH="$$PATH") env PYTHONDONTWRITEBYTECODE=1
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env HOME="$$HOME" PATH="$$PATH:/usr/sbin:/sbin") env PYTHONDONTWRITEBYTECODE=1
 PYTEST := -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
