@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import places
 from .destination import Destination, destination
+from .identity import Identity
 from .places import JobPlace, Places
 from .platforms import Platform
 from .runner import Observations
@@ -48,7 +49,27 @@ class Context:
     def destination(self) -> Destination:
         return destination(self.settings, self.data)
 
+    @property
+    def identity(self) -> Identity | None:
+        """Whose job this is, for `aws-role`; None where it is not asked for or the host does not say."""
+        if not self.settings.aws_role:
+            return None
+        if token := self.settings.id_token:
+            return Identity(token=token)
+        return self.platform.identity(self.settings.oidc_audience)
+
+    def lacks(self, place: Destination) -> str:
+        """Which credentials this job does not have, and why; empty when it has what it needs."""
+        if not place.key_source:
+            return "there is no signing-key (a fork's pull request sees an empty secret)"
+        if self.settings.aws_role and not self.identity:
+            return (
+                "there is no id token for aws-role: the job needs `permissions: id-token: write` "
+                "(a fork's pull request cannot have it)"
+            )
+        return ""
+
     def is_dry_run(self, place: Destination) -> bool:
         if self.settings.dry_run is not None:
             return self.settings.dry_run
-        return self.platform.dry_run_by_default() and not place.key_source
+        return self.platform.dry_run_by_default() and bool(self.lacks(place))

@@ -19,7 +19,7 @@ from .urls import CacheUrl, parse_cache_url
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """`key_source` is the text of `signing-key`, read only by `secret_key`."""
+    """`key_source` is the text of `signing-key`, read only by `signing_key`, or by the uploader where it is in AWS."""
 
     url: CacheUrl
     key_source: str
@@ -27,14 +27,25 @@ class Destination:
     embedded: bool
 
     def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
-        """With the signing key's public half where no `public-keys` are given. Reads the key."""
-        if self.public_keys or not (key := self.secret_key(environ)):
+        """With the signing key's public half where no `public-keys` are given. Reads the key if it is not in AWS."""
+        if not self.key_source or keys.is_in_aws(self.key_source):
             return self
-        return replace(self, public_keys=(key.public,))
+        return self.trusting(str(keys.read_secret(self.key_source, environ).public))
 
-    def secret_key(self, environ: Mapping[str, str]) -> keys.SecretKey | None:
-        """The signing key, None where there is none. Raises InputError when it cannot be had."""
-        return keys.read_secret(self.key_source, environ) if self.key_source else None
+    def trusting(self, public_key: str) -> Destination:
+        """With this key where no `public-keys` are given; empty for none."""
+        if self.public_keys or not public_key:
+            return self
+        return replace(self, public_keys=(keys.parse_public(public_key),))
+
+    def signing_key(self, environ: Mapping[str, str]) -> str:
+        """The key as the uploader takes it: itself, or where in AWS it is; empty where there is none.
+
+        Raises InputError when it cannot be had.
+        """
+        if not self.key_source or keys.is_in_aws(self.key_source):
+            return self.key_source
+        return str(keys.read_secret(self.key_source, environ))
 
 
 def destination(settings: Settings, data: Path) -> Destination:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import RunnerError
+from .keys import is_in_aws
 from .settings import Settings
 
 _LOCKS: Final = Path(__file__).parents[2] / "requirements"
@@ -80,7 +81,9 @@ def wanted(settings: Settings | None, environ: Mapping[str, str]) -> Environment
 
 
 def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Whether AWS credentials must be looked for elsewhere than in the environment."""
+    """Whether AWS credentials must be looked for elsewhere than in the environment, or a key is in AWS."""
+    if settings.aws_role or is_in_aws(settings.signing_key):
+        return True
     if settings.cache is None or settings.cache.scheme != "s3":
         return False
     return "profile" in settings.cache.params or not environ.get("AWS_ACCESS_KEY_ID")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import InputError
 
+_IN_AWS = ("aws-ssm", "aws-secretsmanager")
 CACHE_NIXOS_ORG = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
 
 
@@ -79,6 +80,12 @@ def parse_public(text: str, *, name: str = "public-keys") -> PublicKey:
     """Parse `name:base64`. Raises InputError naming input `name`."""
     key_name, raw = _split(text, name, expected=32)
     return PublicKey(key_name, raw)
+
+
+def is_in_aws(source: str) -> bool:
+    """Whether the input `signing-key` is not a key but where in AWS there is one: only the uploader reads that."""
+    kind, _, place = source.partition(":")
+    return kind in _IN_AWS and bool(place)
 
 
 def read_secret(source: str, environ: Mapping[str, str]) -> SecretKey:

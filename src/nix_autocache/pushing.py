@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import report, trust
+from . import keys, report, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
@@ -27,8 +27,10 @@ _ISOLATION: Final[trust.Isolation] = "open"  # until the key can be kept from ro
 def judge(context: Context, place: Destination) -> trust.Verdict:
     """Whether this job may push, said in the log."""
     context.platform.mask(place.url.password)
-    credentials = bool(place.key_source) or context.is_dry_run(place)
-    verdict = trust.judge(context.platform.event(), _ISOLATION, context.settings.push, credentials=credentials)
+    if identity := context.identity:
+        context.platform.mask(identity.bearer or identity.token)
+    lacks = "" if context.is_dry_run(place) else context.lacks(place)
+    verdict = trust.judge(context.platform.event(), _ISOLATION, context.settings.push, lacks=lacks)
     if verdict.warning:
         context.platform.warning(verdict.warning)
     if not verdict.push:
@@ -38,14 +40,14 @@ def judge(context: Context, place: Destination) -> trust.Verdict:
     return verdict
 
 
-def start(context: Context, session: Session, place: Destination) -> Session:
-    """Start the uploader and build the canary meanwhile; a session that does not push if either failed.
+def start(context: Context, session: Session, place: Destination) -> tuple[Session, Destination]:
+    """Start the uploader and build the canary meanwhile; a session that does not push if either failed, and the
+    destination with the public half of a key that only the uploader has.
 
     Raises InputError, or Error under `on-upload-failure: fail`, instead.
     """
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
     job = upload_job(context, nix, place, queue)
-    context.platform.mask(job.key)
     uploader = Uploader(context.job.directory)
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
@@ -60,14 +62,14 @@ def start(context: Context, session: Session, place: Destination) -> Session:
     if not problem:
         if answer.progress.trouble:
             context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
-        return session
+        return session, place.trusting(answer.public_key)
     uploader.stop()
     if answer.exit_code == InputError.exit_code:
         raise InputError(problem)
     if context.settings.on_upload_failure == "fail":
         raise Error(problem)
     context.platform.warning(f"not pushing: {problem}")
-    return replace(session, push=False, reason=problem, unsolved=dict.fromkeys(trust.LIMITATIONS, problem))
+    return replace(session, push=False, reason=problem, unsolved=dict.fromkeys(trust.LIMITATIONS, problem)), place
 
 
 def _watch(context: Context, session: Session, nix: Nix) -> Session:
@@ -82,7 +84,7 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
 
 
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
-    """What the uploader is to be told. Reads the signing key."""
+    """What the uploader is to be told. Reads the signing key, unless it is in AWS."""
     settings = context.settings
     compression, level = archive_format(settings)
     return Job(
@@ -90,14 +92,24 @@ def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> 
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
         cache=str(place.url),
-        key=str(place.secret_key(context.environ) or ""),
+        key="" if context.lacks(place) else _read_key(context, place),
         compression=compression,
         compression_level=level,
         upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
         exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
         environ=relevant_environment(context.environ),
+        role=settings.aws_role,
+        audience=settings.oidc_audience,
+        identity=context.identity,
     )
+
+
+def _read_key(context: Context, place: Destination) -> str:
+    key = place.signing_key(context.environ)
+    if not keys.is_in_aws(key):
+        context.platform.mask(key)
+    return key
 
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:
@@ -117,6 +129,7 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
         uploader.stop()  # this step's credentials may be newer than those it was given
     job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
     try:
+        context.platform.mask(str(job.secret_key or ""))
         return drain_here(job, deadline, tell, check=False)
     except (Error, OSError) as error:
         return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))

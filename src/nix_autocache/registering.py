@@ -11,6 +11,7 @@ from typing import Final
 from . import places, privileged, registry
 from .context import Context
 from .destination import Destination
+from .keys import is_in_aws
 from .nix import install, service, users
 from .nix.config import Config
 from .places import Places
@@ -25,7 +26,7 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
     if session.push:
         _claim(place)
-    lines = _cache_lines(context, place) + _mode_lines(session, seen)
+    lines = _cache_lines(context, session, place) + _mode_lines(session, seen)
     lines += context.settings.extra_nix_conf.splitlines()
     tokens = _token_lines(context)
     where, own = _places(context, session), context.own_places
@@ -114,7 +115,7 @@ def _mode_lines(session: Session, seen: Observations) -> list[str]:
     return lines
 
 
-def _cache_lines(context: Context, place: Destination) -> list[str]:
+def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
     lines = []
     if place.url.is_read_by_nix:
         lines.append(f"extra-substituters = {place.url.substituter}")
@@ -123,7 +124,7 @@ def _cache_lines(context: Context, place: Destination) -> list[str]:
         context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
     if place.public_keys:
         lines.append(f"extra-trusted-public-keys = {' '.join(map(str, place.public_keys))}")
-    else:
+    elif not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which
         context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return lines
 

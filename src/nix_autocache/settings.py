@@ -41,6 +41,9 @@ class Settings:
     cache: CacheUrl | None
     signing_key: str = field(repr=False)
     public_keys: tuple[PublicKey, ...]
+    aws_role: str
+    oidc_audience: str
+    id_token: str = field(repr=False)
     push: Push
     mode: ModeInput
     nix_version: str
@@ -116,11 +119,9 @@ def _cache(text: str, name: str) -> CacheUrl:
     return parse_cache_url(text, name=name)
 
 
-def _signing_key(text: str, name: str) -> str:
-    if text.startswith(("aws-ssm:", "aws-secretsmanager:")):
-        raise InputError(
-            f"{name}: {text.partition(':')[0]} is not supported yet; use name:base64, file:PATH or env:NAME"
-        )
+def _role(text: str, name: str) -> str:
+    if text and not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", text):
+        raise InputError(f"{name}: {text!r} is not a role's ARN such as arn:aws:iam::123456789012:role/ci")
     return text
 
 
@@ -183,8 +184,9 @@ INPUTS: Final = (
         name="signing-key",
         default="",
         metavar="KEY",
-        parse=_signing_key,
-        doc="Secret key `name:base64`, or where it is: `file:PATH`, `env:NAME`.",
+        parse=_text,
+        doc="Secret key `name:base64`, or where it is: `file:PATH`, `env:NAME`, `aws-ssm:NAME` (a parameter), "
+        "`aws-secretsmanager:NAME`.",
     ),
     Input(
         name="public-keys",
@@ -194,6 +196,28 @@ INPUTS: Final = (
         parse=_public_keys,
         doc="Public keys `name:base64` that Nix is to trust, separated by spaces; "
         "added to `extra-trusted-public-keys`.",
+    ),
+    Input(
+        name="aws-role",
+        default="",
+        metavar="ARN",
+        parse=_role,
+        doc="Role to assume in AWS with the job's id token (OIDC), for the bucket and for a signing key that is there.",
+    ),
+    Input(
+        name="oidc-audience",
+        default="sts.amazonaws.com",
+        metavar="TEXT",
+        parse=_text,
+        doc="Audience of the id token, where the CI host lets the job choose it, as GitHub does.",
+    ),
+    Input(
+        name="id-token",
+        default="",
+        default_doc="asked of the CI host",
+        metavar="TOKEN",
+        parse=_text,
+        doc="The id token itself, where the CI host hands it out as a variable, as GitLab does.",
     ),
     Input(
         name="push",

@@ -47,9 +47,9 @@ def _begin(context: Context, planned: Session, place: Destination, seen: runner.
     """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
     try:
         register(context, planned, place, seen)
-        session = pushing.start(context, planned, place) if planned.push else planned
-        if (session.push, session.scan) != (planned.push, planned.scan):
-            register(context, session, place, seen)
+        session, trusted = pushing.start(context, planned, place) if planned.push else (planned, place)
+        if (session.push, session.scan, trusted) != (planned.push, planned.scan, place):
+            register(context, session, trusted, seen)
     except BaseException:
         Uploader(context.job.directory).stop()
         unregister(context, planned)
@@ -142,6 +142,7 @@ def push(context: Context, paths: list[str]) -> None:
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
         job = pushing.upload_job(context, nix, context.destination(), queue)
+        context.platform.mask(str(job.secret_key or ""))
         tell = report.ProgressLines(context.platform)
         rest = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)
         result = report.Result(

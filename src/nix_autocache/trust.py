@@ -37,12 +37,12 @@ class Verdict:
         return ",".join(str(number) for number in LIMITATIONS if number not in self.unsolved)
 
 
-def judge(event: Event, isolation: Isolation, push: Push, *, credentials: bool) -> Verdict:
-    """The cell of the trust matrix that this job is in."""
+def judge(event: Event, isolation: Isolation, push: Push, *, lacks: str) -> Verdict:
+    """The cell of the trust matrix that this job is in; `lacks` says which credentials it has not."""
     if push == "never":
         return _pull("push: never was asked for")
-    if not credentials:
-        return _pull("there is no signing-key (a fork's pull request sees an empty secret)")
+    if lacks:
+        return _pull(lacks)
     if event.origin != "own" and isolation == "open" and push != "always":
         return _pull(f"{_describe(event)} is not trusted, and on this runner its code could read the key")
     if isolation == "sealed":

@@ -111,7 +111,7 @@ def azurite(machine: Machine, directory: Path, port: int = 10100) -> Iterator[Se
         "--skipApiVersionCheck",
         "--disableTelemetry",
     ]
-    with _serving(machine, [str(node() / "node"), str(program), *options], port, directory) as server:
+    with serving(machine, [str(node() / "node"), str(program), *options], port, directory) as server:
         yield server
 
 
@@ -143,7 +143,7 @@ def rclone_http(
     for folder in folders:
         (directory / folder).mkdir(parents=True, exist_ok=True)
     command = ["serve", "webdav", f"--addr=127.0.0.1:{port}", str(directory)]
-    with _serving(machine, [str(program("rclone")), *command], port, directory) as server:
+    with serving(machine, [str(program("rclone")), *command], port, directory) as server:
         yield server
 
 
@@ -151,7 +151,7 @@ def rclone_http(
 def seaweedfs_http(machine: Machine, directory: Path, port: int = 8888) -> Iterator[Server]:
     """Plain HTTP with PUT to any path; what is stored lies in volumes that only the server reads."""
     options = ["-filer", f"-filer.port={port}"]
-    with _serving(machine, _weed(directory, options), port, directory) as server:
+    with serving(machine, _weed(directory, options), port, directory) as server:
         yield server
 
 
@@ -167,14 +167,14 @@ def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterato
     config = directory / "s3.json"
     config.write_text(json.dumps({"identities": [identity]}))
     options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={config}"]
-    with _serving(machine, _weed(directory, options), port, directory) as server:
+    with serving(machine, _weed(directory, options), port, directory) as server:
         yield server
 
 
 @contextmanager
 def _rclone_s3(machine: Machine, directory: Path, options: Sequence[str], port: int) -> Iterator[Server]:
     command = [str(program("rclone")), "serve", "s3", f"--addr=127.0.0.1:{port}", *options, str(directory)]
-    with _serving(machine, command, port, directory) as server:
+    with serving(machine, command, port, directory) as server:
         yield server
 
 
@@ -192,7 +192,7 @@ def _weed(directory: Path, options: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _serving(machine: Machine, command: Sequence[str], port: int, directory: Path) -> Iterator[Server]:
+def serving(machine: Machine, command: Sequence[str], port: int, directory: Path) -> Iterator[Server]:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory.parent / f"{directory.name}.log"
     entering = [

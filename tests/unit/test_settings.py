@@ -53,6 +53,7 @@ def test_every_default_is_valid() -> None:
         ("cache", "my-bucket", "store URL"),
         ("cache", "s3://b?secret-key=/key", "signing-key"),
         ("public-keys", "nix-1:AAAA", "32"),
+        ("aws-role", "ci", "arn:aws:iam"),
         ("compression", "brotli", "zstd, xz, none"),
     ],
 )
@@ -79,13 +80,14 @@ def test_an_unknown_input_is_refused_with_the_nearest_known(
 
 
 def test_what_is_not_there_yet_is_refused_not_ignored() -> None:
-    for name, value in (("harden", "true"), ("signing-key", "aws-ssm:/key")):
-        with pytest.raises(InputError, match="not supported yet"):
-            read({name: value}, {}, {})
+    with pytest.raises(InputError, match="not supported yet"):
+        read({"harden": "true"}, {}, {})
 
 
 def test_a_secret_is_not_in_the_settings_text() -> None:
-    assert "hunter2" not in repr(read({"signing-key": "hunter2", "github-token": "hunter2"}, {}, {}))
+    assert "hunter2" not in repr(
+        read({"signing-key": "hunter2", "github-token": "hunter2", "id-token": "hunter2"}, {}, {})
+    )
 
 
 def test_the_reference_is_what_settings_say() -> None:

@@ -20,7 +20,7 @@ LAYERS = (
     {"registry"},
     {"places", "installed"},
     {"platforms", "trust", "uploader", "nix"},
-    {"probe", "queue", "caches", "keys", "settings", "urls", "errors"},
+    {"probe", "queue", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

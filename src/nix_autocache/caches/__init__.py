@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..urls import CacheUrl
+
+if TYPE_CHECKING:
+    from ..aws import Login
 
 Body: TypeAlias = bytes | Iterator[bytes]
 
@@ -42,11 +45,15 @@ Cache: TypeAlias = ObjectCache | PathCache
 
 @dataclass(frozen=True)
 class Access:
-    """What a backend may use to get in: the environment's credentials and proxies, Nix itself, the signing key."""
+    """What a backend may use to get in: the environment's credentials and proxies, Nix itself, the signing key.
+
+    `login` is whom the job is in AWS, where that was asked for and is not the environment's own affair.
+    """
 
     environ: Mapping[str, str]
     nix: Nix
     key: SecretKey | None
+    login: Login | None = None
 
 
 def open_cache(url: CacheUrl, access: Access) -> Cache:
@@ -54,7 +61,7 @@ def open_cache(url: CacheUrl, access: Access) -> Cache:
     if url.scheme in {"file", "s3", "gs", "az"}:
         from .objects import open_objects
 
-        return open_objects(url, access.environ)
+        return open_objects(url, access.environ, access.login)
     if url.scheme in {"http", "https"}:
         from .http import open_http
 

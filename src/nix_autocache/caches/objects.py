@@ -2,6 +2,7 @@
 
 Only obstore's blocking calls are used, from threads: they release the interpreter, and its asynchronous ones can
 abort the process at exit (0.12.1). boto3 is asked for credentials only where the environment holds none.
+Credentials that can be had anew are had anew once when a request is refused; see `aws.Login`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -26,6 +27,8 @@ from .patience import Patience
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+    from ..aws import Login
 
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _AT_ONCE: Final = 2  # parts of one archive in flight
@@ -73,10 +76,15 @@ Opener: TypeAlias = "Callable[[Limits], ObjectStore]"
 class Objects:
     """An ObjectCache in anything that obstore can open. `where` names it in errors."""
 
-    def __init__(self, opener: Opener, where: str, patience: Patience) -> None:
-        self.store_for = cache(opener)
+    def __init__(self, opener: Opener, where: str, patience: Patience, login: Login | None = None) -> None:
         self.where = where
         self._patience = patience
+        self._login = login
+        # obstore keeps credentials that it was given: after a refusal, others need another store.
+        self._opened = lru_cache(maxsize=3)(lambda limits, turn: opener(limits))
+
+    def store_for(self, limits: Limits) -> ObjectStore:
+        return self._opened(limits, self._login.turn if self._login else 0)
 
     @property
     def store(self) -> ObjectStore:
@@ -117,12 +125,21 @@ class Objects:
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         """obstore's errors as ours; FileNotFoundError goes through, since what is missing depends on the question."""
+        turn = self._login.turn if self._login else 0
         try:
+            if self._login:
+                self._login.frozen()  # had anew here, a failure is told apart from the cache's own
             yield
         except (FileNotFoundError, Error):
             raise
         except (exceptions.BaseError, OSError) as error:
-            raise self._classified(name, error) from None
+            raise self._with_others(name, turn, self._classified(name, error)) from None
+
+    def _with_others(self, name: str, turn: int, error: Error) -> Error:
+        """A refusal, as a reason to try again where there are other credentials by now."""
+        if self._login and isinstance(error, CredentialsError) and self._login.renew(name, turn):
+            return CacheBusy(f"{error} (tried again with new ones)")
+        return error
 
     def _classified(self, name: str, error: Exception) -> Error:
         """Whether to ask again is told by the status, which obstore has in its message only."""
@@ -155,20 +172,23 @@ def _said(error: Exception) -> str:
     return f"{text[:_LONGEST]} ({causes[0]})" if causes else text[:_LONGEST]
 
 
-def open_objects(url: CacheUrl, environ: Mapping[str, str]) -> Objects:
-    """The store that a URL names. Raises CacheError when its parameters do not fit together."""
+def open_objects(url: CacheUrl, environ: Mapping[str, str], login: Login | None) -> Objects:
+    """The store that a URL names; `login` is for S3. Raises CacheError when its parameters do not fit together."""
+    login = (login or _login(url, environ)) if url.scheme == "s3" else None
     openers: dict[str, Callable[[CacheUrl, Mapping[str, str]], Opener]] = {
         "file": _directory,
-        "s3": _s3,
+        "s3": partial(_s3, login),
         "gs": _gcs,
         "az": _azure,
     }
     try:
         opener = openers[url.scheme](url, environ)
-        first = opener(QUESTION)
+        opener(QUESTION)
     except (exceptions.BaseError, OSError, ValueError) as error:
         raise CacheError(f"cannot open {url.without_params}: {_said(error)}") from None
-    return Objects(opener, url.without_params, Patience(partial(_signed, first), {}, environ))
+    patience = Patience(lambda name: _signed(objects.store, name), {}, environ)
+    objects = Objects(opener, url.without_params, patience, login)
+    return objects
 
 
 def _signed(store: Any, name: str) -> str:
@@ -191,28 +211,30 @@ def _directory(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     return lambda _: LocalStore(url.path, mkdir=True)
 
 
-def _s3(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
+def _login(url: CacheUrl, environ: Mapping[str, str]) -> Login | None:
+    """Where S3's credentials come from, if not from the environment itself."""
+    if "AWS_ACCESS_KEY_ID" in environ and "profile" not in url.params:
+        return None
+    from .. import aws
+
+    return aws.found(url.params.get("profile"))
+
+
+def _s3(login: Login | None, url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     config: dict[str, Any] = {"region": url.params.get("region") or environ.get("AWS_REGION") or "us-east-1"}
     if endpoint := url.params.get("endpoint"):
         # Nix takes a bare host too, and addresses buckets of other endpoints by path.
         scheme = url.params.get("scheme", "https")
         config["endpoint"] = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
         config["virtual_hosted_style_request"] = False
-    if "AWS_ACCESS_KEY_ID" in environ and "profile" not in url.params:
+    if login:
+        config["credential_provider"] = login.provide
+    else:
         config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
         config["secret_access_key"] = environ.get("AWS_SECRET_ACCESS_KEY", "")
         if token := environ.get("AWS_SESSION_TOKEN"):
             config["session_token"] = token
-    else:
-        config["credential_provider"] = _boto3_provider(url.params.get("profile"))
     return _bucket(S3Store, url, environ, config)
-
-
-def _boto3_provider(profile: str | None) -> Any:
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    return Boto3CredentialProvider(boto3.Session(profile_name=profile))
 
 
 def _gcs(url: CacheUrl, environ: Mapping[str, str]) -> Opener:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from ..identity import Identity
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -31,6 +33,9 @@ class Platform(Protocol):
         """The same text in every step of this job, and in no other job on this machine."""
 
     def event(self) -> Event: ...
+
+    def identity(self, audience: str) -> Identity | None:
+        """Where this job's id token is to be had; None where this host has none to ask for, or this job may not."""
 
     def dry_run_by_default(self) -> bool:
         """Whether a job without credentials is meant to be tried out only."""

@@ -15,7 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import quote
 
+from ..identity import Identity
 from ..settings import inputs_of
 from . import Event
 
@@ -50,6 +52,11 @@ class GitHub:
         if name == "pull_request":
             return Event(name=name, origin=self._pull_request_origin())
         return Event(name=name or "an unknown event", origin="unknown")
+
+    def identity(self, audience: str) -> Identity | None:
+        """The variables are there with `permissions: id-token: write`, and never for a pull request from a fork."""
+        url, bearer = (self._environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{what}", "") for what in ("URL", "TOKEN"))
+        return Identity(url=f"{url}&audience={quote(audience, safe='')}", bearer=bearer) if url and bearer else None
 
     def dry_run_by_default(self) -> bool:
         return self.is_act

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..identity import Identity
 from . import Event
 
 
@@ -27,6 +28,9 @@ class Local:
         if self._is_ci:
             return Event(name="a job on a CI host that is not known", origin="unknown")
         return Event(name="manual", origin="own")
+
+    def identity(self, audience: str) -> Identity | None:
+        return None
 
     def dry_run_by_default(self) -> bool:
         return False

@@ -21,6 +21,7 @@ from .progress import Progress
 from .sockets import at
 
 _PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
+_LAST: Final = ("dry", "error", "exit_code", "public_key")
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
 _GRACE: Final = 2.0  # seconds after a deadline for the last word
@@ -35,6 +36,7 @@ class Answer:
     dry: bool
     error: str
     exit_code: int
+    public_key: str
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,7 @@ class Uploader:
             for message in _messages(connection):
                 progress = Progress(**{name: message[name] for name in _PROGRESS})
                 if "done" in message:
-                    return Answer(
-                        progress=progress, dry=message["dry"], error=message["error"], exit_code=message["exit_code"]
-                    )
+                    return Answer(progress=progress, **{name: message[name] for name in _LAST})
                 tell(progress)
         return None
 

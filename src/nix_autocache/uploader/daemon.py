@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import json
+import math
 import os
 import socket
 import struct
@@ -24,11 +25,12 @@ from .drain import Drain
 from .job import Job
 from .progress import Progress
 from .sockets import at
+from .workers import retrying
 
 MAX_REQUEST: Final = 4096  # bytes
 _CLIENTS: Final = 16  # served at once
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
-_LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
+_LOOK: Final = 5.0  # seconds that AWS has for credentials and key, and the cache to show whether it can be used
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _PR_SET_DUMPABLE: Final = 4
 
@@ -53,27 +55,43 @@ def main(socket_path: Path) -> int:
 
 
 class _State:
-    """The drain, once the cache was found usable, or the reason why it is not."""
+    """The drain, once there are credentials and a key for it, or the reason why there are not.
+
+    It is `ready` when something can be said: there is the one or the other, or AWS was busy when it was asked.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._drain: Drain | None = None
         self._error: Error | None = None
+        self._trouble = ""
+        self._public_key = ""
         self._ready = threading.Event()
+        self._opened = threading.Event()
         self._stop = threading.Event()
         self._slots = threading.BoundedSemaphore(_CLIENTS)
 
     def run(self) -> None:
         try:
-            self._drain = self._job.drain(self._job.pusher())
+            self._drain = retrying(self._open, self._stop, longest=math.inf, tell=self._note_trouble)
         except Error as error:
             self._error = error
+        self._opened.set()
         self._ready.set()
         if self._drain and not self._stop.is_set():
             self._drain.run()
             self._error = CredentialsError(self._drain.refused) if self._drain.refused else None
         if self._error:
             self._stop.wait()
+
+    def _open(self) -> Drain:
+        key = self._job.secret_key
+        self._public_key = str(key.public) if key else ""
+        return self._job.drain(self._job.pusher())
+
+    def _note_trouble(self, error: CacheBusy) -> None:
+        self._trouble = one_line(error)
+        self._ready.set()
 
     def serve(self, server: socket.socket) -> None:
         while True:
@@ -93,17 +111,33 @@ class _State:
             self._slots.release()
 
     def _answer(self, client: socket.socket, request: dict[str, Any]) -> None:
-        self._ready.wait()
         if request["do"] == "stop":
             self._end()
-        dry = True
-        if self._drain and request["do"] == "flush":
+        if not self._ready.wait(_LOOK):
+            self._trouble = self._trouble or "AWS has not answered yet"
+        dry = False
+        if request["do"] == "flush":
             deadline = time.monotonic() + float(request["seconds"])
-            dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
+            self._await_drain(deadline, client)
+            if self._drain:
+                dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
         error = self._problem(_LOOK if request["do"] == "status" else 0)
-        progress = self._drain.progress() if self._drain else Progress(counts={}, pushed_bytes=0, waiting=0)
         last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
-        _send(client, {**_progress(progress), "done": True, "dry": dry, **last})
+        told = {**_progress(self._how_far()), "public_key": self._public_key}
+        _send(client, {**told, "done": True, "dry": dry, **last})
+
+    def _await_drain(self, deadline: float, client: socket.socket) -> None:
+        """Wait for what AWS has to give first, with a word of progress every second."""
+        while not self._opened.wait(min(1.0, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                return
+            _send(client, _progress(self._how_far()))
+
+    def _how_far(self) -> Progress:
+        if self._drain:
+            return self._drain.progress()
+        waiting = sum(1 for _ in self._job.open_queue().names())
+        return Progress(counts={}, pushed_bytes=0, waiting=waiting, trouble=self._trouble)
 
     def _problem(self, patience: float) -> Error | None:
         """Why nothing can be pushed at all; a cache that only does not answer may yet be there when it is needed."""

@@ -10,16 +10,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..keys import SecretKey, parse_public, parse_secret
+from ..identity import Identity
+from ..keys import SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
 from ..settings import Compression, Upstream
 from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
+    from ..aws import Login
     from ..caches import ObjectCache
     from .drain import Drain
     from .push import BinaryCache, Pusher
@@ -30,7 +33,8 @@ _NETWORK: Final = frozenset({"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY",
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty."""
+    """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
+    AWS it is. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`."""
 
     queue: str
     roots: str
@@ -43,6 +47,9 @@ class Job:
     exclude: str
     dry_run: bool
     environ: Mapping[str, str] = field(repr=False)
+    role: str = ""
+    audience: str = ""
+    identity: Identity | None = None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -50,7 +57,8 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         values = json.loads(text)
-        return cls(**{**values, "upstreams": tuple(values["upstreams"])})
+        identity = values["identity"] and Identity(**values["identity"])
+        return cls(**{**values, "upstreams": tuple(values["upstreams"]), "identity": identity})
 
     @property
     def public_environment(self) -> dict[str, str]:
@@ -70,7 +78,7 @@ class Job:
         from .push import DryRun, WholePaths
 
         url = parse_cache_url(self.cache)
-        cache = open_cache(url, Access(self.environ, self.nix, self._secret_key))
+        cache = open_cache(url, Access(self.environ, self.nix, self.secret_key, self._role))
         pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, url)
         return DryRun(pusher) if self.dry_run else pusher
 
@@ -84,9 +92,29 @@ class Job:
         )
         return Drain(self.open_queue(), Store(self.nix), pusher, policy)
 
+    @cached_property
+    def secret_key(self) -> SecretKey | None:
+        """The key itself, asked of AWS where it is there; `aws.secret_key` says what is raised."""
+        if not is_in_aws(self.key):
+            return parse_secret(self.key) if self.key else None
+        from .. import aws
+
+        return aws.secret_key(self.key, self._role or aws.found(), self._region)
+
+    @cached_property
+    def _role(self) -> Login | None:
+        if not (self.role and self.identity):
+            return None
+        from .. import aws
+
+        role = aws.Role(arn=self.role, audience=self.audience, identity=self.identity)
+        return aws.assuming(role, self._region, self.environ)
+
     @property
-    def _secret_key(self) -> SecretKey | None:
-        return parse_secret(self.key) if self.key else None
+    def _region(self) -> str:
+        """Where AWS is asked: the environment's region, the cache's own, or the one that S3 takes for the default."""
+        named = self.environ.get("AWS_REGION") or self.environ.get("AWS_DEFAULT_REGION")
+        return named or parse_cache_url(self.cache).params.get("region") or "us-east-1"
 
     def _binary_cache(self, cache: ObjectCache, url: CacheUrl) -> BinaryCache:
         from .pack import Codec
@@ -94,7 +122,7 @@ class Job:
 
         return BinaryCache(
             cache=cache,
-            key=self._secret_key,
+            key=self.secret_key,
             codec=Codec(name=self.compression, level=self.compression_level),
             cache_info=_cache_info(url),
         )

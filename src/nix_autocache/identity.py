@@ -1,0 +1,65 @@
+"""The id token of a job: what its CI host signs to say whose job it is, and a cloud takes instead of a password.
+
+A host that hands its token out as a variable gives it whole, and then there is no other to be had.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from .errors import CacheBusy, CredentialsError
+
+_TIMEOUT: Final = 10.0  # seconds without an answer
+_LONGEST: Final = 1 << 16  # bytes of an answer
+_TEMPORARY: Final = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """`url` gives a new token, as `{"value": token}`, to whoever has `bearer`; without it there is only `token`."""
+
+    url: str = ""
+    bearer: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    @property
+    def renewable(self) -> bool:
+        return bool(self.url)
+
+    def fetch(self, environ: Mapping[str, str]) -> str:
+        """A token that is good now. Raises CredentialsError for good, CacheBusy for now."""
+        return self._ask(environ) if self.renewable else self.token
+
+    def _ask(self, environ: Mapping[str, str]) -> str:
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        from .caches.patience import context, seconds
+
+        request = urllib.request.Request(self.url, headers={"Authorization": f"bearer {self.bearer}"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context(environ)) as answer:  # noqa: S310
+                return _token(answer.read(_LONGEST))
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _refusal(error.code, str(error.reason), seconds(error.headers.get("Retry-After"))) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise CacheBusy(f"the CI host gives no id token: {getattr(error, 'reason', error)}") from None
+
+
+def _token(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["value"])
+    except (ValueError, KeyError, TypeError):
+        raise CacheBusy("the CI host gives no id token: its answer is not one") from None
+
+
+def _refusal(status: int, reason: str, wait: float) -> CredentialsError | CacheBusy:
+    said = f"the CI host gives no id token: HTTP status {status} {reason}"
+    if status >= 500 or status in _TEMPORARY:
+        return CacheBusy(said, wait)
+    return CredentialsError(f"{said}; the job needs `permissions: id-token: write`")
