@@ -11,7 +11,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from . import probe, registry
+from . import apart, harden, probe, registry
 from .installed import Installed, Kind
 from .nix import install as installer
 from .nix import units, users
@@ -55,8 +55,10 @@ def uninstall(places: Places, *, daemon: bool) -> None:
                 units.remove()
             _remove(ours)
         for note in filter(None, (ours, mended)):
-            users.remove(note.users, group=note.group)
+            users.remove(note.users, group=users.GROUP if note.group else "")
         registry.close_kvm(places)
+        harden.reopen(places)
+        apart.forget(places)
         shutil.rmtree(places.state)
     for directory in around:
         with suppress(OSError):  # somebody else uses it by now

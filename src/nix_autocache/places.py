@@ -35,14 +35,24 @@ class JobPlace:
         return Queue(self.directory / "queue", self.roots)
 
     @property
+    def log(self) -> Path:
+        """What the uploader said."""
+        return self.directory / "uploader.log"
+
+    @property
+    def steps(self) -> Path:
+        """What the job's own steps keep: theirs also where all else here is the uploader's."""
+        return self.directory / "steps"
+
+    @property
     def setup(self) -> Path:
         """What `setup` decided, as JSON."""
-        return self.directory / "setup.json"
+        return self.steps / "setup.json"
 
     @property
     def store_before(self) -> Path:
         """What was in the store at `setup`, where the hook cannot be used."""
-        return self.directory / "store-before"
+        return self.steps / "store-before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +75,11 @@ class Places:
     def parts(self) -> Path:
         """A file for each job: its lines of the include file."""
         return self.state / "nix.conf.d"
+
+    @property
+    def program(self) -> Path:
+        """The uploader's own copy of this program, see `apart`."""
+        return self.state / "program"
 
     @property
     def installed(self) -> Path:
@@ -148,7 +163,7 @@ def of_job(environ: Mapping[str, str], job: str) -> Places:
     if os.geteuid() == 0:
         return everybody
     try:
-        mine = everybody.job(job).directory.stat().st_uid == os.geteuid()
+        mine = everybody.job(job).steps.stat().st_uid == os.geteuid()
     except OSError:
         mine = False
     return everybody if mine else users(environ)

@@ -11,16 +11,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from . import probe, registry
+from . import apart, harden, probe, registry
 from .errors import Error, InputError, RunnerError
 from .installation import install, uninstall
 from .nix.release import Release
 from .places import machine
 from .registry import Registration
+from .uploader.client import Started, Uploader
 
 Request = Mapping[str, Any]
 Environ = Mapping[str, str]
@@ -50,6 +52,26 @@ def _undo(request: Request, environ: Environ) -> None:
     uninstall(machine(environ), daemon=True)
 
 
+def _harden(request: Request, environ: Environ) -> None:
+    harden.close(machine(environ), request["user"], [Path(path) for path in request["reachable"]])
+
+
+def _start_uploader(request: Request, environ: Environ) -> int:
+    """Its number; it reads its job from our standard input, after the line that was the request."""
+    places = machine(environ)
+    with places.lock():
+        uid, gid = apart.owner(places)
+        program = apart.program(places, [Path(directory) for directory in request["packages"]])
+        environment = {
+            "HOME": apart.HOME,
+            "PYTHONPATH": os.pathsep.join(map(str, program)),
+            "PYTHONPYCACHEPREFIX": str(apart.bytecode(places)),
+        }
+    uploader = Uploader(places.job(request["job"]).directory)
+    started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), user=uid, group=gid, extra_groups=[])
+    return started.pid
+
+
 VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "namespaces": _namespaces,
     "install": _install,
@@ -57,6 +79,8 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "start-daemon": _start_daemon,
     "remove": _remove,
     "undo": _undo,
+    "start-uploader": _start_uploader,
+    "harden": _harden,
 }
 _NETWORK: Final = ("PROXY", "SSL_CERT_FILE", "CA_BUNDLE")
 
@@ -65,13 +89,44 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
     """Have root do it; its answer. Raises the Error that it raised there."""
     if os.geteuid() == 0:
         return VERBS[verb](request, environ)
-    said = {"request": request, "environ": network_environment(environ)}
-    command = ["sudo", "-n", "env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-sSP", "-m", __name__]
-    done = subprocess.run([*command, verb], input=json.dumps(said), capture_output=True, text=True, cwd="/")
+    done = subprocess.run(
+        _command(verb), input=_line(request, environ), capture_output=True, text=True, cwd="/", check=False
+    )
+    return _answer(done.stdout, done.stderr)
+
+
+def start_uploader(request: Request, environ: Environ) -> Started:
+    """Have root start the uploader as a user of its own. It waits for its job, which no other process sees."""
+    pipe = subprocess.PIPE
+    # In a session of its own sudo has no terminal, and so puts nothing between us and the uploader.
+    process = subprocess.Popen(
+        _command("start-uploader"), stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", start_new_session=True
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    with suppress(BrokenPipeError):
+        process.stdin.write(_line(request, environ).encode())
+        process.stdin.flush()
+    said = process.stdout.read().decode(), process.stderr.read().decode(errors="replace")
+    process.wait()
+    return Started(process, apart=_answer(*said))
+
+
+def _command(verb: str) -> Sequence[str]:
+    ours = ["env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-sSP", "-m", __name__, verb]
+    return ours if os.geteuid() == 0 else ["sudo", "-n", *ours]
+
+
+def _line(request: Request, environ: Environ) -> str:
+    return json.dumps({"request": request, "environ": network_environment(environ)}) + "\n"
+
+
+def _answer(said: str, complained: str) -> Any:
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(said)
     except ValueError:
-        reason = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        reason = (complained.strip() or "it said nothing").splitlines()[-1]
         raise RunnerError(f"sudo cannot run our part that needs root: {reason}") from None
     if "error" in answer:
         raise (InputError if answer["input"] else RunnerError)(answer["error"])
@@ -85,7 +140,7 @@ def network_environment(environ: Environ) -> dict[str, str]:
 
 def main(verb: str) -> int:
     """Answer the request on standard input."""
-    said = json.load(sys.stdin)
+    said = json.loads(_read_line(sys.stdin.fileno()))
     os.environ.update(said["environ"])
     os.umask(0o022)
     answer: dict[str, Any]
@@ -95,6 +150,14 @@ def main(verb: str) -> int:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
     print(json.dumps(answer))
     return 0
+
+
+def _read_line(stream: int) -> bytes:
+    """The request and not a byte more: what follows is for whom we start."""
+    line = b""
+    while (byte := os.read(stream, 1)) not in {b"", b"\n"}:
+        line += byte
+    return line
 
 
 if __name__ == "__main__":

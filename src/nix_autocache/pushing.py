@@ -2,80 +2,110 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 
-from . import keys, report, trust
+from . import handover, keys, privileged, report, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
+from .handover import Secrets
 from .nix import hook, scan
 from .nix.store import Nix
 from .queue import Queue
 from .session import Session
 from .settings import archive_format
-from .uploader.client import Uploader
+from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
 from .uploader.job import Job, relevant_environment
 from .uploader.progress import Rest
 
-_ISOLATION: Final[trust.Isolation] = "open"  # until the key can be kept from root
 
-
-def judge(context: Context, place: Destination) -> trust.Verdict:
-    """Whether this job may push, said in the log."""
+def mask(context: Context, place: Destination) -> None:
+    """Keep out of the log what is secret before anything is read; the key is masked when it is."""
     context.platform.mask(place.url.password)
     if identity := context.identity:
         context.platform.mask(identity.bearer or identity.token)
+
+
+def judge(context: Context, place: Destination, exposures: Sequence[str]) -> trust.Verdict:
+    """Whether a job with these exposures may push."""
     lacks = "" if context.is_dry_run(place) else context.lacks(place)
-    verdict = trust.judge(context.platform.event(), _ISOLATION, context.settings.push, lacks=lacks)
+    return trust.judge(context.platform.event(), exposures, context.settings.push, lacks=lacks)
+
+
+def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
+    """Say in the log what must be known of the verdict."""
     if verdict.warning:
         context.platform.warning(verdict.warning)
     if not verdict.push:
         context.platform.notice(f"pull only: {verdict.reason}")
     if verdict.push and place.embedded and context.platform.ephemeral:
         context.platform.warning(f"{place.url} goes away with this machine; set `cache` to keep what is built")
-    return verdict
 
 
-def start(context: Context, session: Session, place: Destination) -> tuple[Session, Destination]:
-    """Start the uploader and build the canary meanwhile; a session that does not push if either failed, and the
-    destination with the public half of a key that only the uploader has.
+def start(context: Context, session: Session, place: Destination) -> tuple[Session, Started]:
+    """Start the uploader and build the canary meanwhile. One that is apart gets no job yet.
+
+    Raises Error when that cannot be.
+    """
+    nix, uploader = Nix(Path(session.nix_bin)), Uploader(context.job.directory)
+    session = replace(session, dry_run=context.is_dry_run(place))
+    if not uploader.stop():
+        raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
+    if session.apart:
+        request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
+        started = privileged.start_uploader(request, context.environ)
+    else:
+        started = uploader.start(upload_job(context, nix, place, context.job.queue))
+    try:
+        return _watch(context, session, nix), started
+    except BaseException:
+        started.end()  # it may not listen yet
+        raise
+
+
+def hand_over(context: Context, session: Session, place: Destination, started: Started) -> tuple[Session, Destination]:
+    """Give an uploader that is apart its job, and wait for its word; a session that does not push if it cannot, and
+    the destination with the public half of a key that only the uploader has.
 
     Raises InputError, or Error under `on-upload-failure: fail`, instead.
     """
-    nix, queue = Nix(Path(session.nix_bin)), context.job.queue
-    job = upload_job(context, nix, place, queue)
     uploader = Uploader(context.job.directory)
-    if not uploader.stop():
-        raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
-    process = uploader.start(job)
+    if not session.push:
+        started.end()
+        return session, place
     try:
-        session = _watch(context, replace(session, dry_run=job.dry_run), nix)
-        answer = uploader.wait_ready(process)
+        if session.apart:
+            started.feed(_job_apart(context, session, place))
+        answer = uploader.wait_ready(started)
     except BaseException:
-        process.kill()  # it may not listen yet
+        started.end()
         raise
-    problem = answer.error
-    if not problem:
+    if not answer.error:
         if answer.progress.trouble:
             context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
         return session, place.trusting(answer.public_key)
     uploader.stop()
     if answer.exit_code == InputError.exit_code:
-        raise InputError(problem)
+        raise InputError(answer.error)
     if context.settings.on_upload_failure == "fail":
-        raise Error(problem)
-    context.platform.warning(f"not pushing: {problem}")
-    return replace(session, push=False, reason=problem, unsolved=dict.fromkeys(trust.LIMITATIONS, problem)), place
+        raise Error(answer.error)
+    context.platform.warning(f"not pushing: {answer.error}")
+    return session.only_pulling(answer.error), place
 
 
 def _watch(context: Context, session: Session, nix: Nix) -> Session:
     """See that the hook fires, or look at the store as it is now, to know at the end what is new."""
     if not session.scan and not hook.sing(nix, context.job.queue):
         reason = "Nix did not call the post-build hook"
+        if session.apart:  # whose queue only root and the hook can write
+            context.platform.warning(f"not pushing: {reason}")
+            return session.only_pulling(reason)
         context.platform.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
         session = session.scanning(reason)
     if session.scan:
@@ -85,31 +115,47 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
 
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
     """What the uploader is to be told. Reads the signing key, unless it is in AWS."""
+    key = "" if context.lacks(place) else place.signing_key(context.environ)
+    return _job(context, nix, place, queue, Secrets(key=key, environ=relevant_environment(context.environ)))
+
+
+def _job_apart(context: Context, session: Session, place: Destination) -> Job:
+    """The same for an uploader of another user, who alone has the secrets from now on."""
+    params = {name: value for name, value in place.url.params.items() if name != "profile"}
+    url = replace(place.url, params=params)
+    taken = handover.take(place, context.environ)
+    return _job(context, Nix(Path(session.nix_bin)), replace(place, url=url), context.job.queue, taken)
+
+
+def _job(context: Context, nix: Nix, place: Destination, queue: Queue, secrets: Secrets) -> Job:
     settings = context.settings
+    if not keys.is_in_aws(secrets.key):
+        context.platform.mask(secrets.key)
     compression, level = archive_format(settings)
     return Job(
         queue=str(queue.directory),
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
         cache=str(place.url),
-        key="" if context.lacks(place) else _read_key(context, place),
+        key=secrets.key,
         compression=compression,
         compression_level=level,
         upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
         exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
-        environ=relevant_environment(context.environ),
+        environ=secrets.environ,
         role=settings.aws_role,
         audience=settings.oidc_audience,
         identity=context.identity,
     )
 
 
-def _read_key(context: Context, place: Destination) -> str:
-    key = place.signing_key(context.environ)
-    if not keys.is_in_aws(key):
-        context.platform.mask(key)
-    return key
+def _packages() -> Path:
+    """The directory of the packages that this process has imported from."""
+    found = find_spec("nacl")
+    assert found, "what pushes has its packages"
+    assert found.origin, "it is a package with files"
+    return Path(found.origin).parents[1]
 
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:
@@ -124,6 +170,9 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
         if answer.dry:
             return Rest(0, unrecorded=progress.unrecorded)
         return Rest(progress.waiting, progress.trouble, progress.unrecorded)
+    if session.apart:
+        why = answer.error if answer else "the uploader is gone, and nobody else has the key"
+        return Rest(sum(1 for _ in context.job.queue.names()), why)
     context.platform.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given

@@ -168,10 +168,11 @@ class Queue:
         yield from last.values()
 
     def take_canary(self, nonce: str) -> bool:
-        """Whether the canary with this nonce arrived; it is removed."""
+        """Whether the canary with this nonce arrived; it is removed, unless the queue is another user's."""
         found = [path for path in self.new.iterdir() if CANARY in path.name and nonce in path.name]
         for path in found:
-            path.unlink(missing_ok=True)
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
         return bool(found)
 
     def _roots(self, outputs: Iterable[str]) -> list[Path]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import places, privileged, registry
+from . import places, privileged, probe, registry
 from .context import Context
 from .destination import Destination
 from .keys import is_in_aws
@@ -26,7 +26,7 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
     if session.push:
         _claim(place)
-    lines = _cache_lines(context, session, place) + _mode_lines(session, seen)
+    lines = _cache_lines(context, session, place) + _mode_lines(context, session, seen)
     lines += context.settings.extra_nix_conf.splitlines()
     tokens = _token_lines(context)
     where, own = _places(context, session), context.own_places
@@ -43,14 +43,16 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
 
 def revive_daemon(context: Context, session: Session) -> None:
     """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
-    if session.chosen.daemon and os.geteuid() != 0 and not service.answers():
+    if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not service.answers():
         privileged.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
 
 
 def unregister(context: Context, session: Session) -> None:
-    """Take this job out again; what was not pushed stays for another flush."""
+    """Take this job out again; what was not pushed stays for another flush. What is apart only root takes out."""
     where, own = _places(context, session), context.own_places
-    if session.chosen.daemon:
+    if session.apart and not probe.sudo():
+        context.platform.info("hook and uploader stay: only `nix-autocache undo`, run by root, ends them")
+    elif session.chosen.daemon:
         privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
         registry.remove(where, context.job_name, daemon=False, everything=False)
@@ -81,6 +83,7 @@ def _registration(context: Context, session: Session, seen: Observations, lines:
         daemon=chosen.daemon,
         build_users=chosen.installs is None and seen.admin and _lacks_build_users(seen),
         kvm=seen.admin and chosen.daemon,
+        apart=session.apart,
         environ=_daemon_environment(context),
     )
 
@@ -101,7 +104,7 @@ def _daemon_environment(context: Context) -> dict[str, str]:
     return environ
 
 
-def _mode_lines(session: Session, seen: Observations) -> list[str]:
+def _mode_lines(context: Context, session: Session, seen: Observations) -> list[str]:
     lines = []
     if session.chosen.installs:
         lines.append("extra-experimental-features = nix-command flakes")
@@ -109,7 +112,9 @@ def _mode_lines(session: Session, seen: Observations) -> list[str]:
         lines.append("build-users-group =" + (f" {users.GROUP}" if session.chosen is Mode.MULTI_USER else ""))
         if not seen.namespaces:
             lines.append("sandbox = false")
-    if session.chosen.daemon and not seen.root:
+    if context.settings.harden and session.chosen.daemon:
+        lines += ["trusted-users = root", "require-sigs = true", "sandbox-fallback = false"]
+    elif session.chosen.daemon and not seen.root:
         # Its user can become root anyway.
         lines.append(f"extra-trusted-users = {pwd.getpwuid(os.geteuid()).pw_name}")
     return lines

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from . import apart
 from .installed import Installed
 from .nix import hook, install, service, units, users
 from .nix.config import Config
@@ -34,7 +35,8 @@ _KVM: Final = Path("/dev/kvm")
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What Nix is to be told for a job, whose directories shall belong to `owner`, a user's and a group's number.
+    """What Nix is to be told for a job, whose directories shall belong to `owner`, a user's and a group's number,
+    or, all but one, to the uploader's own user if it is to be `apart`.
 
     `queue` asks for a queue, `hook` for the hook that fills it, `daemon` for a daemon that runs and knows of it,
     `build_users` for users to build as, `kvm` for virtual machines in builds. `environ` is what a daemon of ours
@@ -50,6 +52,7 @@ class Registration:
     daemon: bool = False
     build_users: bool = False
     kvm: bool = False
+    apart: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,7 +73,7 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
     with places.lock():
         _sweep(places, wanted.job)
         job = places.job(wanted.job)
-        _give(job, wanted)
+        _give(places, job, wanted)
         if wanted.build_users:
             _make_build_users(places)
         if wanted.kvm:
@@ -162,9 +165,9 @@ def _booted() -> float:
     return 0.0
 
 
-def _give(job: JobPlace, wanted: Registration) -> None:
+def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
     """The job's own directories. Its roots are written by the hook and by the uploader, who may be two users."""
-    job.directory.mkdir(parents=True, exist_ok=True)
+    job.steps.mkdir(parents=True, exist_ok=True)
     directories = [job.directory]
     if wanted.queue:
         job.queue.create()
@@ -173,6 +176,10 @@ def _give(job: JobPlace, wanted: Registration) -> None:
             job.roots.mkdir(parents=True, exist_ok=True)
             directories.append(job.roots)
     if os.geteuid() == 0:
+        os.chown(job.steps, *wanted.owner)
+    if wanted.apart:
+        apart.enclose(job, directories, places)
+    elif os.geteuid() == 0:
         for directory in directories:
             os.chown(directory, *wanted.owner)
 

@@ -180,7 +180,7 @@ def observe(environ: Mapping[str, str]) -> Observations:
         namespaces=_namespaces(environ, sudo=sudo) if ours or not nix else None,
         nix=nix.bin if nix else None,
         daemon=daemon,
-        trusted=bool(nix) and daemon == "answers" and (root or _is_trusted(nix)),
+        trusted=bool(nix) and daemon == "answers" and (root or is_trusted(nix)),
         configuration_fixed=_ETC.fixed,
         build_users=len(users.members()),
         users_can_be_made=users.can_be_made(),
@@ -239,7 +239,7 @@ def _namespaces(environ: Mapping[str, str], *, sudo: bool) -> bool:
     return bool(privileged.call("namespaces", {}, environ)) if sudo else probe.namespaces()
 
 
-def _is_trusted(nix: Nix | None) -> bool:
+def is_trusted(nix: Nix | None) -> bool:
     """Whether the daemon lets this user change its settings: its own word, or before Nix 2.19 its configuration's."""
     assert nix is not None, "a daemon is asked with Nix"
     command = [nix.program("nix"), "--extra-experimental-features", "nix-command", "store", "info", "--json"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .nix.store import Nix
 from .runner import Mode, Row
-from .trust import Verdict
+from .trust import LIMITATIONS, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Session:
     """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL.
 
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
+    With `apart`, the uploader is a user of its own, and nobody but root can end it or change its queue.
     """
 
     mode: str
@@ -29,9 +30,10 @@ class Session:
     unsolved: Mapping[int, str]
     dry_run: bool
     scan: bool
+    apart: bool
 
     @classmethod
-    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict) -> Session:
+    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool) -> Session:
         begun = cls(
             mode=row.mode.value,
             nix_bin=str(nix.bin),
@@ -41,6 +43,7 @@ class Session:
             unsolved=verdict.unsolved,
             dry_run=False,
             scan=False,
+            apart=apart,
         )
         scans = row.mode == Mode.EXISTING_SCAN and verdict.push
         return begun.scanning("the daemon does not let this user set a hook") if scans else begun
@@ -49,6 +52,17 @@ class Session:
         """This, with the store scan in the hook's place. All that is new is found, so limitation 1 is solved."""
         lost = "what is built is looked for at the end of the job only: killed before, it loses all"
         return dataclasses.replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
+
+    def judged(self, verdict: Verdict) -> Session:
+        """This, as a later verdict has it; what does not push already does not begin to."""
+        if not self.push:
+            return self
+        unsolved = {2: self.unsolved[2], **verdict.unsolved} if self.scan else verdict.unsolved
+        return dataclasses.replace(self, push=verdict.push, reason=verdict.reason, unsolved=unsolved)
+
+    def only_pulling(self, reason: str) -> Session:
+        """This, without pushing after all."""
+        return dataclasses.replace(self, push=False, reason=reason, unsolved=dict.fromkeys(LIMITATIONS, reason))
 
     @property
     def chosen(self) -> Mode:

@@ -299,7 +299,8 @@ INPUTS: Final = (
         default="false",
         choices=("true", "false"),
         parse=_boolean,
-        doc="After set-up, take sudo and the container socket away from the job's user (not supported yet).",
+        doc="After set-up, take sudo and container sockets away from the job's user, so that its code cannot reach "
+        "the key; the report says whether that was enough.",
     ),
     Input(
         name="on-upload-failure",
@@ -367,8 +368,6 @@ def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
 
 
 def _check_together(settings: Settings) -> None:
-    if settings.harden:
-        raise InputError("harden: true is not supported yet; leave it out, and take limitation 4 as not solved")
     archive_format(settings)
     if settings.nix_url and not settings.nix_sha256:
         raise InputError("nix-sha256: must be given with nix-url, as sha256sum prints it")

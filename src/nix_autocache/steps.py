@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import advice, installation, keys, later, places, privileged, pushing, report, runner
+from . import advice, installation, keys, later, places, privileged, probe, pushing, report, runner
 from .context import Context
 from .destination import Destination
 from .errors import RunnerError
+from .isolation import Isolation
 from .nix import hook
 from .nix.release import release
 from .nix.store import Nix
@@ -30,26 +31,38 @@ from .uploader.foreground import drain_here
 def setup(context: Context) -> None:
     """Make Nix ready, register hook and cache, start the uploader, and see that a build reaches the queue."""
     with context.platform.group("nix-autocache: setting up"):
+        if (earlier := Session.load(context.job.setup)) and earlier.apart and not probe.sudo():
+            context.platform.info("this job is set up and hardened; an earlier set-up's inputs stay")
+            later.tell(context, earlier)
+            return
         row, seen = choose(context)
         nix = install(context, row)
         advice.warn(context, row, seen)
         advice.check_configuration(context, nix)
         place = context.destination()
-        verdict = pushing.judge(context, place)
-        if verdict.push:
+        pushing.mask(context, place)
+        isolation = Isolation(context, row, seen, place)
+        verdict = pushing.judge(context, place, isolation.foreseen)
+        if not context.settings.harden:
+            pushing.announce(context, place, verdict)
+        planned = Session.begin(row, nix, place.url.without_password, verdict, apart=isolation.apart)
+        if verdict.push and not planned.apart:
             place = place.trusting_itself(context.environ)
-        session = _begin(context, Session.begin(row, nix, place.url.without_password, verdict), place, seen)
+        session = _begin(context, planned, place, isolation)
         session.save(context.job.setup)
         later.tell(context, session)
 
 
-def _begin(context: Context, planned: Session, place: Destination, seen: runner.Observations) -> Session:
+def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
     """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
     try:
-        register(context, planned, place, seen)
-        session, trusted = pushing.start(context, planned, place) if planned.push else (planned, place)
-        if (session.push, session.scan, trusted) != (planned.push, planned.scan, place):
-            register(context, session, trusted, seen)
+        register(context, planned, place, isolation.seen)
+        session, started = pushing.start(context, planned, place) if planned.push else (planned, None)
+        if context.settings.harden:
+            session = isolation.harden(session)
+        session, trusted = pushing.hand_over(context, session, place, started) if started else (session, place)
+        if (session.push, session.scan, trusted) != (planned.push, planned.scan, place) and not session.apart:
+            register(context, session, trusted, isolation.seen)
     except BaseException:
         Uploader(context.job.directory).stop()
         unregister(context, planned)

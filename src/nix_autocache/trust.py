@@ -1,19 +1,18 @@
 """Whether a job may push, and which of the four limitations that solves: from event and isolation to a verdict.
 
-The limitations are Florian Klink's (NixCon 2019), see docs/trust.md. Isolation is what the job's own code can
-reach; where it is open, the job could read the key and write the store, and no report of ours may deny it.
+The limitations are Florian Klink's (NixCon 2019), see docs/trust.md. Isolation is told by its *exposures*: the ways,
+see `isolation`, in which the job's own code could reach key or store. Without any it is sealed, else it is open, and
+no report of ours may deny it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from .platforms import Event
 from .settings import Push
-
-Isolation = Literal["sealed", "open"]
 
 LIMITATIONS: Final = {
     1: "dependencies need not be known to be pushed",
@@ -32,24 +31,23 @@ class Verdict:
     warning: str = ""
     unsolved: Mapping[int, str]
 
-    @property
-    def solved(self) -> str:
-        return ",".join(str(number) for number in LIMITATIONS if number not in self.unsolved)
 
+def judge(event: Event, exposures: Sequence[str], push: Push, *, lacks: str) -> Verdict:
+    """The cell of the trust matrix that this job is in: it is sealed when there are no exposures.
 
-def judge(event: Event, isolation: Isolation, push: Push, *, lacks: str) -> Verdict:
-    """The cell of the trust matrix that this job is in; `lacks` says which credentials it has not."""
+    `lacks` says which credentials it has not.
+    """
     if push == "never":
         return _pull("push: never was asked for")
     if lacks:
         return _pull(lacks)
-    if event.origin != "own" and isolation == "open" and push != "always":
-        return _pull(f"{_describe(event)} is not trusted, and on this runner its code could read the key")
-    if isolation == "sealed":
+    if event.origin != "own" and exposures and push != "always":
+        return _pull(f"{_describe(event)} is not trusted, and the key would be in its reach: {exposures[0]}")
+    if not exposures:
         return Verdict(push=True, reason=f"{_describe(event)}, and the key is out of the job's reach", unsolved={})
     warning = "push: always hands the key to code that is not trusted" if event.origin != "own" else ""
-    why_not_4 = "the job's user is root or can become it, so its code could read the key"
-    return Verdict(push=True, reason=f"{_describe(event)} is trusted", warning=warning, unsolved={4: why_not_4})
+    reason = f"{_describe(event)} is trusted" if event.origin == "own" else "push: always was asked for"
+    return Verdict(push=True, reason=reason, warning=warning, unsolved={4: "; ".join(exposures)})
 
 
 def _pull(reason: str) -> Verdict:

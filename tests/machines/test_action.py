@@ -169,7 +169,7 @@ def test_the_key_never_shows_in_the_log(runner: Machine) -> None:
         ("signing-key: c2VjcmV0\n  cache: file:///root/cache", "the key has no name"),
         ("push: maybe", "'maybe' is not one of auto, always, never"),
         ("flush-timeout: soon", "not a whole number"),
-        ("harden: true", "not supported yet"),
+        ("harden: maybe", "is neither true nor false"),
         ("cahce: file:///x", "did you mean cache"),
     ],
 )

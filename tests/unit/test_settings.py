@@ -79,11 +79,6 @@ def test_an_unknown_input_is_refused_with_the_nearest_known(
         read(given, environ, {})
 
 
-def test_what_is_not_there_yet_is_refused_not_ignored() -> None:
-    with pytest.raises(InputError, match="not supported yet"):
-        read({"harden": "true"}, {}, {})
-
-
 def test_a_secret_is_not_in_the_settings_text() -> None:
     assert "hunter2" not in repr(
         read({"signing-key": "hunter2", "github-token": "hunter2", "id-token": "hunter2"}, {}, {})

@@ -13,14 +13,18 @@ LAYERS = (
     {"__main__", "bootstrap"},
     {"cli"},
     {"steps"},
+    {"isolation"},
     {"pushing", "registering", "advice", "later"},
+    {"handover"},
     {"context", "environment", "report", "destination", "session"},
     {"runner"},
     {"privileged", "installation"},
     {"registry"},
+    {"apart", "harden"},
     {"places", "installed"},
     {"platforms", "trust", "uploader", "nix"},
-    {"probe", "queue", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
+    {"exposure"},
+    {"probe", "custody", "queue", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

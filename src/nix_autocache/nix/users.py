@@ -1,4 +1,5 @@
-"""The users that Nix builds as, one for each build at a time: made and removed with this machine's own tools.
+"""The users that Nix builds as, one for each build at a time, and the one that uploads: made and removed with this
+machine's own tools.
 
 Debian and Fedora have useradd, Alpine has busybox's adduser. Both are called once per user: there is no tool
 that makes several and is everywhere.
@@ -62,12 +63,22 @@ def make(names: Iterable[str]) -> None:
             _run(["addgroup", name, GROUP])
 
 
-def remove(names: Iterable[str], *, group: bool) -> None:
-    """Remove these users, and the group if asked to; what is gone already does not matter."""
+def make_alone(name: str, comment: str) -> None:
+    """Make a system user with a group of that name, and nothing else. Raises RunnerError if that fails."""
+    if _tool("useradd"):
+        common = ["--system", "--no-create-home", "--home-dir", _HOME, "--shell", _SHELL, "--comment", comment]
+        _run(["useradd", *common, "--user-group", name])
+    else:
+        _run(["addgroup", "-S", name])
+        _run(["adduser", "-S", "-D", "-H", "-h", _HOME, "-s", _SHELL, "-G", name, "-g", comment, name])
+
+
+def remove(names: Iterable[str], *, group: str = "") -> None:
+    """Remove these users, and a group if one is named; what is gone already does not matter."""
     for name in names:
         _try(["userdel", name] if _tool("userdel") else ["deluser", name])
     if group:
-        _try(["groupdel", GROUP] if _tool("groupdel") else ["delgroup", GROUP])
+        _try(["groupdel", group] if _tool("groupdel") else ["delgroup", group])
 
 
 def _useradd(name: str) -> Sequence[str]:
@@ -87,7 +98,7 @@ def _run(command: Sequence[str]) -> None:
     done = _try(command)
     if done.returncode:
         reason = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise RunnerError(f"cannot make Nix's build users: {' '.join(command)}: {reason}")
+        raise RunnerError(f"cannot make a user: {' '.join(command)}: {reason}")
 
 
 def _try(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

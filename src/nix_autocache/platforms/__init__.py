@@ -5,7 +5,7 @@ Only platforms and `report` print, and every workflow command goes through the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,14 @@ class Platform(Protocol):
 
     def identity(self, audience: str) -> Identity | None:
         """Where this job's id token is to be had; None where this host has none to ask for, or this job may not."""
+
+    def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
+        """How the job's later steps could come by its secrets through this host, whatever the machine forbids.
+
+        `as_text` names those that stand in an input or a variable; `by_token` says that some are had for an identity
+        token of the host, `memory_is_open` that a process may read the memory of the others of its user. A sentence
+        each.
+        """
 
     def dry_run_by_default(self) -> bool:
         """Whether a job without credentials is meant to be tried out only."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -57,6 +57,19 @@ class GitHub:
         """The variables are there with `permissions: id-token: write`, and never for a pull request from a fork."""
         url, bearer = (self._environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{what}", "") for what in ("URL", "TOKEN"))
         return Identity(url=f"{url}&audience={quote(audience, safe='')}", bearer=bearer) if url and bearer else None
+
+    def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
+        if as_text:
+            yield (
+                f"{' and '.join(as_text)}: GitHub gives it to the post step again, and the job's code can change what "
+                "that step runs; hand it over in a file"
+            )
+        if memory_is_open:
+            yield "the runner had the secrets, and this kernel lets the job's code read its memory (no Yama)"
+        if by_token:
+            yield "with `id-token: write`, the job's later steps can assume `aws-role` as well"
+        if not self.ephemeral:
+            yield "this runner outlives its jobs, and an earlier one may have changed what runs as its user"
 
     def dry_run_by_default(self) -> bool:
         return self.is_act

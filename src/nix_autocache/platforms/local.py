@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,14 @@ class Local:
 
     def identity(self, audience: str) -> Identity | None:
         return None
+
+    def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
+        if as_text:
+            yield f"{' and '.join(as_text)}: what began this job has it in its arguments or its environment"
+        if by_token:
+            yield "what began this job has the id token, and can assume `aws-role` with it"
+        if self._is_ci:
+            yield "this CI host is not known: it may hand to the job's code what it handed to us"
 
     def dry_run_by_default(self) -> bool:
         return False

@@ -9,13 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import Error
+from ..errors import Error, RunnerError
 from .job import Job
 from .progress import Progress
 from .sockets import at
@@ -40,6 +40,37 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Started:
+    """An uploader that was just started, by its process: ours, or that of the sudo which started it apart."""
+
+    process: subprocess.Popen[bytes]
+    apart: int = 0
+    """Its number, where it is not the process itself."""
+
+    def feed(self, job: Job) -> None:
+        """Give it its job, which it waits for."""
+        assert self.process.stdin, "it is a pipe"
+        with suppress(BrokenPipeError):  # `wait_ready` says what became of it
+            self.process.stdin.write(job.to_json().encode() + b"\n")
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Tell it that there is nothing more to come: without a job it ends."""
+        assert self.process.stdin, "it is a pipe"
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def lives(self) -> bool:
+        return Path(f"/proc/{self.apart}").exists() if self.apart else self.process.poll() is None
+
+    def end(self) -> None:
+        """End one that may not listen yet; one that is another user's ends without a job."""
+        self.dismiss()
+        if not self.apart:
+            self.process.kill()
+
+
+@dataclass(frozen=True)
 class Uploader:
     """The uploader of one job directory: its socket, its log."""
 
@@ -53,35 +84,35 @@ class Uploader:
     def log(self) -> Path:
         return self.directory / "uploader.log"
 
-    def start(self, job: Job) -> subprocess.Popen[str]:
-        """Start it in the background, in a session of its own. `status` waits until it is there."""
+    def start(self, job: Job) -> Started:
+        """Start it in the background, in a session of its own, and give it its job. `wait_ready` waits for it."""
         environment = {
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
             **job.public_environment,
         }
+        started = Started(self.begin(environment, os.geteuid(), subprocess.PIPE))
+        started.feed(job)
+        return started
+
+    def begin(self, environment: Mapping[str, str], owner: int, stdin: int, **user: Any) -> subprocess.Popen[bytes]:
+        """A process that waits for its job on `stdin`; `owner` is the user that it answers, `user` whom it runs as."""
         with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-sP", "-m", f"{__package__}.daemon", str(self.socket)],
-                stdin=subprocess.PIPE,
+            return subprocess.Popen(
+                [sys.executable, "-sP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=environment,
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
                 start_new_session=True,
-                text=True,
+                **user,
             )
-        assert process.stdin
-        process.stdin.write(job.to_json() + "\n")
-        process.stdin.close()
-        return process
 
-    def wait_ready(self, process: subprocess.Popen[str]) -> Answer:
+    def wait_ready(self, started: Started) -> Answer:
         """Its first status, when it looked at the cache. Raises Error with its log's last line if it died."""
         deadline = time.monotonic() + _START
-        while process.poll() is None and time.monotonic() < deadline:
+        while started.lives() and time.monotonic() < deadline:
             if answer := self.ask({"do": "status"}):
                 return answer
             time.sleep(0.005)
@@ -106,9 +137,10 @@ class Uploader:
         return None
 
     def stop(self) -> bool:
-        """Stop it, if it is there; whether it is gone."""
-        if self.ask({"do": "stop"}) is None:
-            return True
+        """Stop it, if it is there; whether it is gone. One that is apart does not stop for the job's user."""
+        answer = self.ask({"do": "stop"})
+        if answer is None or answer.exit_code == RunnerError.exit_code:
+            return answer is None
         deadline = time.monotonic() + _STOP
         while self.socket.exists() and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -2,11 +2,11 @@
 
 It reads its `Job`, key and credentials included, from standard input, and keeps it in memory that nobody may
 dump. Three requests, a line of JSON each: status, flush, stop; the answers are lines too, the last has `done`.
+Where it is a user of its own, the job's user may ask for all but the last.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
 import math
@@ -20,7 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import CacheBusy, CredentialsError, Error, one_line
+from .. import custody
+from ..errors import CacheBusy, CredentialsError, Error, RunnerError, one_line
 from .drain import Drain
 from .job import Job
 from .progress import Progress
@@ -32,13 +33,19 @@ _CLIENTS: Final = 16  # served at once
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
 _LOOK: Final = 5.0  # seconds that AWS has for credentials and key, and the cache to show whether it can be used
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
-_PR_SET_DUMPABLE: Final = 4
 
 
-def main(socket_path: Path) -> int:
-    """Run until told to stop, or until another uploader holds this queue."""
-    _protect_memory()
-    job = Job.from_json(sys.stdin.readline())
+def main(socket_path: Path, owner: int) -> int:
+    """Run until told to stop, or until another uploader holds this queue; `owner` is the job's user.
+
+    A standard input that ends without a job is the end: the job may not push after all.
+    """
+    custody.protect_memory()
+    os.umask(0o022)
+    text = sys.stdin.readline()
+    if not text:
+        return 0
+    job = Job.from_json(text)
     os.environ.update(job.environ)  # boto3 and obstore look there; what /proc shows of it is only how we were started
     _lower_priority()
     queue = job.open_queue()
@@ -46,8 +53,8 @@ def main(socket_path: Path) -> int:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
-        server = _listen(socket_path)
-        state = _State(job)
+        server = _listen(socket_path, open_to_all=owner != os.geteuid())
+        state = _State(job, owner)
         threading.Thread(target=state.serve, args=(server,), daemon=True).start()
         state.run()
         socket_path.unlink(missing_ok=True)
@@ -60,8 +67,9 @@ class _State:
     It is `ready` when something can be said: there is the one or the other, or AWS was busy when it was asked.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, owner: int) -> None:
         self._job = job
+        self._owner = owner
         self._drain: Drain | None = None
         self._error: Error | None = None
         self._trouble = ""
@@ -96,22 +104,26 @@ class _State:
     def serve(self, server: socket.socket) -> None:
         while True:
             client, _ = server.accept()
-            if not _allowed(client) or not self._slots.acquire(blocking=False):
+            peer = _peer(client)
+            if peer not in {0, os.geteuid(), self._owner} or not self._slots.acquire(blocking=False):
                 client.close()
                 continue
-            threading.Thread(target=self._converse, args=(client,), daemon=True).start()
+            threading.Thread(target=self._converse, args=(client, peer), daemon=True).start()
 
-    def _converse(self, client: socket.socket) -> None:
+    def _converse(self, client: socket.socket, peer: int) -> None:
         try:
             with client, suppress(OSError, ValueError, TypeError, KeyError):
                 client.settimeout(_PATIENCE)
                 request = json.loads(_read_line(client))
-                self._answer(client, request)
+                self._answer(client, request, peer)
         finally:
             self._slots.release()
 
-    def _answer(self, client: socket.socket, request: dict[str, Any]) -> None:
+    def _answer(self, client: socket.socket, request: dict[str, Any], peer: int) -> None:
         if request["do"] == "stop":
+            if peer not in {0, os.geteuid()}:
+                self._refuse(client)
+                return
             self._end()
         if not self._ready.wait(_LOOK):
             self._trouble = self._trouble or "AWS has not answered yet"
@@ -125,6 +137,10 @@ class _State:
         last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
         told = {**_progress(self._how_far()), "public_key": self._public_key}
         _send(client, {**told, "done": True, "dry": dry, **last})
+
+    def _refuse(self, client: socket.socket) -> None:
+        last = {"error": "only root ends this uploader", "exit_code": RunnerError.exit_code}
+        _send(client, {**_progress(self._how_far()), "public_key": "", "done": True, "dry": False, **last})
 
     def _await_drain(self, deadline: float, client: socket.socket) -> None:
         """Wait for what AWS has to give first, with a word of progress every second."""
@@ -174,28 +190,25 @@ def _read_line(client: socket.socket) -> bytes:
     return data
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, *, open_to_all: bool) -> socket.socket:
+    """The socket; where the job's user must reach it, everybody may try, and `_peer` says who is heard."""
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with at(path) as address:
         server.bind(address)
+    if open_to_all:
+        path.chmod(0o777)
     server.listen(_CLIENTS)
     return server
 
 
-def _allowed(client: socket.socket) -> bool:
-    """Ourselves and root; the directory's permissions keep others away, this does where those were widened."""
+def _peer(client: socket.socket) -> int:
+    """The user who connected; the socket itself anybody may open."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return True
+        return os.geteuid()
     credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
-    return uid in {0, os.geteuid()}
-
-
-def _protect_memory() -> None:
-    """Keep other processes of this user from reading our memory and environment, and the kernel from dumping core."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    return int(uid)
 
 
 def _lower_priority() -> None:
@@ -206,4 +219,4 @@ def _lower_priority() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))

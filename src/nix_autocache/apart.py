@@ -1,0 +1,114 @@
+"""The uploader apart from the job: a system user of its own, and a copy of the program that only root can change.
+
+Used by root, by way of `privileged`, where the job's code shall reach neither key nor queue. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from .nix import users
+from .places import JobPlace, Places
+
+USER: Final = "nix-autocache"
+HOME: Final = "/var/empty"
+_END: Final = 3.0  # seconds for an uploader that was told to stop
+_PACKAGE: Final = Path(__file__).parent
+
+
+def owner(places: Places) -> tuple[int, int]:
+    """The system user's and its group's number; made if it is not there. Raises RunnerError if that fails."""
+    if users.missing([USER]):
+        _note(places).touch()
+        users.make_alone(USER, "nix-autocache's uploader")
+    account = pwd.getpwnam(USER)
+    return account.pw_uid, account.pw_gid
+
+
+def forget(places: Places) -> None:
+    """Remove the user, if it was made here, and end what still runs as it: no tool removes the user of a process."""
+    if _note(places).exists():
+        with suppress(KeyError):
+            _end_all(pwd.getpwnam(USER).pw_uid)
+        users.remove([USER], group=USER)
+
+
+def enclose(job: JobPlace, directories: Iterable[Path], places: Places) -> None:
+    """Give a job's directories to the system user: others may read them, and change nothing."""
+    uid, gid = owner(places)
+    for directory in directories:
+        os.chown(directory, uid, gid, follow_symlinks=False)
+        directory.chmod(0o755)
+
+
+def program(places: Places, packages: Sequence[Path]) -> tuple[Path, ...]:
+    """What PYTHONPATH is to name: copies, below our state, of this package and of directories of `packages`."""
+    place = places.program / _digest(packages)
+    if not place.exists():
+        shutil.rmtree(places.program, ignore_errors=True)  # of another version
+        fresh = places.program / "fresh"
+        shutil.copytree(_PACKAGE, fresh / "0" / _PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for number, directory in enumerate(packages, 1):
+            shutil.copytree(directory, fresh / str(number))
+        _close(fresh)
+        fresh.rename(place)
+    return tuple(place / str(number) for number in range(len(packages) + 1))
+
+
+def bytecode(places: Places) -> Path:
+    """Where the copy's modules are kept compiled, by the one user that may: the uploader's."""
+    directory = places.program / "bytecode"
+    directory.mkdir(exist_ok=True)
+    os.chown(directory, *owner(places))
+    return directory
+
+
+def _digest(packages: Sequence[Path]) -> str:
+    """A key of this package's text, and of the names that `environment` gave its packages."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.*")):
+        if path.suffix in {".py", ".sh"}:
+            digest.update(path.read_bytes())
+    for directory in packages:
+        digest.update(f"\0{directory}\0{directory.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:20]
+
+
+def _close(directory: Path) -> None:
+    """Only root, who owns it, may change what is in there; a copy keeps the modes of what was copied."""
+    for current, _, files in os.walk(directory):
+        Path(current).chmod(0o755)
+        for name in files:
+            Path(current, name).chmod(0o644)
+
+
+def _end_all(uid: int) -> None:
+    deadline = time.monotonic() + _END
+    while running := [int(entry.name) for entry in Path("/proc").iterdir() if _belongs(entry, uid)]:
+        if time.monotonic() > deadline:
+            for process in running:
+                with suppress(OSError):
+                    os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _belongs(entry: Path, uid: int) -> bool:
+    """By the number in `status`: the directory itself is root's where a process is undumpable."""
+    with suppress(OSError):
+        if entry.name.isdecimal():
+            lines = (entry / "status").read_text().splitlines()
+            return any(line.split()[:2] == ["Uid:", str(uid)] for line in lines) and "Z (zombie)" not in lines[2]
+    return False
+
+
+def _note(places: Places) -> Path:
+    return places.state / "user-made"

@@ -1,0 +1,96 @@
+"""The job's secrets on their way to an uploader of its own user: where they were, and that nobody else keeps them.
+
+What came in a file is read once and the file removed. Nothing that the job's user can change later is read by the
+uploader: a profile of AWS's configuration, for one, may name a program to run.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .destination import Destination
+from .errors import InputError, one_line
+from .keys import is_in_aws
+from .uploader.job import relevant_environment
+
+_SECRET = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
+_PREFIX: Final = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+_AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
+_GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+_FILES: Final = {"s3": _AWS_FILE, "gs": _GOOGLE_FILE}
+_LEFT_OUT: Final = frozenset({"HOME", "AWS_PROFILE", "AWS_CONFIG_FILE", _AWS_FILE, _GOOGLE_FILE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What the uploader is given, and nobody has any more."""
+
+    key: str = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def as_text(place: Destination, environ: Mapping[str, str]) -> list[str]:
+    """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
+    text = place.key_source and not is_in_aws(place.key_source) and _key_file(place) is None
+    names = ["signing-key"] if text else []
+    prefix = _PREFIX.get(place.url.scheme)
+    if prefix:
+        names += [name for name in sorted(environ) if name.startswith(prefix) and _SECRET.search(name)]
+    return [*names, "the password in `cache`"] if place.url.password else names
+
+
+def files_that_stay(place: Destination, environ: Mapping[str, str]) -> Iterator[str]:
+    """Files with secrets that removing would not take out of the world."""
+    for path in _files(place, environ):
+        if path.exists() and (path.stat().st_nlink > 1 or path.is_symlink() or not os.access(path.parent, os.W_OK)):
+            yield f"the secret in {path} cannot be taken away: is it the only link, in a directory of its user?"
+
+
+def take(place: Destination, environ: Mapping[str, str]) -> Secrets:
+    """Read the secrets, and remove the files that they came in. Raises InputError when one cannot be had."""
+    given = dict(relevant_environment(environ))
+    if place.url.scheme == "s3" and _AWS_FILE in given:
+        given.update(_aws_profile(Path(given[_AWS_FILE]), place.url.params.get("profile") or given.get("AWS_PROFILE")))
+    if place.url.scheme == "gs" and _GOOGLE_FILE in given:
+        given["GOOGLE_SERVICE_ACCOUNT_KEY"] = _read(Path(given[_GOOGLE_FILE]))
+    key = place.signing_key(environ)
+    for path in _files(place, environ):
+        path.unlink(missing_ok=True)
+    kept = {name: value for name, value in given.items() if name not in _LEFT_OUT}
+    return Secrets(key=key, environ=kept)
+
+
+def _files(place: Destination, environ: Mapping[str, str]) -> list[Path]:
+    files = [_key_file(place)]
+    if (name := _FILES.get(place.url.scheme)) and name in environ:
+        files.append(Path(environ[name]))
+    return [path for path in files if path]
+
+
+def _key_file(place: Destination) -> Path | None:
+    kind, _, path = place.key_source.partition(":")
+    return Path(path) if kind == "file" else None
+
+
+def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(_read(path))
+        section = parser[profile or "default"]
+        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        return {name.upper(): section[name] for name in names if name in section}
+    except (configparser.Error, KeyError) as error:
+        raise InputError(f"{path}: no profile {profile or 'default'}: {one_line(error)}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the credentials in {path}: {error}") from None

@@ -1,0 +1,159 @@
+"""Whether the job's own code could reach the key, the queue or the store: every way in which it could, as a sentence.
+
+What hardening cannot take away is known before it; what it left is tried afterwards, as the job's user. Without any
+such way the job is sealed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from . import exposure, handover, privileged, pushing, runner
+from .context import Context
+from .destination import Destination
+from .nix.config import Config
+from .nix.store import Nix
+from .runner import Observations, Row
+from .session import Session
+
+_REACHED_APART: Final = frozenset({"s3", "gs", "az", "http", "https", "file"})  # all but what `nix copy` takes
+_SHOWN: Final = 3  # paths named in one sentence
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """That of one job on the machine that was seen, with the cache that it is to push to."""
+
+    context: Context
+    row: Row
+    seen: Observations
+    place: Destination
+
+    @property
+    def apart(self) -> bool:
+        """Whether the uploader is to be a user of its own: where root is to be taken away, and it can do its work."""
+        hardens = self.context.settings.harden and self._can_harden and self.row.mode.daemon
+        return hardens and self.place.url.scheme in _REACHED_APART and not _own_directory(self.place)
+
+    @cached_property
+    def foreseen(self) -> tuple[str, ...]:
+        """What stands against a sealed job before anything is done."""
+        if self.seen.root:
+            return ("the job's user is root, so its code could read the key",)
+        if not self.row.mode.daemon:
+            return ("the uploader runs as the job's own user, so its code could take the key",)
+        if not self.context.settings.harden:
+            why = "the job's user can become root, so its code could read the key (`harden: true` takes that away)"
+            return (why,)
+        return tuple(_of_secrets(self.context, self.place))
+
+    def harden(self, session: Session) -> Session:
+        """Take root away from the job's user, and judge the job anew by what is still in its reach."""
+        if self._can_harden:
+            paths = [*exposure.sockets(), *exposure.devices(), *exposure.system_files()]
+            request = {"user": os.geteuid(), "reachable": [str(path) for path in paths]}
+            privileged.call("harden", request, self.context.environ)
+            self._warn_of_later_jobs()
+        found = (*self.foreseen, *_found(self.context, session))
+        for way in found:
+            self.context.platform.warning(f"harden: {way}")
+        verdict = pushing.judge(self.context, self.place, found)
+        pushing.announce(self.context, self.place, verdict)
+        return session.judged(verdict)
+
+    @property
+    def _can_harden(self) -> bool:
+        return self.seen.sudo and not self.seen.root
+
+    def _warn_of_later_jobs(self) -> None:
+        if not self.context.platform.ephemeral:
+            self.context.platform.warning(
+                f"this machine's user {getpass.getuser()} cannot become root any more, in later jobs neither; "
+                "`nix-autocache undo`, run by root, brings that back"
+            )
+
+
+def _of_secrets(context: Context, place: Destination) -> Iterator[str]:
+    if place.url.scheme not in _REACHED_APART:
+        yield f"uploads to {place.url.scheme} are made with the rights of the job's own user"
+    if directory := _own_directory(place):
+        yield f"the cache is a directory that the job's user can write, {directory}"
+    if part := exposure.interpreter():
+        yield f"the uploader's Python can be changed by the job's user, {part}"
+    as_text = handover.as_text(place, context.environ)
+    yield from handover.files_that_stay(place, context.environ)
+    by_token, memory_is_open = context.identity is not None, exposure.ptrace_is_free()
+    yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=memory_is_open)
+
+
+def _found(context: Context, session: Session) -> Iterator[str]:
+    """What this user can still do, now that everything was done."""
+    yield from exposure.becomes_root()
+    yield from exposure.ports()
+    for what, paths in {
+        "the job's user can connect to {}": exposure.sockets(),
+        "the job's user can read disks or memory, {}": exposure.devices(),
+        "the job's user can change what root runs, {}": exposure.system_files(),
+        "the job's user can write Nix's store, {}": exposure.store(),
+        "the job's user can change what the uploader works on, {}": _ours(context),
+    }.items():
+        if paths:
+            yield what.format(_names(paths))
+    yield from _of_nix(Nix(Path(session.nix_bin)), context.places.hook)
+
+
+def _ours(context: Context) -> list[Path]:
+    job = context.job
+    kept = (context.places.program, context.places.hook, job.queue.new, job.queue.failed, job.roots)
+    return [part for path in kept if (part := exposure.changeable(path))]
+
+
+def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
+    """What the daemon's own configuration gives to everybody."""
+    if runner.is_trusted(nix):
+        yield "the job's user is a trusted user of the nix-daemon"
+    settings = _configuration(nix)
+    if settings.get("sandbox") != "true" or settings.get("sandbox-fallback", "false") != "false":
+        yield "builds are not always sandboxed, so what runs beside one can change what it makes"
+    if settings.get("require-sigs") != "true":
+        yield "Nix takes unsigned paths from everybody (require-sigs = false)"
+    # Its default is another one for root, who is not asking here.
+    if Config(Path("/etc/nix")).value("build-users-group") == "" and settings.get("auto-allocate-uids") != "true":
+        yield "builds run as root (build-users-group is empty)"
+    if settings.get("post-build-hook") not in {"", str(hook)}:
+        yield f"Nix calls another hook, {settings.get('post-build-hook')}"
+    for given in settings.get("sandbox-paths", "").split():
+        if part := exposure.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
+            yield f"builds see a path that the job's user can change, {part}"
+
+
+def _configuration(nix: Nix) -> Mapping[str, str]:
+    """The settings of /etc/nix, without this user's own."""
+    environ = {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""}
+    for words in (["config", "show"], ["show-config"]):
+        command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
+        done = subprocess.run(
+            command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            lines = (line.partition(" = ") for line in done.stdout.splitlines())
+            return {name.strip(): value.strip() for name, _, value in lines}
+    return {}
+
+
+def _own_directory(place: Destination) -> Path | None:
+    if place.url.scheme != "file":
+        return None
+    return exposure.changeable(Path(place.url.path))
+
+
+def _names(paths: list[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(map(str, paths[:_SHOWN])) + more
