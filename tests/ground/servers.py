@@ -10,6 +10,7 @@ import hmac
 import http.client
 import json
 import os
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from tests.ground import npm
+from tests.ground.certificates import Certificate
 from tests.ground.machine import PATH, Machine
 from tests.ground.tools import node, program
 from tests.ground.waiting import wait_for
@@ -39,11 +41,12 @@ class Server:
     """What it stores: for S3 a directory for each bucket."""
     popen: subprocess.Popen[bytes]
     log: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Without a slash at the end; the same in every machine of the network."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def wait(self, seconds: float = 30.0) -> None:
         """Returns when the server answers anything but that it is not ready."""
@@ -57,7 +60,7 @@ class Server:
 
     def _answers(self) -> bool:
         with self.machine.network():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection = self._connection()
             try:
                 connection.request("GET", "/")
                 return connection.getresponse().status < 500
@@ -65,6 +68,12 @@ class Server:
                 return False
             finally:
                 connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.scheme == "http":
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        anybody = ssl._create_unverified_context()
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=anybody)
 
 
 ServeS3 = Callable[[Machine, Path], AbstractContextManager[Server]]
@@ -137,13 +146,22 @@ def make_container(server: Server, name: str) -> None:
 
 @contextmanager
 def rclone_http(
-    machine: Machine, directory: Path, folders: Sequence[str] = ("nar",), port: int = 9080
+    machine: Machine,
+    directory: Path,
+    folders: Sequence[str] = ("nar",),
+    port: int = 9080,
+    tls: Certificate | None = None,
 ) -> Iterator[Server]:
     """Plain HTTP with PUT, as a WebDAV server does it: only into `folders`, which are there from the start."""
     for folder in folders:
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    command = ["serve", "webdav", f"--addr=127.0.0.1:{port}", str(directory)]
-    with serving(machine, [str(program("rclone")), *command], port, directory) as server:
+    command = [str(program("rclone")), "serve", "webdav", f"--addr=127.0.0.1:{port}", str(directory)]
+    if tls:
+        for option, path in {"--cert": tls.certificate, "--key": tls.key}.items():
+            copy = directory.with_name(Path(path).name)
+            copy.write_text(machine.read(path))
+            command.append(f"{option}={copy}")
+    with serving(machine, command, port, directory, "https" if tls else "http") as server:
         yield server
 
 
@@ -192,7 +210,9 @@ def _weed(directory: Path, options: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def serving(machine: Machine, command: Sequence[str], port: int, directory: Path) -> Iterator[Server]:
+def serving(
+    machine: Machine, command: Sequence[str], port: int, directory: Path, scheme: str = "http"
+) -> Iterator[Server]:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory.parent / f"{directory.name}.log"
     entering = [
@@ -208,7 +228,7 @@ def serving(machine: Machine, command: Sequence[str], port: int, directory: Path
         popen = subprocess.Popen(
             entering, env=env, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
-    server = Server(machine, port, directory, popen, log)
+    server = Server(machine, port, directory, popen, log, scheme)
     try:
         yield server
     finally:

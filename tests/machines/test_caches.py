@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.ground import nix, servers, tool
+from tests.ground import certificates, nix, servers, tool
 from tests.ground.machine import Machine
 from tests.ground.servers import Server
 from tests.ground.tool import Tool
@@ -97,6 +97,15 @@ def test_plain_http_and_back(builder: Machine, tmp_path: Path) -> None:
         again = builder.run(["nix-build", "--no-out-link", "--max-jobs", "0", "--expr", BIG])
         assert f"copying path '{big}' from '{server.url}'" in again.stderr
         job.run("finish")
+
+
+def test_https_with_a_private_authority_and_back(builder: Machine, tmp_path: Path) -> None:
+    tls = certificates.issue(builder, "localhost")
+    with servers.rclone_http(builder, tmp_path / "https", tls=tls) as server:
+        server.wait()
+        assert "its TLS certificate is not trusted (UnknownIssuer)" in pushed(builder, server.url)
+        job = Tool(builder, {"cache": server.url, "signing-key": key_of(builder)}, {"NIX_SSL_CERT_FILE": tls.authority})
+        push_and_push_again(job)
 
 
 def test_any_other_store_goes_through_nix_copy(builder: Machine) -> None:

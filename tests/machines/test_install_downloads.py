@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.conftest import MakeMachine
+from tests.ground import certificates
 from tests.ground.commands import Process
 from tests.ground.machine import Machine
 from tests.ground.release import Release, release
@@ -13,13 +14,6 @@ from tests.ground.roots import RECENT
 from tests.machines.installing import Job, bare
 
 SERVER = Path(__file__).with_name("publisher.py")
-CERTIFICATE = """
-mkdir -p /srv/tls; cd /srv/tls
-openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=private 2>/dev/null
-openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request -subj /CN=releases.nixos.org 2>/dev/null
-printf 'subjectAltName=DNS:releases.nixos.org' >names
-openssl x509 -req -in request -CA ca.pem -CAkey ca.key -out cert.pem -days 2 -extfile names 2>/dev/null
-"""
 DIRECTORY = f"/srv/nix/nix-{RECENT.nix}"
 # What runs under sudo, and sudo itself, name the module in their arguments.
 WATCH = """
@@ -87,8 +81,9 @@ def test_what_is_not_there_is_said_at_once(machine: MakeMachine) -> None:
 
 def test_another_version_is_checked_by_the_hash_beside_it(machine: MakeMachine) -> None:
     job = downloading(machine, **{"nix-version": tarball().version})
-    job.machine.sh(f"{CERTIFICATE}echo 127.0.0.1 releases.nixos.org >>/etc/hosts")
-    private = Job(job.machine, inputs=job.inputs, env={"SSL_CERT_FILE": "/srv/tls/ca.pem"})
+    job.machine.sh("echo 127.0.0.1 releases.nixos.org >>/etc/hosts")
+    authority = certificates.issue(job.machine, "releases.nixos.org").authority
+    private = Job(job.machine, inputs=job.inputs, env={"SSL_CERT_FILE": authority})
     with publisher(job.machine, "--tls"):
         done = job.run("setup", check=False)
         assert "CERTIFICATE_VERIFY_FAILED" in done.stderr

@@ -60,6 +60,7 @@ _NEVER: Final = frozenset({501, 505, 507})
 # S3 answers 400 to a token that expired, and to HEAD it cannot say more.
 _EXPIRED = re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidAccessKeyId|performing HEAD")
 _FULL = re.compile("No space left|Read-only file system|Permission denied|File too large|quota exceeded")
+_UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w+)|CERTIFICATE_VERIFY_FAILED")
 _DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 _LONGEST: Final = 300  # characters of a message
 _CAUSES: Final = {
@@ -147,6 +148,11 @@ class Objects:
         status = int(found[1]) if found else 0
         if (status == 400 and _EXPIRED.search(str(error))) or isinstance(error, _DENIED):
             status = 403
+        if not status and (bad := _UNTRUSTED.search(str(error))):
+            return CacheError(
+                f"{self.where}: its TLS certificate is not trusted ({bad[1] or 'not valid'}); "
+                "name the file with its authority's certificate in NIX_SSL_CERT_FILE"
+            )
         if not status and _FULL.search(str(error)):
             return CacheError(f"{self.where}: {name}: {_said(error)}")
         wait = self._patience.asked_for(name) if status in {429, 503} else 0.0
