@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final
 
 from . import __version__, steps
 from .context import Context
@@ -18,17 +18,21 @@ from .platforms.local import Local
 from .runner import Observations
 from .settings import INPUTS, Settings, read
 
+if TYPE_CHECKING:
+    import argparse
+
 _INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb, what it does in a line, an example, and whether the inputs are its flags."""
+    """A verb, what it does in a line, an example, and whether the inputs are its flags and paths its arguments."""
 
-    run: Callable[[Context, argparse.Namespace], object]
+    run: Callable[[Context, SimpleNamespace], object]
     doc: str
     example: str
     takes_inputs: bool = True
+    takes_paths: bool = False
 
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -61,6 +65,7 @@ VERBS: Final[Mapping[str, Verb]] = {
         lambda context, options: steps.push(context, options.paths),
         "push store paths and all that they refer to, now",
         "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
+        takes_paths=True,
     ),
     "keygen": Verb(
         lambda context, options: steps.keygen(options.name),
@@ -81,7 +86,7 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
 
     `seen` is what was seen of the machine, if it was looked at already.
     """
-    options = parser().parse_args(argv)
+    options = _options(sys.argv[1:] if argv is None else argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)
     platform: Platform = Local(os.environ)
@@ -101,8 +106,20 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     return 0
 
 
+def _options(words: Sequence[str]) -> SimpleNamespace:
+    """What the words of the command line say. Without flags, as in a CI host's steps, they need no parser: to load
+    argparse and to tell it all flags takes longer than most verbs."""
+    if words and not any(word.startswith("-") for word in words):
+        verb = VERBS.get(words[0])
+        if verb and verb.takes_inputs and verb.takes_paths == (len(words) > 1):
+            return SimpleNamespace(verb=words[0], paths=words[1:], json=False)
+    return parser().parse_args(words, SimpleNamespace())
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser, made from VERBS and from the rows of `settings.INPUTS`."""
+    import argparse
+
     top = argparse.ArgumentParser(prog="nix-autocache", description="Cache everything that Nix builds in a CI job.")
     top.add_argument("--version", action="version", version=f"nix-autocache {__version__}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -132,7 +149,7 @@ def _add_inputs(one: argparse.ArgumentParser) -> None:
         inputs.add_argument(f"--{row.name}", dest=row.attribute, metavar=metavar, help=text.replace("%", "%%"))
 
 
-def _settings(platform: Platform, options: argparse.Namespace) -> Settings:
+def _settings(platform: Platform, options: SimpleNamespace) -> Settings:
     flags = {row.name: value for row in INPUTS if (value := getattr(options, row.attribute, None))}
     return read(platform.inputs, os.environ, flags)
 

@@ -6,7 +6,6 @@ uploader: a profile of AWS's configuration, for one, may name a program to run.
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -79,6 +78,8 @@ def _key_file(place: Destination) -> Path | None:
 
 
 def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
+    import configparser
+
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(_read(path))

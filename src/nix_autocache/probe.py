@@ -5,7 +5,6 @@ Standard library only, since root runs a part of it; see privileged.py.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -45,6 +44,8 @@ def namespaces() -> bool:
 
 
 def _enter_namespaces(more: int) -> bool:
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_MOUNT | _NEW_PID | more):
         return False

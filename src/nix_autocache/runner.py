@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import pwd
 import shutil
 import subprocess
@@ -17,16 +16,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from . import places, privileged, probe
+from . import places, probe
 from .errors import RunnerError
 from .installed import Installed, Kind
-from .nix import service, users
+from .nix import users
 from .nix.config import Config
 from .nix.store import Nix
-from .nix.supervisor import SOCKET
 from .settings import ModeInput
+
+if TYPE_CHECKING:
+    from .nix import service
 
 _ROOT: Final = Path("/nix")
 _STORE: Final = _ROOT / "store"
@@ -169,11 +170,13 @@ _WANTED: Final[Mapping[ModeInput, set[Mode]]] = {
 
 def observe(environ: Mapping[str, str]) -> Observations:
     """Look at this machine as the user that runs this. Changes nothing."""
+    from .nix import service  # here, since steps that need not look are to start fast
+
     root = os.geteuid() == 0
     sudo = not root and probe.sudo()
     ours, nix, daemon = _ours(environ), find_nix(environ), service.look()
     return Observations(
-        system=platform.system(),
+        system=os.uname().sysname,
         root=root,
         sudo=sudo,
         systemd=probe.systemd(),
@@ -206,6 +209,8 @@ def _advice(seen: Observations) -> str:
     if seen.system != "Linux":
         return "Nix is installed here on Linux only: put cachix/install-nix-action before this step"
     if seen.nix and seen.daemon == "closed":
+        from .nix.supervisor import SOCKET
+
         return f"let this user connect to {SOCKET}: put it into the group that owns its directory"
     if seen.nix:
         return "start the nix-daemon before this step, or give this user sudo without a password"
@@ -236,7 +241,11 @@ def _ours(environ: Mapping[str, str]) -> Kind | None:
 
 
 def _namespaces(environ: Mapping[str, str], *, sudo: bool) -> bool:
-    return bool(privileged.call("namespaces", {}, environ)) if sudo else probe.namespaces()
+    if not sudo:
+        return probe.namespaces()
+    from . import privileged
+
+    return bool(privileged.call("namespaces", {}, environ))
 
 
 def is_trusted(nix: Nix | None) -> bool:

@@ -6,7 +6,6 @@ are all read from `INPUTS`. To add an input, add a row there and a field to `Set
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -362,6 +361,8 @@ def inputs_of(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
 def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
     for name in names:
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise InputError(f"unknown {kind} {name}; {advice}")

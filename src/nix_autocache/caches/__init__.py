@@ -6,7 +6,7 @@ paths and does all of that by itself, in whatever way it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -25,6 +25,12 @@ class ObjectCache(Protocol):
 
     def get(self, name: str) -> bytes | None:
         """An object's content, None where there is no such object."""
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        """The content of many objects in a round trip or two, without those that there was no clear answer for.
+
+        A cache that cannot do that answers for none; nothing is raised.
+        """
 
     def exists(self, name: str) -> bool: ...
 

@@ -7,11 +7,10 @@ A user and password in the URL become basic authentication.
 from __future__ import annotations
 
 import base64
-import http.client
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from obstore.store import HTTPStore
@@ -21,6 +20,11 @@ from ..urls import CacheUrl
 from . import Body
 from .objects import Limits, Objects, client_options, refusal
 from .patience import Patience, context, seconds
+from .pipeline import Server
+
+if TYPE_CHECKING:
+    import http.client
+    import ssl
 
 _TIMEOUT = 60.0  # seconds without an answer
 
@@ -38,6 +42,10 @@ class Http(Objects):
             Patience(lambda name: f"{base}/{name}", self._headers, environ),
         )
         self._context = context(environ) if url.scheme == "https" else None
+        self._proxied = any(name.lower().endswith("_proxy") and name.lower() != "no_proxy" for name in environ)
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        return {} if self._proxied else Server(self.where, self._headers, self._context).get_many(names)
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
@@ -46,6 +54,8 @@ class Http(Objects):
             self._stream(name, body)
 
     def _stream(self, name: str, body: Iterator[bytes]) -> None:
+        import http.client
+
         parts = urlsplit(f"{self.where}/{name}")
         connection = _connect(parts.netloc, self._context)
         try:
@@ -79,6 +89,8 @@ def _store(
 
 
 def _connect(netloc: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    import http.client
+
     if context:
         return http.client.HTTPSConnection(netloc, timeout=_TIMEOUT, context=context)
     return http.client.HTTPConnection(netloc, timeout=_TIMEOUT)

@@ -8,7 +8,7 @@ Credentials that can be had anew are had anew once when a request is refused; se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -97,6 +97,9 @@ class Objects:
                 return bytes(obstore.get(self.store, name).bytes())
         except FileNotFoundError:
             return None
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        return {}
 
     def exists(self, name: str) -> bool:
         try:

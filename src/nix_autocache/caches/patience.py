@@ -5,13 +5,14 @@ After a 429 or a 503 one question of our own is asked, however many threads were
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import ssl
 
 _TIMEOUT: Final = 10.0  # seconds for the question
 _FRESH: Final = 1.0  # seconds that its answer stands for other threads
@@ -55,6 +56,8 @@ def seconds(retry_after: str | None) -> float:
         return 0.0
     if retry_after.strip().isdigit():
         return float(retry_after)
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
@@ -63,4 +66,6 @@ def seconds(retry_after: str | None) -> float:
 
 def context(environ: Mapping[str, str]) -> ssl.SSLContext:
     """Trust in what this environment trusts."""
+    import ssl
+
     return ssl.create_default_context(cafile=environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE") or None)

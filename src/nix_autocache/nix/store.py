@@ -108,7 +108,8 @@ class Nix:
 
 
 class Store:
-    """A conversation with `nix-store --serve`; not for two threads at once. Starts at the first question."""
+    """A conversation with `nix-store --serve`; not for two threads at once. Starts at the first question, if not told
+    to `begin` earlier."""
 
     def __init__(self, nix: Nix) -> None:
         self.nix = nix
@@ -126,6 +127,19 @@ class Store:
             self._process.kill()
             self._process.communicate()
             self._process = self._pipes = None
+
+    def begin(self) -> None:
+        """Start Nix, which takes 15 ms, while something else is done. Raises OSError when it is not there."""
+        self._process = process = subprocess.Popen(
+            [self.nix.program("nix-store"), "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_without_credentials(),
+        )
+        assert process.stdin is not None, "it is a pipe"
+        process.stdin.write(_number(_CLIENT_MAGIC) + _number(_VERSION))
+        process.stdin.flush()
 
     def path_infos(self, paths: Collection[StorePath]) -> dict[StorePath, PathInfo]:
         """What Nix knows of those of `paths` that are valid. Raises StoreError when Nix cannot be asked."""
@@ -152,17 +166,12 @@ class Store:
         return list(_read_infos(from_nix))
 
     def _start(self) -> tuple[IO[bytes], IO[bytes]]:
-        self._process = process = subprocess.Popen(
-            [self.nix.program("nix-store"), "--serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_without_credentials(),
-        )
+        if self._process is None:
+            self.begin()
+        process = self._process
+        assert process is not None, "it was begun"
         assert process.stdin is not None, "it is a pipe"
         assert process.stdout is not None, "it is a pipe"
-        process.stdin.write(_number(_CLIENT_MAGIC) + _number(_VERSION))
-        process.stdin.flush()
         if _read_number(process.stdout) != _SERVER_MAGIC:
             raise EOFError("it does not speak the serve protocol")
         _read_number(process.stdout)  # the server's version; every one since 2.5 answers alike

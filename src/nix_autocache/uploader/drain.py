@@ -1,6 +1,6 @@
 """The drain: entries out of the queue, planned, packed, pushed; the table of contents of an upload.
 
-One thread, the one that calls `run`, owns the `Ledger`. The workers only execute a step of one path and report.
+One thread, the one that calls `run`, owns the `Ledger`. The workers only execute `Tasks` of one path and report.
 The same code runs in the background uploader and in a flush that finds no uploader alive.
 
 The cache is closed at every instant: a narinfo is published only when those of all its references are.
@@ -8,31 +8,25 @@ The cache is closed at every instant: a narinfo is published only when those of 
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Final, TypeVar
+from typing import Final
 
-from ..errors import CacheBusy, CredentialsError, Error, StoreError, one_line
-from ..nix.store import PathInfo, Store, StorePath
+from ..errors import StoreError, one_line
+from ..nix.store import Store, StorePath
 from ..queue import Entry, Outcome, Queue
-from .ledger import Ledger, Pending, Ready
-from .pack import STREAMED
+from .ledger import Ledger, Pending
+from .narinfo import NarFile
 from .plan import Policy, plan
 from .progress import Progress
 from .push import Pusher
-from .workers import LONGEST, Budget, Gate, Workers, retrying
+from .tasks import Tasks
 
-T = TypeVar("T")
-
-THREADS: Final = 64
-MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
 _POLL: Final = 0.05  # seconds between looks into the queue
 _DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
@@ -43,15 +37,11 @@ class Drain:
 
     def __init__(self, queue: Queue, store: Store, pusher: Pusher, policy: Policy) -> None:
         self.stop = threading.Event()
-        self.trouble = ""
         self.refused = ""  # why the drain ended by itself: nothing can be pushed with these credentials
-        self._queue, self._store, self._pusher, self._policy = queue, store, pusher, policy
+        self._queue, self._store, self._policy = queue, store, policy
         self._ledger = Ledger()
-        self._workers = Workers(THREADS)
-        self._budget = Budget(MEMORY)
-        self._gate = Gate()
+        self._tasks = Tasks(pusher, store.nix.store_dir, self, self.stop)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._checked: Future[None] = Future()
         self._denials = 0
         self._unrecorded: dict[str, int] = {}  # outcomes that a full disk has no room for
         self._dry = threading.Condition()
@@ -59,7 +49,7 @@ class Drain:
 
     def run(self) -> None:
         """Drain until `end` is called, or the cache does not take our credentials any more."""
-        self._workers.submit(self._check, urgent=True)
+        self._tasks.begin()
         try:
             while not self.stop.is_set():
                 self._turn()
@@ -83,8 +73,7 @@ class Drain:
 
         Raises what `Pusher.check` raises for good. Nothing is uploaded before the check is through.
         """
-        with suppress(TimeoutError):
-            self._checked.result(timeout)
+        self._tasks.checked.wait(timeout)
 
     def wait_dry(self, timeout: float) -> bool:
         """From another thread: wait until everything that is in the queue by now is settled, or `timeout` seconds."""
@@ -118,7 +107,7 @@ class Drain:
             counts=dict(self._ledger.counts),
             pushed_bytes=self._ledger.pushed_bytes,
             waiting=self._ledger.in_work + queued,
-            trouble=self.trouble,
+            trouble=self._tasks.trouble,
             unrecorded=self._unrecorded,
         )
 
@@ -146,55 +135,19 @@ class Drain:
         for entry in entries:
             if not entry.outputs:
                 self._queue.protect(planned.outputs[entry.name])
-        for info in self._ledger.admit(entries, planned):
-            self._workers.submit(partial(self._bring, info))
+        self._tasks.bring(self._ledger.admit(entries, planned))
 
-    def _check(self) -> None:
-        """In a worker, while the first paths are planned and asked for: it costs a connection and a round trip."""
-        try:
-            self._checked.set_result(self._retrying(self._look, math.inf))
-        except Exception as error:
-            self._checked.set_exception(error)
+    def present(self, path: StorePath) -> None:
+        self._events.put(partial(self._ledger.settle, path, Outcome(path, "present")))
 
-    def _look(self) -> None:
-        self._pusher.check(self._store.nix.store_dir)
+    def brought(self, path: StorePath, file: NarFile) -> None:
+        self._events.put(partial(self._ledger.brought, path, file))
 
-    def _bring(self, info: PathInfo) -> None:
-        """In a worker: the content of a path into the cache, unless the path is there."""
-        try:
-            if self._retrying(lambda: self._pusher.present(info.path)):
-                self._events.put(lambda: self._ledger.settle(info.path, Outcome(info.path, "present")))
-                return
-            self._checked.result()
-            # A stream holds its parts and the compressor's window, whatever its size.
-            with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
-                file = self._retrying(lambda: self._pusher.upload(info))
-            self._events.put(lambda: self._ledger.brought(info.path, file))
-        except Exception as error:
-            self._fail(info.path, error)
+    def published(self, path: StorePath, size: int) -> None:
+        self._events.put(partial(self._settle_pushed, path, size))
 
-    def _publish(self, ready: Ready) -> None:
-        """In a worker: make a path visible."""
-        path = ready.info.path
-        try:
-            self._retrying(lambda: self._pusher.publish(ready.info, ready.file))
-            self._events.put(lambda: self._settle_pushed(path, ready.file.file_size))
-        except Exception as error:
-            self._fail(path, error)
-
-    def _retrying(self, attempt: Callable[[], T], longest: float = LONGEST) -> T:
-        return retrying(attempt, self.stop, longest=longest, gate=self._gate, tell=self._note_trouble)
-
-    def _note_trouble(self, error: CacheBusy) -> None:
-        self.trouble = one_line(error)
-
-    def _fail(self, path: StorePath, error: Exception) -> None:
-        if self.stop.is_set():
-            return  # it was given up, not refused: its entry stays in the queue
-        # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.
-        reason = one_line(error) if isinstance(error, Error) else f"{type(error).__name__}: {one_line(error)}"
-        denied = isinstance(error, CredentialsError)
-        self._events.put(lambda: self._settle_failed(path, reason, denied=denied))
+    def failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
+        self._events.put(partial(self._settle_failed, path, reason, denied=denied))
 
     def _settle_pushed(self, path: StorePath, size: int) -> None:
         self._denials = 0
@@ -218,9 +171,8 @@ class Drain:
         self._publish_ready()
 
     def _publish_ready(self) -> None:
-        """A chain of references is as long as its narinfos take, one after the other: they never wait for archives."""
         for ready in self._ledger.take_ready():
-            self._workers.submit(partial(self._publish, ready), urgent=True)
+            self._tasks.publish(ready)
 
     def _flush_records(self) -> None:
         """Outcomes first: an uploader that is killed between the two settles a path again, and never loses one."""

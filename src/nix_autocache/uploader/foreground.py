@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from ..errors import Error
+from ..nix.store import Store
 from .job import Job
 from .progress import Progress, Rest
 
@@ -26,7 +28,10 @@ def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, c
     with queue.lock(_YIELD) as held:
         if not held:
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
-        drain = job.drain(job.pusher())
+        store = Store(job.nix)
+        with suppress(OSError):  # the drain's first question will say it
+            store.begin()  # Nix starts while we load what an upload needs
+        drain = job.drain(job.pusher(), store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()
         try:

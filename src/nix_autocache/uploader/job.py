@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .push import BinaryCache, Pusher
 
 _CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
-_NETWORK: Final = frozenset({"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HOME"})
+_NETWORK: Final = frozenset(
+    {"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HOME"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,8 @@ class Job:
         pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, url)
         return DryRun(pusher) if self.dry_run else pusher
 
-    def drain(self, pusher: Pusher) -> Drain:
+    def drain(self, pusher: Pusher, store: Store | None = None) -> Drain:
+        """The drain of this job; `store` is a conversation with its Nix that was begun already."""
         from .drain import Drain
         from .plan import Policy
 
@@ -90,7 +93,7 @@ class Job:
             upstreams=tuple(_upstream(text) for text in self.upstreams),
             exclude=re.compile(self.exclude) if self.exclude else None,
         )
-        return Drain(self.open_queue(), Store(self.nix), pusher, policy)
+        return Drain(self.open_queue(), store or Store(self.nix), pusher, policy)
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -24,6 +25,9 @@ class Pusher(Protocol):
 
     def check(self, store_dir: str) -> None:
         """Whether the cache can be used, before the first path. Makes what a new cache needs."""
+
+    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
+        """Which of many paths are there, without those that there was no clear answer for. Raises nothing."""
 
     def present(self, path: StorePath) -> bool: ...
 
@@ -55,8 +59,18 @@ class BinaryCache:
                     f"the cache holds paths of {value.strip()}, this Nix has {store_dir}; take another cache"
                 )
 
+    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
+        contents = self.cache.get_many([_name(path) for path in paths])
+        found = {path: contents[_name(path)] for path in paths if _name(path) in contents}
+        # A narinfo must be the path's own: nothing else tells that the answers came in order.
+        return {
+            path: content is not None
+            for path, content in found.items()
+            if content is None or f"StorePath: {path}\n".encode() in content
+        }
+
     def present(self, path: StorePath) -> bool:
-        return self.cache.exists(f"{path.hash_part}.narinfo")
+        return self.cache.exists(_name(path))
 
     def upload(self, info: PathInfo) -> NarFile:
         packing = Packing(info, self.codec)
@@ -66,7 +80,7 @@ class BinaryCache:
         return packing.file
 
     def publish(self, info: PathInfo, file: NarFile) -> None:
-        self.cache.put(f"{info.path.hash_part}.narinfo", render(info, file, self.key).encode(), CONTENT_TYPE)
+        self.cache.put(_name(info.path), render(info, file, self.key).encode(), CONTENT_TYPE)
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,9 @@ class WholePaths:
 
     def check(self, store_dir: str) -> None:
         pass
+
+    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
+        return dict.fromkeys(paths, False)
 
     def present(self, path: StorePath) -> bool:
         return False
@@ -97,6 +114,9 @@ class DryRun:
     def check(self, store_dir: str) -> None:
         pass
 
+    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
+        return self.pusher.ask(paths)
+
     def present(self, path: StorePath) -> bool:
         return self.pusher.present(path)
 
@@ -105,3 +125,7 @@ class DryRun:
 
     def publish(self, info: PathInfo, file: NarFile) -> None:
         pass
+
+
+def _name(path: StorePath) -> str:
+    return f"{path.hash_part}.narinfo"

@@ -5,12 +5,13 @@ The threads are daemons: a program that must end within its deadline does not wa
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from ..errors import CacheBusy
@@ -23,27 +24,52 @@ _LONGEST_WAIT: Final = 8.0  # a flush that begins now shall not wait long for th
 
 
 class Workers:
-    """`count` threads that run what is submitted: first what is urgent, else in the order of submission."""
+    """At most `count` threads that run what is submitted: the lowest rank first, equal ones in order of submission."""
 
     def __init__(self, count: int) -> None:
-        self._urgent: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._submitted = threading.Semaphore(0)
-        for number in range(count):
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
+        self._count = count
+        self._started = self._idle = 0
+        self._tasks: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
 
-    def submit(self, task: Callable[[], None], *, urgent: bool = False) -> None:
-        (self._urgent if urgent else self._tasks).put(task)
-        self._submitted.release()
+    def submit(self, task: Callable[[], None], rank: int) -> None:
+        with self._changed:
+            heapq.heappush(self._tasks, (rank, next(self._numbers), task))
+            if len(self._tasks) > self._idle and self._started < self._count:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"worker-{self._started}", daemon=True).start()
+            else:
+                self._changed.notify()
 
     def _work(self) -> None:
         while True:
-            self._submitted.acquire()
-            try:
-                task = self._urgent.get_nowait()
-            except Empty:
-                task = self._tasks.get()
-            task()
+            self._next()()
+
+    def _next(self) -> Callable[[], None]:
+        with self._changed:
+            self._idle += 1
+            while not self._tasks:
+                self._changed.wait()
+            self._idle -= 1
+            return heapq.heappop(self._tasks)[2]
+
+
+class Once:
+    """Something that happens once, well or with an error, and that other threads wait for."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._error: Exception | None = None
+
+    def settle(self, error: Exception | None = None) -> None:
+        self._error = error
+        self._done.set()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for it, at most `timeout` seconds. Raises the error that it ended with."""
+        if self._done.wait(timeout) and self._error:
+            raise self._error
 
 
 class Budget:

@@ -1,0 +1,123 @@
+"""What the workers do for the drain: ask for paths, bring their archives, publish them.
+
+Each task ends by telling its `Listener` what became of the path, whatever happens; none of them knows the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from typing import Final, Protocol, TypeVar
+
+from ..errors import CacheBusy, CredentialsError, Error, one_line
+from ..nix.store import PathInfo, StorePath
+from .ledger import Ready
+from .narinfo import NarFile
+from .pack import STREAMED
+from .push import Pusher
+from .workers import LONGEST, Budget, Gate, Once, Workers, retrying
+
+T = TypeVar("T")
+
+THREADS: Final = 64
+MEMORY: Final = 48 << 20  # bytes of archives in all threads together
+_TOGETHER: Final = 32  # paths asked for by one connection
+_AT_ONCE: Final = -1  # the rank of what goes before every archive
+
+
+class Listener(Protocol):
+    """Called from the workers."""
+
+    def present(self, path: StorePath) -> None: ...
+
+    def brought(self, path: StorePath, file: NarFile) -> None: ...
+
+    def published(self, path: StorePath, size: int) -> None: ...
+
+    def failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
+        """`denied` when it was for the credentials."""
+
+
+class Tasks:
+    """Work on single paths, in threads. `stop` ends it without waiting for what is in flight."""
+
+    def __init__(self, pusher: Pusher, store_dir: str, listener: Listener, stop: threading.Event) -> None:
+        self.checked = Once()
+        self.trouble = ""
+        self._pusher, self._store_dir, self._listener, self._stop = pusher, store_dir, listener, stop
+        self._workers = Workers(THREADS)
+        self._budget = Budget(MEMORY)
+        self._gate = Gate()
+        self._ranks = count()
+
+    def begin(self) -> None:
+        """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
+        self._workers.submit(self._check, _AT_ONCE)
+
+    def bring(self, infos: Sequence[PathInfo]) -> None:
+        """See to it that the archives of these paths are in the cache, the first first."""
+        ranked = [(next(self._ranks), info) for info in infos]
+        for start in range(0, len(ranked), _TOGETHER):
+            group = ranked[start : start + _TOGETHER]
+            self._workers.submit(partial(self._ask, group), group[0][0])
+
+    def publish(self, ready: Ready) -> None:
+        """Make a path visible. A chain of references is as long as its narinfos take, one after the other: they never
+        wait for archives."""
+        self._workers.submit(partial(self._publish, ready), _AT_ONCE)
+
+    def _check(self) -> None:
+        try:
+            self._retrying(lambda: self._pusher.check(self._store_dir), math.inf)
+            self.checked.settle()
+        except Exception as error:
+            self.checked.settle(error)
+
+    def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
+        """Ask for many paths at once; those without an answer are asked for one by one."""
+        answers: Mapping[StorePath, bool] = {}
+        if len(ranked) > 1 and not self._gate.closed_for():
+            with suppress(Exception):  # it is a shortcut, and must not hold up what it cuts short
+                answers = self._pusher.ask([info.path for _, info in ranked])
+        for rank, info in ranked:
+            if answers.get(info.path):
+                self._listener.present(info.path)
+            else:
+                self._workers.submit(partial(self._bring, info, asked=info.path in answers), rank)
+
+    def _bring(self, info: PathInfo, *, asked: bool) -> None:
+        try:
+            if not asked and self._retrying(lambda: self._pusher.present(info.path)):
+                self._listener.present(info.path)
+                return
+            self.checked.wait()
+            # A stream holds its parts and the compressor's window, whatever its size.
+            with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
+                file = self._retrying(lambda: self._pusher.upload(info))
+            self._listener.brought(info.path, file)
+        except Exception as error:
+            self._fail(info.path, error)
+
+    def _publish(self, ready: Ready) -> None:
+        try:
+            self._retrying(lambda: self._pusher.publish(ready.info, ready.file))
+            self._listener.published(ready.info.path, ready.file.file_size)
+        except Exception as error:
+            self._fail(ready.info.path, error)
+
+    def _retrying(self, attempt: Callable[[], T], longest: float = LONGEST) -> T:
+        return retrying(attempt, self._stop, longest=longest, gate=self._gate, tell=self._note_trouble)
+
+    def _note_trouble(self, error: CacheBusy) -> None:
+        self.trouble = one_line(error)
+
+    def _fail(self, path: StorePath, error: Exception) -> None:
+        if self._stop.is_set():
+            return  # it was given up, not refused: its entry stays in the queue
+        # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.
+        reason = one_line(error) if isinstance(error, Error) else f"{type(error).__name__}: {one_line(error)}"
+        self._listener.failed(path, reason, denied=isinstance(error, CredentialsError))
