@@ -44,7 +44,7 @@ def _full(context: Context) -> Iterator[tuple[Path, int]]:
     seen = set()
     cache = context.settings.cache
     wanted = [Path("/nix"), context.places.state]
-    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.data)
+    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.kept.cache)
     for directory in wanted:
         while not directory.exists():
             directory = directory.parent

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from . import places
 from .destination import Destination, destination
 from .identity import Identity
 from .places import JobPlace, Places
-from .platforms import Platform
+from .platforms import Kept, Platform
 from .runner import Observations
 from .settings import Settings
 
@@ -43,11 +42,13 @@ class Context:
         return self.places.job(self.job_name)
 
     @property
-    def data(self) -> Path:
-        return places.data(self.environ)
+    def kept(self) -> Kept:
+        """The embedded cache and its key: where the platform keeps them, else with this user."""
+        data = places.data(self.environ)
+        return self.platform.kept() or Kept(cache=data / "cache", key=data / "signing-key")
 
     def destination(self) -> Destination:
-        return destination(self.settings, self.data)
+        return destination(self.settings, self.kept)
 
     @property
     def identity(self) -> Identity | None:

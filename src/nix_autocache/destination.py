@@ -1,20 +1,34 @@
 """Where a job's paths go, and whose signature they carry: the inputs `cache`, `signing-key` and `public-keys`.
 
-Without a `cache` it is the embedded default: a directory of this user, with a key that is made for it once. That
-key never leaves this machine, and so lies in a file, unlike any other.
+Without a `cache` it is the embedded default: a directory that the platform or else the user keeps, with a key that is
+made for it once. That key goes nowhere but with its cache, and so lies in a file, unlike any other.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from . import keys
+from .errors import InputError
+from .platforms import Kept
 from .settings import Settings
 from .urls import CacheUrl, parse_cache_url
+
+_PUBLIC: Final = "nix-autocache.pub"  # beside the narinfos, for those that may read the cache and not its secret key
+
+
+@dataclass(frozen=True)
+class Source:
+    """Another cache that is only read. What its key signed is not pushed again."""
+
+    url: CacheUrl
+    key: keys.PublicKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +39,7 @@ class Destination:
     key_source: str
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
+    others: tuple[Source, ...] = ()
 
     def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
         """With the signing key's public half where no `public-keys` are given. Reads the key if it is not in AWS."""
@@ -48,26 +63,43 @@ class Destination:
         return str(keys.read_secret(self.key_source, environ))
 
 
-def destination(settings: Settings, data: Path) -> Destination:
+def destination(settings: Settings, kept: Kept) -> Destination:
     """The destination that the inputs name. Makes the embedded cache's key when it is first needed."""
     if settings.cache is None:
-        return _embedded(settings, data)
+        return _embedded(settings, kept)
     return Destination(
         url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
     )
 
 
-def _embedded(settings: Settings, data: Path) -> Destination:
-    key = data / "signing-key"
+def claim(place: Destination) -> None:
+    """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
+    if place.url.scheme == "file":
+        with suppress(OSError):  # the uploader will say it better
+            Path(place.url.path, "nar").mkdir(parents=True, exist_ok=True)
+            if place.embedded:
+                Path(place.url.path, _PUBLIC).write_text("".join(f"{key}\n" for key in place.public_keys))
+
+
+def _embedded(settings: Settings, kept: Kept) -> Destination:
+    key = kept.key
     if not settings.signing_key and not key.exists():
         _make_key(key)
     public = keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
     return Destination(
-        url=parse_cache_url(f"file://{data / 'cache'}"),
+        url=parse_cache_url(f"file://{kept.cache}"),
         key_source=settings.signing_key or f"file:{key}",
         public_keys=settings.public_keys or ((public,) if public else ()),
         embedded=True,
+        others=tuple(_sources(kept.others)),
     )
+
+
+def _sources(directories: Iterable[Path]) -> Iterator[Source]:
+    for directory in directories:
+        with suppress(OSError, UnicodeDecodeError, InputError):  # made by a job that did not end well: not there
+            for line in (directory / _PUBLIC).read_text(encoding="ascii").splitlines():
+                yield Source(parse_cache_url(f"file://{directory}"), keys.parse_public(line))
 
 
 def _make_key(path: Path) -> None:
@@ -75,7 +107,8 @@ def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
     fresh.touch(mode=0o600)
-    fresh.write_text(str(keys.generate("nix-autocache-local-1")))
+    # Nix keeps one key of a name, and a job may have to trust the keys of two such caches.
+    fresh.write_text(str(keys.generate(f"nix-autocache-{secrets.token_hex(4)}-1")))
     with suppress(FileExistsError):
         os.link(fresh, path)
     fresh.unlink()

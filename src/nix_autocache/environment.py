@@ -21,7 +21,7 @@ from .errors import RunnerError
 from .keys import is_in_aws
 from .settings import Settings
 
-_LOCKS: Final = Path(__file__).parents[2] / "requirements"
+_LOCKS: Final = Path(__file__).parent / "requirements"  # a link in the checkout, files in the wheel
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .destination import Destination
 from .errors import Error, InputError, one_line
 from .handover import Secrets
 from .nix import hook, scan
-from .nix.store import Nix
+from .nix.store import Nix, Store
 from .queue import Queue
 from .session import Session
 from .settings import archive_format
@@ -142,7 +142,10 @@ def _job(context: Context, nix: Nix, place: Destination, queue: Queue, secrets: 
         key=secrets.key,
         compression=compression,
         compression_level=level,
-        upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
+        upstreams=(
+            *(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
+            *(str(other.key) for other in place.others),
+        ),
         exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
         environ=secrets.environ,
@@ -184,6 +187,23 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
         return drain_here(job, deadline, tell, check=False)
     except (Error, OSError) as error:
         return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
+
+
+def tidy(context: Context, session: Session) -> None:
+    """Keep an embedded cache that the platform carries from job to job below its size; see `uploader/trim.py`."""
+    from .uploader import trim
+
+    kept = context.platform.kept()
+    if not kept or not session.push or context.settings.cache or session.dry_run:
+        return
+    try:
+        with Store(Nix(Path(session.nix_bin))) as store:
+            removed = trim.trim(kept.cache, context.settings.cache_size * 10**6, store)
+    except (Error, OSError) as error:
+        context.platform.warning(f"{kept.cache} was not trimmed: {one_line(error)}")
+        return
+    if removed:
+        context.platform.info(f"removed {removed} paths that were not used for longest from {kept.cache}")
 
 
 def _scan(context: Context, nix: Nix) -> None:

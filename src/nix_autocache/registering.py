@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from . import places, privileged, probe, registry
 from .context import Context
-from .destination import Destination
+from .destination import Destination, claim
 from .keys import is_in_aws
 from .nix import install, service, users
 from .nix.config import Config
@@ -25,7 +24,7 @@ _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 def register(context: Context, session: Session, place: Destination, seen: Observations) -> None:
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
     if session.push:
-        _claim(place)
+        claim(place)
     lines = _cache_lines(context, session, place) + _mode_lines(context, session, seen)
     lines += context.settings.extra_nix_conf.splitlines()
     tokens = _token_lines(context)
@@ -58,13 +57,6 @@ def unregister(context: Context, session: Session) -> None:
         registry.remove(where, context.job_name, daemon=False, everything=False)
     if where.nix_conf != own.nix_conf:
         registry.remove(own, context.job_name, daemon=False, everything=True)
-
-
-def _claim(place: Destination) -> None:
-    """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
-    if place.url.scheme == "file":
-        with suppress(OSError):  # the uploader will say it better
-            Path(place.url.path, "nar").mkdir(parents=True, exist_ok=True)
 
 
 def _places(context: Context, session: Session) -> Places:
@@ -121,14 +113,14 @@ def _mode_lines(context: Context, session: Session, seen: Observations) -> list[
 
 
 def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
-    lines = []
+    lines = [f"extra-substituters = {other.url.substituter}" for other in place.others]
     if place.url.is_read_by_nix:
         lines.append(f"extra-substituters = {place.url.substituter}")
     else:
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
-    if place.public_keys:
-        lines.append(f"extra-trusted-public-keys = {' '.join(map(str, place.public_keys))}")
+    if trusted := [*place.public_keys, *(other.key for other in place.others)]:
+        lines.append(f"extra-trusted-public-keys = {' '.join(map(str, trusted))}")
     elif not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which
         context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return lines

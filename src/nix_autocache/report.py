@@ -76,6 +76,7 @@ def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
     for outcome in result.failed[:_SHOWN]:
         platform.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
     platform.summarize(_summary(result, counts))
+    platform.measure(_figures(result, counts))
     complaint = _complaint(result)
     if complaint and on_failure == "fail":
         raise (DeadlineError if result.rest.paths else Error)(complaint)
@@ -144,6 +145,11 @@ def _complaint(result: Result) -> str:
         others = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
         parts.append(f"not pushed: {first.path}{others}: {first.reason}")
     return "; ".join(parts)
+
+
+def _figures(result: Result, counts: Counter[str]) -> dict[str, float]:
+    paths = {f"paths_{what}": float(counts[what]) for what in _WORDS}
+    return {**paths, "paths_not_in_time": result.rest.paths, "bytes_pushed": result.pushed_bytes}
 
 
 def _summary(result: Result, counts: Counter[str]) -> str:

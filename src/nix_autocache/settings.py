@@ -57,6 +57,7 @@ class Settings:
     harden: bool
     on_upload_failure: OnFailure
     flush_timeout: int
+    cache_size: int
     dry_run: bool | None
 
 
@@ -72,6 +73,8 @@ class Input:
     metavar: str = "TEXT"
     default_doc: str = ""
     github_default: str = ""
+    numeric: bool = False
+    only: Literal["", "GitLab"] = ""  # the one CI host where it means something
 
     @property
     def variable(self) -> str:
@@ -290,6 +293,7 @@ INPUTS: Final = (
         name="compression-level",
         default="3",
         metavar="N",
+        numeric=True,
         parse=_number(0, 22),
         doc="Compression level: 0 (the library's own) to 22 for zstd, 0 to 9 for xz.",
     ),
@@ -312,8 +316,20 @@ INPUTS: Final = (
         name="flush-timeout",
         default="600",
         metavar="SECONDS",
+        numeric=True,
         parse=_number(1, 86400),
-        doc="How long the job may wait for its uploads at the end, in seconds.",
+        doc="How long the job may wait for its uploads at the end, in seconds; "
+        "never longer than the CI host gives it, such as GitLab's five minutes for after_script.",
+    ),
+    Input(
+        name="cache-size",
+        default="2000",
+        metavar="MB",
+        numeric=True,
+        only="GitLab",
+        parse=_number(1, 10**6),
+        doc="Without `cache`: how large the cache that GitLab keeps may become, in megabytes; "
+        "what was not used for longest is removed.",
     ),
     Input(
         name="dry-run",
@@ -322,6 +338,37 @@ INPUTS: Final = (
         choices=("true", "false"),
         parse=_optional(_boolean),
         doc="Do everything but write to the cache, and say what would be uploaded.",
+    ),
+)
+
+# What GitLab's template needs before this program is there; none of it gets here.
+TEMPLATE_INPUTS: Final = (
+    Input(
+        name="job",
+        default=".nix-autocache",
+        parse=_text,
+        doc="Name of the hidden job that your jobs extend; `default` makes it the default of all jobs instead.",
+    ),
+    Input(
+        name="steps",
+        default=".nix-autocache-steps",
+        parse=_text,
+        doc="Name of the hidden job that has the same in parts, for `!reference`: `setup`, `finish`, `cache`.",
+    ),
+    Input(
+        name="install",
+        default="",
+        default_doc="nothing was released yet, so it must be given",
+        parse=_text,
+        doc="Where this program comes from: `git+URL@COMMIT`, a directory, or a line for pip with a hash, "
+        "`nix-autocache==1.2.3 --hash=sha256:…`.",
+    ),
+    Input(
+        name="cache-key",
+        default="$CI_JOB_NAME_SLUG",
+        parse=_text,
+        doc="What tells apart the caches that GitLab keeps. Jobs of one key share a cache, "
+        "and of jobs that run at the same time the last one's is kept.",
     ),
 )
 

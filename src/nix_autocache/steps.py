@@ -126,7 +126,7 @@ def flush(context: Context) -> None:
     begun = time.monotonic()
     with context.platform.group("nix-autocache: flushing"), report.interruption(context.platform, context.job.queue):
         revive_daemon(context, session)
-        rest = pushing.drain(context, session, begun + context.settings.flush_timeout)
+        rest = pushing.drain(context, session, begun + _allowed(context))
         result = report.Result(
             outcomes=tuple(context.job.queue.recorded()),
             rest=rest,
@@ -135,6 +135,12 @@ def flush(context: Context) -> None:
             dry_run=session.dry_run,
         )
         report.flushed(context.platform, result, context.settings.on_upload_failure)
+
+
+def _allowed(context: Context) -> float:
+    """Seconds for a flush: what was asked for, but no more than the host gives."""
+    left = context.platform.time_left()
+    return context.settings.flush_timeout if left is None else min(context.settings.flush_timeout, left)
 
 
 def finish(context: Context) -> None:
@@ -205,4 +211,5 @@ def _release(context: Context, session: Session | None) -> None:
 
     Uploader(context.job.directory).stop()
     if session:
+        pushing.tidy(context, session)
         unregister(context, session)

@@ -22,6 +22,15 @@ class Event:
     origin: Literal["own", "fork", "unknown"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where the embedded cache and its secret key lie. `others` are caches like it that this job only reads."""
+
+    cache: Path
+    key: Path
+    others: tuple[Path, ...] = ()
+
+
 class Platform(Protocol):
     """A CI host, as seen by one job."""
 
@@ -44,6 +53,12 @@ class Platform(Protocol):
         token of the host, `memory_is_open` that a process may read the memory of the others of its user. A sentence
         each.
         """
+
+    def kept(self) -> Kept | None:
+        """The embedded cache, where the host keeps it from job to job; None leaves it to the user's own places."""
+
+    def time_left(self) -> float | None:
+        """Seconds until the host ends what runs now; None where it does not say."""
 
     def dry_run_by_default(self) -> bool:
         """Whether a job without credentials is meant to be tried out only."""
@@ -72,6 +87,9 @@ class Platform(Protocol):
     def summarize(self, markdown: str) -> None:
         """Add to the job's summary page, where the host has one."""
 
+    def measure(self, figures: Mapping[str, float]) -> None:
+        """Show figures beside the change that the job is for, where the host can; names are `like_this`."""
+
 
 def detect(environ: Mapping[str, str]) -> Platform:
     """The host that this job runs on; a plain terminal where none is recognised."""
@@ -79,6 +97,10 @@ def detect(environ: Mapping[str, str]) -> Platform:
         from .github import GitHub
 
         return GitHub(environ)
+    if environ.get("CI_JOB_ID") and environ.get("CI_PIPELINE_SOURCE"):  # GITLAB_CI is false on a local runner
+        from .gitlab import GitLab
+
+        return GitLab(environ)
     from .local import Local
 
     return Local(environ)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ..identity import Identity
 from ..settings import inputs_of
-from . import Event
+from . import Event, Kept
 
 # Events whose code is that of the repository itself, whoever set them off.
 _OWN: Final = frozenset(
@@ -71,6 +71,12 @@ class GitHub:
         if not self.ephemeral:
             yield "this runner outlives its jobs, and an earlier one may have changed what runs as its user"
 
+    def kept(self) -> Kept | None:
+        return None
+
+    def time_left(self) -> float | None:
+        return None
+
     def dry_run_by_default(self) -> bool:
         return self.is_act
 
@@ -114,6 +120,9 @@ class GitHub:
         if path := self._environ.get("GITHUB_STEP_SUMMARY"):
             with suppress(OSError), open(path, "a", encoding="utf-8") as file:
                 file.write(markdown)
+
+    def measure(self, figures: Mapping[str, float]) -> None:
+        pass
 
     @property
     def _core(self) -> ModuleType:

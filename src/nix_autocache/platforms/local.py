@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..identity import Identity
-from . import Event
+from . import Event, Kept
 
 
 class Local:
@@ -39,6 +39,12 @@ class Local:
             yield "what began this job has the id token, and can assume `aws-role` with it"
         if self._is_ci:
             yield "this CI host is not known: it may hand to the job's code what it handed to us"
+
+    def kept(self) -> Kept | None:
+        return None
+
+    def time_left(self) -> float | None:
+        return None
 
     def dry_run_by_default(self) -> bool:
         return False
@@ -73,4 +79,7 @@ class Local:
         self.info(f"put this first on PATH: {directory}")
 
     def summarize(self, markdown: str) -> None:
+        pass
+
+    def measure(self, figures: Mapping[str, float]) -> None:
         pass
