@@ -1,4 +1,5 @@
-"""Writes the reference of the inputs, from `settings.INPUTS`, into every file that shows it.
+"""Writes what is said once into every file that shows it: the inputs from `settings`, the template's scripts from
+`src/gitlab/`, the examples into the documentation.
 
 Run by `make reference`; a test runs it with --check. What it writes stands between two marks.
 """
@@ -7,33 +8,96 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nix_autocache.settings import INPUTS, Input
+from nix_autocache.settings import INPUTS, TEMPLATE_INPUTS, Input
 
 ROOT: Final = Path(__file__).parents[1]
+SCRIPTS: Final = ROOT / "src/gitlab"
+EXAMPLES: Final = sorted(ROOT.glob("examples/gitlab/*.yml"))
+
+COMMON: Final = [row for row in INPUTS if row.only != "GitLab"]
+GITLAB: Final = [*(row for row in INPUTS if row.only == "GitLab"), *TEMPLATE_INPUTS]
 
 
 def action_yml() -> str:
     """The inputs of action.yml."""
     blocks = []
-    for row in INPUTS:
+    for row in COMMON:
         lines = [
             f"  {row.name}:",
-            f"    description: {json.dumps(plain(row.doc), ensure_ascii=False)}",
+            f"    description: {quoted(plain(row.doc))}",
             "    required: false",
-            f"    default: {json.dumps(row.github_default or row.default)}",
+            f"    default: {quoted(row.github_default or row.default)}",
         ]
         blocks.append("\n".join(lines) + "\n")
     return "".join(blocks)
 
 
-def markdown_table() -> str:
+def component_inputs() -> str:
+    """The inputs of GitLab's component, which refuses by itself what is not among `options` or no number."""
+    blocks = []
+    for row in (*INPUTS, *TEMPLATE_INPUTS):
+        lines = [
+            f"    {row.name}:",
+            f"      description: {quoted(plain(row.doc))}",
+            f"      type: {'number' if row.numeric else 'string'}",
+            f"      default: {row.default if row.numeric else quoted(row.default)}",
+        ]
+        if row.choices:
+            choices = dict.fromkeys((*([] if row.default else [""]), *row.choices))
+            lines.append(f"      options: [{', '.join(quoted(choice) for choice in choices)}]")
+        blocks.append("\n".join(lines) + "\n")
+    return "".join(blocks)
+
+
+def component_scripts() -> str:
+    """The two scripts of GitLab's component: the inputs as text, then the shell that hands them on."""
+    given = "".join(f"={row.name}=\n$[[ inputs.{row.name} ]]\n" for row in INPUTS)
+    inputs = f"""\
+# nix-autocache: its inputs
+nix_autocache_inputs=$(cat <<'=end='
+{given}=end=
+)
+nix_autocache_on_failure='$[[ inputs.on-upload-failure ]]'
+nix_autocache_install=$(cat <<=end=
+$[[ inputs.install ]]
+=end=
+)
+"""
+    tool, setup, finish = (script(name) for name in ("tool", "setup", "finish"))
+    return (
+        f'"$[[ inputs.steps ]]":\n'
+        f"  setup: &setup\n{item(inputs, 'inputs')}{item(tool, 'tool')}{item(setup)}"
+        f"  finish: &finish\n    - *inputs\n    - *tool\n{item(finish)}"
+    )
+
+
+def script(name: str) -> str:
+    """A shell script without its first line and without what is for shellcheck."""
+    lines = (SCRIPTS / f"{name}.sh").read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+    return "".join(line for line in lines if not line.lstrip().startswith("# shellcheck"))
+
+
+def item(text: str, anchor: str = "") -> str:
+    """A list item of several lines."""
+    mark = f"&{anchor} " if anchor else ""
+    return f"    - {mark}|\n" + "".join(f"      {line}\n" if line else "\n" for line in text.splitlines())
+
+
+def markdown_table(rows: Sequence[Input]) -> str:
     """A table for people."""
-    rows = [f"| `{row.name}` | {shown_default(row)} | {row.doc.replace('|', chr(92) + '|')} |" for row in INPUTS]
-    return "\n".join(["| input | default | meaning |", "|---|---|---|", *rows]) + "\n"
+    lines = [f"| `{row.name}` | {shown_default(row)} | {row.doc.replace('|', chr(92) + '|')} |" for row in rows]
+    return "\n".join(["| input | default | meaning |", "|---|---|---|", *lines]) + "\n"
+
+
+def example(path: Path) -> str:
+    """A whole example."""
+    return f"```yaml\n{path.read_text(encoding='utf-8')}```\n"
 
 
 def shown_default(row: Input) -> str:
@@ -45,27 +109,59 @@ def plain(text: str) -> str:
     return text.replace("`", "")
 
 
-TARGETS: Final[dict[str, tuple[str, str, Callable[[], str]]]] = {
-    "action.yml": ("  # begin inputs: written by `make reference` from settings.py\n", "  # end inputs\n", action_yml),
-    "README.md": ("<!-- begin inputs: written by `make reference` -->\n", "<!-- end inputs -->\n", markdown_table),
-}
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
-def current(name: str) -> tuple[str, str]:
-    """A file as it is, and as it should be. Raises ValueError where its marks are missing."""
-    begin, end, render = TARGETS[name]
+@dataclass(frozen=True)
+class Region:
+    """What is written between two marks of a file."""
+
+    file: str
+    begin: str
+    end: str
+    render: Callable[[], str]
+
+
+def shown(file: str, path: Path) -> Region:
+    """An example in a file."""
+    name = path.relative_to(ROOT)
+    begin, end = f"<!-- begin {name}: {BY_REFERENCE} -->\n", f"<!-- end {name} -->\n"
+    return Region(file, begin, end, partial(example, path))
+
+
+BY_REFERENCE: Final = "written by `make reference`"
+TABLE: Final = (f"<!-- begin inputs: {BY_REFERENCE} -->\n", "<!-- end inputs -->\n")
+TEMPLATE: Final = "templates/nix-autocache/template.yml"
+REGIONS: Final = (
+    Region("action.yml", f"  # begin inputs: {BY_REFERENCE} from settings.py\n", "  # end inputs\n", action_yml),
+    Region("README.md", *TABLE, partial(markdown_table, COMMON)),
+    Region(TEMPLATE, f"    # begin inputs: {BY_REFERENCE} from settings.py\n", "    # end inputs\n", component_inputs),
+    Region(TEMPLATE, f"# begin scripts: {BY_REFERENCE} from src/gitlab/\n", "# end scripts\n", component_scripts),
+    Region("docs/gitlab.md", *TABLE, partial(markdown_table, GITLAB)),
+    *(shown("docs/gitlab.md", path) for path in EXAMPLES),
+    shown("README.md", EXAMPLES[0].with_name("embedded.yml")),
+)
+
+
+def wanted(name: str) -> str:
+    """A file as it should be. Raises ValueError where marks are missing."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    head, tail = text.index(begin) + len(begin), text.index(end)
-    return text, text[:head] + render() + text[tail:]
+    for region in REGIONS:
+        if region.file == name:
+            head, tail = text.index(region.begin) + len(region.begin), text.index(region.end)
+            text = text[:head] + region.render() + text[tail:]
+    return text
 
 
 def main(arguments: list[str]) -> int:
     """Write every file, or with --check only say which is out of date; 1 if one was."""
-    stale = [name for name in TARGETS if current(name)[0] != current(name)[1]]
+    names = dict.fromkeys(region.file for region in REGIONS)
+    stale = [name for name in names if (ROOT / name).read_text(encoding="utf-8") != wanted(name)]
     for name in stale:
         print(f"{name} is out of date; run `make reference`" if "--check" in arguments else f"wrote {name}")
         if "--check" not in arguments:
-            (ROOT / name).write_text(current(name)[1], encoding="utf-8")
+            (ROOT / name).write_text(wanted(name), encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 

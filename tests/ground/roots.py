@@ -13,7 +13,7 @@ from tests.ground import cache
 
 PACKAGES = (
     *("nix-bin", "busybox-static", "ca-certificates", "curl", "git", "iproute2", "mount", "procps"),
-    *("python3", "python3-pip", "python3-venv", "sudo", "xz-utils"),
+    *("python3", "python3-pip", "python3-venv", "rsync", "sudo", "xz-utils"),
 )
 
 

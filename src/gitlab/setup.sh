@@ -1,0 +1,98 @@
+#!/bin/sh
+# shellcheck disable=SC1091,SC2154 # the template puts these scripts together
+# nix-autocache: set up
+nix_autocache_stop() {
+  echo "nix-autocache: $1" >&2
+  exit "$2"
+}
+nix_autocache_find_python() {
+  for nix_autocache_python in python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$nix_autocache_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+      nix_autocache_python=$(command -v "$nix_autocache_python")
+      return
+    fi
+  done
+  nix_autocache_stop "Python 3.11 or newer is needed: take an image that has it, or install it before, as with apk add python3 py3-pip" 3
+}
+# From a commit of a Git repository: git+URL@COMMIT. The commit's hash is the pin.
+nix_autocache_from_git() {
+  nix_autocache_commit=${1##*@}
+  case ${#nix_autocache_commit}:$nix_autocache_commit in
+    40:*[!0-9a-f]*) nix_autocache_commit= ;;
+    40:*) ;;
+    *) nix_autocache_commit= ;;
+  esac
+  [ -n "$nix_autocache_commit" ] ||
+    nix_autocache_stop "install: '$1' does not end with @ and a whole commit of 40 hexadecimal digits" 2
+  nix_autocache_source=$nix_autocache_tools/nix-autocache/$nix_autocache_commit/src
+  if [ ! -d "$nix_autocache_source" ]; then
+    nix_autocache_url=${1#git+}
+    nix_autocache_fresh=$nix_autocache_tools/nix-autocache/.$nix_autocache_commit
+    rm -rf "$nix_autocache_fresh"
+    if ! git init -q "$nix_autocache_fresh" ||
+      ! git -C "$nix_autocache_fresh" fetch -q --depth 1 "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
+      ! git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"; then
+      nix_autocache_stop "install: commit $nix_autocache_commit cannot be had with git; see above" 3
+    fi
+    mv "$nix_autocache_fresh" "${nix_autocache_source%/src}"
+  fi
+}
+# From the package index: a requirement with the hash of its wheel.
+nix_autocache_from_index() {
+  case $1 in
+    *--hash=sha256:*) ;;
+    *) nix_autocache_stop "install: '$1' has no --hash=sha256:…; take a line as pip prints it with a hash, git+URL@COMMIT, or a directory" 2 ;;
+  esac
+  nix_autocache_source=$nix_autocache_tools/nix-autocache/$(echo "$1" | cksum | tr ' ' -)
+  if [ ! -d "$nix_autocache_source" ]; then
+    echo "$1" >"$nix_autocache_job/requirement"
+    set -- install --quiet --no-deps --require-hashes --only-binary :all: --target "$nix_autocache_source.new"
+    if command -v uv >/dev/null; then
+      set -- uv pip "$@" --python "$nix_autocache_python"
+    else
+      set -- "$nix_autocache_python" -P -m pip "$@" --no-input --disable-pip-version-check
+    fi
+    rm -rf "$nix_autocache_source.new"
+    "$@" --requirement "$nix_autocache_job/requirement" || nix_autocache_stop "install: it cannot be installed; see above" 3
+    mv "$nix_autocache_source.new" "$nix_autocache_source"
+  fi
+}
+nix_autocache_from_directory() {
+  nix_autocache_source=$(cd "$CI_PROJECT_DIR" && cd "$1" 2>/dev/null && pwd) || nix_autocache_stop "install: there is no directory $1" 2
+  [ ! -d "$nix_autocache_source/src/nix_autocache" ] || nix_autocache_source=$nix_autocache_source/src
+  [ -d "$nix_autocache_source/nix_autocache" ] || nix_autocache_stop "install: $1 holds no nix-autocache" 2
+}
+# With on-upload-failure: fail, at the end of the script: what after_script returns does not fail a job.
+nix_autocache_end() {
+  nix_autocache_status=$?
+  trap - EXIT
+  : >"$nix_autocache_job/ended"
+  nix_autocache_flushed=0
+  nix_autocache flush || nix_autocache_flushed=$?
+  [ "$nix_autocache_status" = 0 ] || exit "$nix_autocache_status"
+  exit "$nix_autocache_flushed"
+}
+# shellcheck disable=SC3067 # busybox and dash have -O
+mkdir -m 700 "$nix_autocache_job" 2>/dev/null || [ -O "$nix_autocache_job" ] ||
+  nix_autocache_stop "cannot make $nix_autocache_job; is TMPDIR a directory that this user can write?" 3
+nix_autocache_tools=${RUNNER_TOOL_CACHE:-$CI_PROJECT_DIR/.nix-autocache/tools}
+mkdir -p "$nix_autocache_tools/nix-autocache"
+nix_autocache_find_python
+case $nix_autocache_install in
+  git+*) nix_autocache_from_git "$nix_autocache_install" ;;
+  /* | .*) nix_autocache_from_directory "$nix_autocache_install" ;;
+  '') nix_autocache_stop "install: nothing was released yet; give git+URL@COMMIT, or a directory" 2 ;;
+  *) nix_autocache_from_index "$nix_autocache_install" ;;
+esac
+printf "nix_autocache_python='%s'\nnix_autocache_source='%s'\nnix_autocache_tools='%s'\n" \
+  "$nix_autocache_python" "$nix_autocache_source" "$nix_autocache_tools" >"$nix_autocache_job/tool"
+: >"$nix_autocache_job/environment"
+nix_autocache setup || {
+  nix_autocache_status=$?
+  rm -rf "$nix_autocache_job"
+  exit "$nix_autocache_status"
+}
+. "$nix_autocache_job/environment"
+if [ "${NIX_AUTOCACHE_ON_UPLOAD_FAILURE:-$nix_autocache_on_failure}" = fail ]; then
+  trap nix_autocache_end EXIT
+fi
