@@ -63,7 +63,7 @@ def start(context: Context, session: Session, place: Destination) -> tuple[Sessi
         request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
         started = privileged.start_uploader(request, context.environ)
     else:
-        started = uploader.start(upload_job(context, nix, place, context.job.queue))
+        started = uploader.start(upload_job(context, nix, place, context.job.queue, session.began))
     try:
         return _watch(context, session, nix), started
     except BaseException:
@@ -115,10 +115,10 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
     return session
 
 
-def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue) -> Job:
+def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
     """What the uploader is to be told. Reads the signing key, unless it is in AWS."""
     key = "" if context.lacks(place) else place.signing_key(context.environ)
-    return _job(context, nix, place, queue, Secrets(key=key, environ=relevant_environment(context.environ)))
+    return _job(context, nix, place, queue, began, Secrets(key=key, environ=relevant_environment(context.environ)))
 
 
 def _job_apart(context: Context, session: Session, place: Destination) -> Job:
@@ -126,10 +126,11 @@ def _job_apart(context: Context, session: Session, place: Destination) -> Job:
     params = {name: value for name, value in place.url.params.items() if name != "profile"}
     url = replace(place.url, params=params)
     taken = handover.take(place, context.environ)
-    return _job(context, Nix(Path(session.nix_bin)), replace(place, url=url), context.job.queue, taken)
+    nix, queue = Nix(Path(session.nix_bin)), context.job.queue
+    return _job(context, nix, replace(place, url=url), queue, session.began, taken)
 
 
-def _job(context: Context, nix: Nix, place: Destination, queue: Queue, secrets: Secrets) -> Job:
+def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:
     settings = context.settings
     if not keys.is_in_aws(secrets.key):
         context.platform.mask(secrets.key)
@@ -149,6 +150,7 @@ def _job(context: Context, nix: Nix, place: Destination, queue: Queue, secrets: 
         exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
         environ=secrets.environ,
+        began=began,
         role=settings.aws_role,
         audience=settings.oidc_audience,
         identity=context.identity,
@@ -181,7 +183,8 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     context.platform.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
-    job = upload_job(context, Nix(Path(session.nix_bin)), context.destination(), context.job.queue)
+    nix, queue = Nix(Path(session.nix_bin)), context.job.queue
+    job = upload_job(context, nix, context.destination(), queue, session.began)
     try:
         context.platform.mask(str(job.secret_key or ""))
         return drain_here(job, deadline, tell, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ class Session:
     """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL.
 
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
-    With `apart`, the uploader is a user of its own, and nobody but root can end it or change its queue.
+    `began` is in seconds since 1970. With `apart`, the uploader is a user of its own, and nobody but root can end it
+    or change its queue.
     """
 
     mode: str
@@ -31,6 +33,7 @@ class Session:
     dry_run: bool
     scan: bool
     apart: bool
+    began: int
 
     @classmethod
     def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool) -> Session:
@@ -44,6 +47,7 @@ class Session:
             dry_run=False,
             scan=False,
             apart=apart,
+            began=int(time.time()),
         )
         scans = row.mode == Mode.EXISTING_SCAN and verdict.push
         return begun.scanning("the daemon does not let this user set a hook") if scans else begun

@@ -172,7 +172,7 @@ def push(context: Context, paths: list[str]) -> None:
         queue.create()
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
-        job = pushing.upload_job(context, nix, context.destination(), queue)
+        job = pushing.upload_job(context, nix, context.destination(), queue, int(time.time()))
         context.platform.mask(str(job.secret_key or ""))
         tell = report.ProgressLines(context.platform)
         rest = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)

@@ -49,6 +49,7 @@ class Round:
             exclude="",
             dry_run=False,
             environ={},
+            began=int(time.time()),
         )
         self.queue = self.job.open_queue()
         self.queue.create()

@@ -1,8 +1,8 @@
-"""The Nix store, asked through `nix-store --serve`: which paths are valid, and what Nix knows of them.
+"""The Nix store, asked through `nix-daemon --stdio`: which paths are valid, and what Nix knows of them.
 
-The protocol is the one that `ssh://` stores speak, version 2.5, unchanged from Nix 2.8 to 2.34, while the
-JSON of `nix path-info` is not. It works as any user, through a daemon or without one.
-Source: src/libstore/serve-protocol.hh and src/nix-store/nix-store.cc (opServe) of Nix.
+The protocol is the one between a client and the daemon, spoken as version 1.21, which Nix 2.8 to 2.34 answer alike,
+while the JSON of `nix path-info` differs. It works as any user, through a daemon or without one, and unlike
+`nix-store --serve` it says which paths were built here. Source: src/libstore/worker-protocol.hh and daemon.cc of Nix.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from ..errors import InputError, StoreError, one_line
+from . import base32
 
-_CLIENT_MAGIC: Final = 0x390C9DEB
-_SERVER_MAGIC: Final = 0x5452EECB
-_VERSION: Final = 0x205
-_QUERY_PATH_INFOS: Final = 2
-_BATCH: Final = 1000
+_CLIENT_MAGIC: Final = 0x6E697863
+_SERVER_MAGIC: Final = 0x6478696F
+_VERSION: Final = 0x115
+_QUERY_PATH_INFO: Final = 26
+_LOGGED, _FAILED, _LAST = 0x6F6C6D67, 0x63787470, 0x616C7473
+_BATCH: Final = 100  # questions, which together fit into a pipe: Nix answers each before it reads the next
 
 _BASE_NAME = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
 _OUTPUT = re.compile(r'\("[^"]+","([^"]+)","[^"]*","[^"]*"')
@@ -56,7 +58,10 @@ def parse_store_path(text: str, store_dir: str) -> StorePath:
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """What Nix's database holds of a valid path. `nar_size` in bytes; `nar_hash` is `sha256:` and base 32."""
+    """What Nix's database holds of a valid path. `nar_size` in bytes; `nar_hash` is `sha256:` and base 32.
+
+    `registered` is when it became valid, in seconds since 1970; `ultimate` says that it was built here.
+    """
 
     path: StorePath
     deriver: str
@@ -65,6 +70,8 @@ class PathInfo:
     nar_size: int
     ca: str
     signatures: tuple[str, ...]
+    registered: int = 0
+    ultimate: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Nix:
 
 
 class Store:
-    """A conversation with `nix-store --serve`; not for two threads at once. Starts at the first question, if not told
+    """A conversation with `nix-daemon --stdio`; not for two threads at once. Starts at the first question, if not told
     to `begin` earlier."""
 
     def __init__(self, nix: Nix) -> None:
@@ -131,14 +138,15 @@ class Store:
     def begin(self) -> None:
         """Start Nix, which takes 15 ms, while something else is done. Raises OSError when it is not there."""
         self._process = process = subprocess.Popen(
-            [self.nix.program("nix-store"), "--serve"],
+            [self.nix.program("nix-daemon"), "--stdio"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_without_credentials(),
         )
         assert process.stdin is not None, "it is a pipe"
-        process.stdin.write(_number(_CLIENT_MAGIC) + _number(_VERSION))
+        # No processor to run on, and no space to reserve.
+        process.stdin.write(b"".join(map(_number, (_CLIENT_MAGIC, _VERSION, 0, 0))))
         process.stdin.flush()
 
     def path_infos(self, paths: Collection[StorePath]) -> dict[StorePath, PathInfo]:
@@ -153,17 +161,17 @@ class Store:
     def _path_infos(self, paths: Sequence[StorePath], *, again: bool = True) -> list[PathInfo]:
         try:
             return self._ask(paths)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, StoreError) as error:
             self.close()
             if again:  # the daemon behind it may have been restarted since the last question
                 return self._path_infos(paths, again=False)
-            raise StoreError(f"nix-store --serve: {one_line(error)}") from error
+            raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
 
     def _ask(self, paths: Sequence[StorePath]) -> list[PathInfo]:
         to_nix, from_nix = self._pipes or self._start()
-        to_nix.write(_number(_QUERY_PATH_INFOS) + _strings(paths))
+        to_nix.write(b"".join(_number(_QUERY_PATH_INFO) + _string(path) for path in paths))
         to_nix.flush()
-        return list(_read_infos(from_nix))
+        return [info for path in paths if (info := _read_info(from_nix, path))]
 
     def _start(self) -> tuple[IO[bytes], IO[bytes]]:
         if self._process is None:
@@ -173,8 +181,9 @@ class Store:
         assert process.stdin is not None, "it is a pipe"
         assert process.stdout is not None, "it is a pipe"
         if _read_number(process.stdout) != _SERVER_MAGIC:
-            raise EOFError("it does not speak the serve protocol")
-        _read_number(process.stdout)  # the server's version; every one since 2.5 answers alike
+            raise EOFError("it does not speak the daemon's protocol")
+        _read_number(process.stdout)  # the server's version; it speaks ours
+        _read_log(process.stdout)
         self._pipes = process.stdin, process.stdout
         return self._pipes
 
@@ -188,9 +197,9 @@ def _number(value: int) -> bytes:
     return struct.pack("<Q", value)
 
 
-def _strings(texts: Iterable[str]) -> bytes:
-    encoded = [text.encode() for text in texts]
-    return _number(len(encoded)) + b"".join(_number(len(e)) + e + bytes(-len(e) % 8) for e in encoded)
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    return _number(len(encoded)) + encoded + bytes(-len(encoded) % 8)
 
 
 def _read(stream: IO[bytes], size: int) -> bytes:
@@ -214,11 +223,27 @@ def _read_strings(stream: IO[bytes]) -> list[str]:
     return [_read_string(stream) for _ in range(_read_number(stream))]
 
 
-def _read_infos(stream: IO[bytes]) -> Iterable[PathInfo]:
-    while path := _read_string(stream):
-        deriver = _read_string(stream)
-        references = tuple(StorePath(text) for text in sorted(_read_strings(stream)))
-        _read_number(stream)  # download size, which Nix fills with the NAR's
-        nar_size = _read_number(stream)
-        nar_hash, ca = _read_string(stream), _read_string(stream)
-        yield PathInfo(StorePath(path), deriver, references, nar_hash, nar_size, ca, tuple(_read_strings(stream)))
+def _read_log(stream: IO[bytes]) -> None:
+    """What comes before an answer. Raises StoreError where there is none."""
+    while (kind := _read_number(stream)) != _LAST:
+        text = _read_string(stream)
+        if kind == _FAILED:
+            _read_number(stream)
+            raise StoreError(f"Nix says: {text}")
+        if kind != _LOGGED:
+            raise EOFError(f"it said {kind:#x}, which is no word of its protocol")
+
+
+def _read_info(stream: IO[bytes], path: StorePath) -> PathInfo | None:
+    """None for a path that is not valid."""
+    _read_log(stream)
+    if not _read_number(stream):
+        return None
+    deriver, nar_hash = _read_string(stream), bytes.fromhex(_read_string(stream))
+    references = tuple(StorePath(text) for text in sorted(_read_strings(stream)))
+    registered, nar_size, ultimate = (_read_number(stream) for _ in range(3))
+    signatures, ca = tuple(_read_strings(stream)), _read_string(stream)
+    return PathInfo(
+        path, deriver, references, f"sha256:{base32.encode(nar_hash)}", nar_size, ca, signatures,
+        registered, bool(ultimate),
+    )  # fmt: skip

@@ -36,7 +36,8 @@ _NETWORK: Final = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
-    AWS it is. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`."""
+    AWS it is. `began` is when the job did, in seconds since 1970. With a `role`, an ARN, it is assumed with
+    `identity`, whose tokens are for `audience`."""
 
     queue: str
     roots: str
@@ -49,6 +50,7 @@ class Job:
     exclude: str
     dry_run: bool
     environ: Mapping[str, str] = field(repr=False)
+    began: int
     role: str = ""
     audience: str = ""
     identity: Identity | None = None
@@ -92,6 +94,7 @@ class Job:
         policy = Policy(
             upstreams=tuple(_upstream(text) for text in self.upstreams),
             exclude=re.compile(self.exclude) if self.exclude else None,
+            began=self.began,
         )
         return Drain(self.open_queue(), store or Store(self.nix), pusher, policy)
 

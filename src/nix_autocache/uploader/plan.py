@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..queue import Entry, Outcome
 from ..settings import Upstream
+from . import vouching
 from .narinfo import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is not ours to upload."""
+    """What is not ours to upload; `began` is when the job did, in seconds since 1970."""
 
     upstreams: tuple[Upstream, ...]
     exclude: re.Pattern[str] | None
+    began: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Plan:
 def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Container[str]) -> Plan:
     """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
     outputs = {entry.name: tuple(_outputs(entry, store)) for entry in entries}
+    built = {path for entry in entries if entry.name.endswith(".drv") for path in outputs[entry.name]}
     told = {path for entry in entries if entry.outputs for path in outputs[entry.name]}
     candidates: list[PathInfo] = []
     settled: list[Outcome] = []
@@ -45,7 +48,7 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
         infos = store.path_infos(frontier)
         settled += [_gone(path) for path in frontier if path not in infos and path in told]
         for info in infos.values():
-            outcome = _not_ours(info, policy)
+            outcome = _not_ours(info, policy, built=info.path in built)
             settled.append(outcome) if outcome else candidates.append(info)
         frontier = _fresh((reference for info in infos.values() for reference in info.references), known, seen)
     invalid = seen - {info.path for info in candidates} - {outcome.path for outcome in settled}
@@ -84,11 +87,13 @@ def _gone(path: StorePath) -> Outcome:
     return Outcome(path, "failed", reason="it is not in the store any more; was it collected?")
 
 
-def _not_ours(info: PathInfo, policy: Policy) -> Outcome | None:
+def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
     if any(_signed_by(info, upstream) for upstream in policy.upstreams):
         return Outcome(info.path, "upstream")
     if policy.exclude and policy.exclude.search(info.path.name):
         return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
+    if reason := vouching.objection(info, built=built, began=policy.began):
+        return Outcome(info.path, "failed", reason=reason)
     return None
 
 
