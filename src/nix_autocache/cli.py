@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from . import __version__, steps
+from . import __version__, custody, steps
 from .context import Context
 from .errors import Error, RunnerError, one_line
 from .platforms import Platform, detect
@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
 
     `seen` is what was seen of the machine, if it was looked at already.
     """
+    custody.protect_memory()
     options = _options(sys.argv[1:] if argv is None else argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)

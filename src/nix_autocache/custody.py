@@ -7,7 +7,6 @@ would have to allow some hundred megabytes. Swap can be read by root only, and f
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from typing import Final
 
@@ -16,6 +15,5 @@ _PR_SET_DUMPABLE: Final = 4
 
 def protect_memory() -> None:
     """Keep other processes of this user from reading our memory and environment, and the kernel from dumping core."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -99,7 +99,8 @@ class Places:
         """Wait until no other process changes what is here, and keep others waiting."""
         while True:
             self._make_state()
-            with open(self.state / "lock", "a", encoding="ascii") as file:
+            # To lock a file one must only read it: who may change what is here keeps it to themselves.
+            with open(os.open(self.state / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if _is(file.fileno(), self.state / "lock"):  # else an undo removed it while we waited
                     yield

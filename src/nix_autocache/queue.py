@@ -69,7 +69,8 @@ class Queue:
 
         Yields False if another has it for more than `patience` seconds from now.
         """
-        with open(self.directory / "lock", "a", encoding="ascii") as file:
+        # To lock a file one must only read it: who drains keeps it to themselves.
+        with open(os.open(self.directory / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
             deadline = time.monotonic() + patience
             while not (held := _locked(file.fileno())) and time.monotonic() < deadline:
                 time.sleep(0.01)

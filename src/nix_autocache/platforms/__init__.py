@@ -13,13 +13,15 @@ from typing import Literal, Protocol
 
 from ..identity import Identity
 
+Origin = Literal["own", "fork", "unknown"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """What started the job, in the host's own word, and whose code it runs."""
 
     name: str
-    origin: Literal["own", "fork", "unknown"]
+    origin: Origin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ..identity import Identity
 from ..settings import inputs_of
-from . import Event, Kept
+from . import Event, Kept, Origin
 
 # Events whose code is that of the repository itself, whoever set them off.
 _OWN: Final = frozenset(
@@ -50,7 +50,9 @@ class GitHub:
         if name in _OWN:
             return Event(name=name, origin="own")
         if name == "pull_request":
-            return Event(name=name, origin=self._pull_request_origin())
+            return Event(name=name, origin=_origin_of_pull_request(self._payload()))
+        if name == "workflow_run":
+            return Event(name=name, origin=_origin_of_run(self._payload()))
         return Event(name=name or "an unknown event", origin="unknown")
 
     def identity(self, audience: str) -> Identity | None:
@@ -128,11 +130,27 @@ class GitHub:
     def _core(self) -> ModuleType:
         return import_module("actions_toolkit.core")
 
-    def _pull_request_origin(self) -> Any:
-        """Whose branch it is; unknown where the payload does not say, as for a fork that was deleted."""
-        try:
-            payload = json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
-            head, base = payload["pull_request"]["head"]["repo"], payload["pull_request"]["base"]["repo"]
-            return "own" if head["full_name"] == base["full_name"] else "fork"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "unknown"
+    def _payload(self) -> Any:
+        """What the event is about; None where that cannot be read."""
+        with suppress(OSError, ValueError, KeyError):
+            return json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+
+
+def _origin_of_pull_request(payload: Any) -> Origin:
+    """Whose branch it is; unknown where the payload does not say, as for a fork that was deleted."""
+    try:
+        head, base = payload["pull_request"]["head"]["repo"], payload["pull_request"]["base"]["repo"]
+        return "own" if head["full_name"] == base["full_name"] else "fork"
+    except (KeyError, TypeError):
+        return "unknown"
+
+
+def _origin_of_run(payload: Any) -> Origin:
+    """Whose commit the run was for that this one follows, and whether that run's own event is one to be trusted."""
+    try:
+        run, own = payload["workflow_run"], payload["repository"]["full_name"]
+        if run["head_repository"]["full_name"] != own:
+            return "fork"
+        return "own" if run["event"] in {*_OWN, "pull_request"} else "unknown"
+    except (KeyError, TypeError):
+        return "unknown"

@@ -8,15 +8,12 @@ Where it is a user of its own, the job's user may ask for all but the last.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import socket
-import struct
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +22,10 @@ from ..errors import CacheBusy, CredentialsError, Error, RunnerError, one_line
 from .drain import Drain
 from .job import Job
 from .progress import Progress
-from .sockets import at
+from .server import Server, listen, send
 from .workers import retrying
 
-MAX_REQUEST: Final = 4096  # bytes
-_CLIENTS: Final = 16  # served at once
-_PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
+_LONGEST: Final = 86400.0  # seconds that a flush may be asked for
 _LOOK: Final = 5.0  # seconds that AWS has for credentials and key, and the cache to show whether it can be used
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 
@@ -53,9 +48,10 @@ def main(socket_path: Path, owner: int) -> int:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
-        server = _listen(socket_path, open_to_all=owner != os.geteuid())
-        state = _State(job, owner)
-        threading.Thread(target=state.serve, args=(server,), daemon=True).start()
+        listening = listen(socket_path, open_to_all=owner != os.geteuid())
+        state = _State(job)
+        server = Server(listening, heard={0, os.geteuid(), owner}, answer=state.answer)
+        threading.Thread(target=server.serve, daemon=True).start()
         state.run()
         socket_path.unlink(missing_ok=True)
     return 0
@@ -67,9 +63,8 @@ class _State:
     It is `ready` when something can be said: there is the one or the other, or AWS was busy when it was asked.
     """
 
-    def __init__(self, job: Job, owner: int) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._owner = owner
         self._drain: Drain | None = None
         self._error: Error | None = None
         self._trouble = ""
@@ -77,7 +72,6 @@ class _State:
         self._ready = threading.Event()
         self._opened = threading.Event()
         self._stop = threading.Event()
-        self._slots = threading.BoundedSemaphore(_CLIENTS)
 
     def run(self) -> None:
         try:
@@ -101,25 +95,8 @@ class _State:
         self._trouble = one_line(error)
         self._ready.set()
 
-    def serve(self, server: socket.socket) -> None:
-        while True:
-            client, _ = server.accept()
-            peer = _peer(client)
-            if peer not in {0, os.geteuid(), self._owner} or not self._slots.acquire(blocking=False):
-                client.close()
-                continue
-            threading.Thread(target=self._converse, args=(client, peer), daemon=True).start()
-
-    def _converse(self, client: socket.socket, peer: int) -> None:
-        try:
-            with client, suppress(OSError, ValueError, TypeError, KeyError):
-                client.settimeout(_PATIENCE)
-                request = json.loads(_read_line(client))
-                self._answer(client, request, peer)
-        finally:
-            self._slots.release()
-
-    def _answer(self, client: socket.socket, request: dict[str, Any], peer: int) -> None:
+    def answer(self, client: socket.socket, request: dict[str, Any], peer: int) -> None:
+        """From any thread, to a user who may ask: status, flush, stop, and status for all else."""
         if request["do"] == "stop":
             if peer not in {0, os.geteuid()}:
                 self._refuse(client)
@@ -129,25 +106,25 @@ class _State:
             self._trouble = self._trouble or "AWS has not answered yet"
         dry = False
         if request["do"] == "flush":
-            deadline = time.monotonic() + float(request["seconds"])
+            deadline = time.monotonic() + min(_LONGEST, float(request["seconds"]))
             self._await_drain(deadline, client)
             if self._drain:
-                dry = self._drain.flush(deadline, lambda progress: _send(client, _progress(progress)))
+                dry = self._drain.flush(deadline, lambda progress: send(client, _progress(progress)))
         error = self._problem(_LOOK if request["do"] == "status" else 0)
         last = {"error": one_line(error) if error else "", "exit_code": error.exit_code if error else 0}
         told = {**_progress(self._how_far()), "public_key": self._public_key}
-        _send(client, {**told, "done": True, "dry": dry, **last})
+        send(client, {**told, "done": True, "dry": dry, **last})
 
     def _refuse(self, client: socket.socket) -> None:
         last = {"error": "only root ends this uploader", "exit_code": RunnerError.exit_code}
-        _send(client, {**_progress(self._how_far()), "public_key": "", "done": True, "dry": False, **last})
+        send(client, {**_progress(self._how_far()), "public_key": "", "done": True, "dry": False, **last})
 
     def _await_drain(self, deadline: float, client: socket.socket) -> None:
         """Wait for what AWS has to give first, with a word of progress every second."""
         while not self._opened.wait(min(1.0, max(0.0, deadline - time.monotonic()))):
             if time.monotonic() >= deadline:
                 return
-            _send(client, _progress(self._how_far()))
+            send(client, _progress(self._how_far()))
 
     def _how_far(self) -> Progress:
         if self._drain:
@@ -174,41 +151,6 @@ class _State:
 
 def _progress(progress: Progress) -> dict[str, Any]:
     return dataclasses.asdict(progress)
-
-
-def _send(client: socket.socket, message: dict[str, Any]) -> None:
-    client.sendall(json.dumps(message).encode() + b"\n")
-
-
-def _read_line(client: socket.socket) -> bytes:
-    data = b""
-    while not data.endswith(b"\n") and len(data) < MAX_REQUEST:
-        piece = client.recv(MAX_REQUEST)
-        if not piece:
-            break
-        data += piece
-    return data
-
-
-def _listen(path: Path, *, open_to_all: bool) -> socket.socket:
-    """The socket; where the job's user must reach it, everybody may try, and `_peer` says who is heard."""
-    path.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with at(path) as address:
-        server.bind(address)
-    if open_to_all:
-        path.chmod(0o777)
-    server.listen(_CLIENTS)
-    return server
-
-
-def _peer(client: socket.socket) -> int:
-    """The user who connected; the socket itself anybody may open."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()
-    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return int(uid)
 
 
 def _lower_priority() -> None:
