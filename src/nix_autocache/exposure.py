@@ -47,6 +47,7 @@ SOCKETS: Final = tuple(
         "/run/libvirt/virtqemud-sock",
     )
 )
+YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")  # 0: all of one's user may be read, 1: one's descendants
 _DOCKER_PORT: Final = ("127.0.0.1", 2375)
 _MEMORY = re.compile(r"mem|kmem|port|nvme\d+|sg\d+")
 # Where root finds what it runs or believes: whole trees, and directories of which only the entries are looked at.
@@ -181,9 +182,8 @@ def _capabilities() -> bool:
     return False
 
 
-def ptrace_is_free() -> bool:
-    """Whether a process may read the memory of others of its user, as it may where the kernel has no Yama."""
-    try:
-        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text()) == 0
-    except (OSError, ValueError):
+def memory_is_open(*, hardened: bool) -> bool:
+    """Whether a process may read the memory of others of its user; hardening ends that where the kernel has Yama."""
+    if not YAMA.exists():
         return sys.platform == "linux"
+    return hardened and YAMA.read_text().strip() == "0"

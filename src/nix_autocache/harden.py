@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from .errors import RunnerError
+from .exposure import YAMA
 from .places import Places
 
 _SUDOERS: Final = Path("/etc/sudoers")
 _SUDOERS_D: Final = Path("/etc/sudoers.d")
 _RULE: Final = _SUDOERS_D / "zzzzzzzz-nix-autocache"  # the last rule that fits counts
-_YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")
 _READ_ONLY: Final = Path("/usr")
 
 
@@ -64,7 +64,7 @@ def close(places: Places, user: int, reachable: Sequence[Path]) -> None:
         for path in others:
             _close(path)
         if _ptrace() == "0":
-            _YAMA.write_text("1")
+            YAMA.write_text("1")
         _deny_sudo(note, user)
 
 
@@ -83,7 +83,7 @@ def reopen(places: Places) -> None:
         subprocess.run(["umount", "--lazy", mount], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.ptrace:
         with suppress(OSError):
-            _YAMA.write_text(done.ptrace)
+            YAMA.write_text(done.ptrace)
     note.unlink(missing_ok=True)
 
 
@@ -142,9 +142,9 @@ def _close(path: Path) -> None:
 
 
 def _ptrace() -> str:
-    """Yama's setting: 0 lets a process read all others of its user, 1 its descendants only. Empty without Yama."""
+    """Yama's setting; empty without Yama."""
     with suppress(OSError):
-        return _YAMA.read_text().strip()
+        return YAMA.read_text().strip()
     return ""
 
 

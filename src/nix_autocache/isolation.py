@@ -11,7 +11,6 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +41,12 @@ class Isolation:
         hardens = self.context.settings.harden and self._can_harden and self.row.mode.daemon
         return hardens and self.place.url.scheme in _REACHED_APART and not _own_directory(self.place)
 
-    @cached_property
+    @property
     def foreseen(self) -> tuple[str, ...]:
         """What stands against a sealed job before anything is done."""
+        return self._known(hardened=False)
+
+    def _known(self, *, hardened: bool) -> tuple[str, ...]:
         if self.seen.root:
             return ("the job's user is root, so its code could read the key",)
         if not self.row.mode.daemon:
@@ -52,7 +54,7 @@ class Isolation:
         if not self.context.settings.harden:
             why = "the job's user can become root, so its code could read the key (`harden: true` takes that away)"
             return (why,)
-        return tuple(_of_secrets(self.context, self.place))
+        return tuple(_of_secrets(self.context, self.place, hardened=hardened))
 
     def harden(self, session: Session) -> Session:
         """Take root away from the job's user, and judge the job anew by what is still in its reach."""
@@ -61,7 +63,7 @@ class Isolation:
             request = {"user": os.geteuid(), "reachable": [str(path) for path in paths]}
             privileged.call("harden", request, self.context.environ)
             self._warn_of_later_jobs()
-        found = (*self.foreseen, *_found(self.context, session))
+        found = (*self._known(hardened=True), *_found(self.context, session))
         for way in found:
             self.context.platform.warning(f"harden: {way}")
         verdict = pushing.judge(self.context, self.place, found)
@@ -80,23 +82,23 @@ class Isolation:
             )
 
 
-def _of_secrets(context: Context, place: Destination) -> Iterator[str]:
+def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iterator[str]:
     if place.url.scheme not in _REACHED_APART:
         yield f"uploads to {place.url.scheme} are made with the rights of the job's own user"
     if directory := _own_directory(place):
         yield f"the cache is a directory that the job's user can write, {directory}"
-    if part := exposure.interpreter():
-        yield f"the uploader's Python can be changed by the job's user, {part}"
     as_text = handover.as_text(place, context.environ)
     yield from handover.files_that_stay(place, context.environ)
-    by_token, memory_is_open = context.identity is not None, exposure.ptrace_is_free()
-    yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=memory_is_open)
+    by_token, is_open = context.identity is not None, exposure.memory_is_open(hardened=hardened)
+    yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=is_open)
 
 
 def _found(context: Context, session: Session) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
     yield from exposure.becomes_root()
     yield from exposure.ports()
+    if part := exposure.interpreter():
+        yield f"the uploader's Python can be changed by the job's user, {part}"
     for what, paths in {
         "the job's user can connect to {}": exposure.sockets(),
         "the job's user can read disks or memory, {}": exposure.devices(),

@@ -1,13 +1,15 @@
 """Jobs on a machine as hosted runners are, with sudo for the job's user, hardened or left open."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from tests.conftest import MakeMachine
 from tests.ground import nix, tool
-from tests.ground.roots import RECENT, Generation
+from tests.ground.commands import Completed
+from tests.ground.machine import Machine
+from tests.ground.roots import RECENT, Generation, root
 from tests.ground.servers import Server, rclone_http
 from tests.machines.installing import Job
 
@@ -22,20 +24,51 @@ class Sealed:
     server: Server
     key: str
 
+    @property
+    def secret(self) -> str:
+        """What of the key must not be found anywhere."""
+        return self.key.partition(":")[2]
+
+    @property
+    def machine(self) -> Machine:
+        return self.job.machine
+
+    @property
+    def directory(self) -> str:
+        """The job's, in our state."""
+        return self.machine.sh("echo /var/lib/nix-autocache/jobs/*").stdout.strip()
+
+    def attack(self, script: str, *, user: str = "runner") -> Completed:
+        """What the job's own code does in a later step; whether it succeeded is the test's affair."""
+        return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
+
+    def python(self, script: str, *words: str, user: str = "runner") -> Completed:
+        return self.machine.run(["python3", "-c", script, *words], user=user, check=False, timeout=120)
+
+    def uploader(self) -> int:
+        """Its process."""
+        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+        return pid
+
     def cached(self) -> dict[str, dict[str, str]]:
         return tool.narinfos(self.server.directory)
 
 
 @contextmanager
-def job(machine: MakeMachine, directory: Path, generation: Generation = RECENT, **inputs: str) -> Iterator[Sealed]:
+def job(
+    directory: Path,
+    generation: Generation = RECENT,
+    prepare: Callable[[Machine], object] = lambda _: None,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Sealed]:
     """Debian's Nix with a daemon, the user `runner` with sudo, and the key in a file of theirs; not set up yet."""
-    made = machine(generation, tool.binds())
-    made.add_user("runner", sudo=True)
-    nix.with_daemon(made)
-    root = Job(made)
-    key = root.run("keygen", "test-1").stdout.strip()
-    made.write(KEY, key, mode=0o600, owner="runner")
-    with rclone_http(made, directory / "cache") as server:
-        server.wait()
-        given = {"cache": server.url, "signing-key": f"file:{KEY}", "harden": "true", **inputs}
-        yield Sealed(Job(made, "runner", {name: value for name, value in given.items() if value}), server, key)
+    with Machine(root(generation), tool.binds()) as made:
+        made.add_user("runner", sudo=True)
+        nix.with_daemon(made)
+        prepare(made)
+        key = Job(made).run("keygen", "test-1").stdout.strip()
+        made.write(KEY, key, mode=0o600, owner="runner")
+        with rclone_http(made, directory / "cache") as server:
+            server.wait()
+            given = {"cache": server.url, "signing-key": f"file:{KEY}", "harden": "true", **inputs}
+            yield Sealed(Job(made, "runner", given), server, key)
