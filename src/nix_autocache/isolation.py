@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from typing import Final
 from . import exposure, handover, privileged, pushing, runner
 from .context import Context
 from .destination import Destination
-from .nix.config import Config
+from .nix.config import Config, effective
 from .nix.store import Nix
 from .runner import Observations, Row
 from .session import Session
@@ -121,7 +120,7 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
     """What the daemon's own configuration gives to everybody."""
     if runner.is_trusted(nix):
         yield "the job's user is a trusted user of the nix-daemon"
-    settings = _configuration(nix)
+    settings = effective(nix)
     if settings.get("sandbox") != "true" or settings.get("sandbox-fallback", "false") != "false":
         yield "builds are not always sandboxed, so what runs beside one can change what it makes"
     if settings.get("require-sigs") != "true":
@@ -134,20 +133,6 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
     for given in settings.get("sandbox-paths", "").split():
         if part := exposure.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
             yield f"builds see a path that the job's user can change, {part}"
-
-
-def _configuration(nix: Nix) -> Mapping[str, str]:
-    """The settings of /etc/nix, without this user's own."""
-    environ = {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""}
-    for words in (["config", "show"], ["show-config"]):
-        command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
-        done = subprocess.run(
-            command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            lines = (line.partition(" = ") for line in done.stdout.splitlines())
-            return {name.strip(): value.strip() for name, _, value in lines}
-    return {}
 
 
 def _own_directory(place: Destination) -> Path | None:

@@ -15,6 +15,7 @@ from .destination import Destination
 from .errors import Error, InputError, one_line
 from .handover import Secrets
 from .nix import hook, scan
+from .nix.config import effective
 from .nix.store import Nix, Store
 from .queue import Queue
 from .session import Session
@@ -127,7 +128,8 @@ def _job_apart(context: Context, session: Session, place: Destination) -> Job:
     url = replace(place.url, params=params)
     taken = handover.take(place, context.environ)
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
-    return _job(context, nix, replace(place, url=url), queue, session.began, taken)
+    job = _job(context, nix, replace(place, url=url), queue, session.began, taken)
+    return replace(job, trusted=tuple(effective(nix).get("trusted-public-keys", "").split()))
 
 
 def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:

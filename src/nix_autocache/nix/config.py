@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -135,6 +135,18 @@ def check(nix: Nix, text: str, name: str) -> Sequence[str]:
         if said:
             warnings.append(f"{name}: line {number}: {said}")
     return warnings
+
+
+def effective(nix: Nix) -> Mapping[str, str]:
+    """The settings of /etc/nix as Nix reads them, without those of the user who asks."""
+    environ = {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""}
+    for words in (["config", "show"], ["show-config"]):  # the second until Nix 2.19
+        command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == 0:
+            lines = (line.partition(" = ") for line in done.stdout.splitlines())
+            return {name.strip(): value.strip() for name, _, value in lines}
+    return {}
 
 
 def _try(nix: Nix, text: str) -> tuple[bool, str]:

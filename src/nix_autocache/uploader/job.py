@@ -36,7 +36,7 @@ _NETWORK: Final = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
-    AWS it is. `began` is when the job did, in seconds since 1970. With a `role`, an ARN, it is assumed with
+    AWS it is. `began` and `trusted` are for `vouching`. With a `role`, an ARN, it is assumed with
     `identity`, whose tokens are for `audience`."""
 
     queue: str
@@ -51,6 +51,7 @@ class Job:
     dry_run: bool
     environ: Mapping[str, str] = field(repr=False)
     began: int
+    trusted: tuple[str, ...] | None = None
     role: str = ""
     audience: str = ""
     identity: Identity | None = None
@@ -62,7 +63,8 @@ class Job:
     def from_json(cls, text: str) -> Job:
         values = json.loads(text)
         identity = values["identity"] and Identity(**values["identity"])
-        return cls(**{**values, "upstreams": tuple(values["upstreams"]), "identity": identity})
+        trusted = None if values["trusted"] is None else tuple(values["trusted"])
+        return cls(**{**values, "upstreams": tuple(values["upstreams"]), "trusted": trusted, "identity": identity})
 
     @property
     def public_environment(self) -> dict[str, str]:
@@ -90,11 +92,15 @@ class Job:
         """The drain of this job; `store` is a conversation with its Nix that was begun already."""
         from .drain import Drain
         from .plan import Policy
+        from .vouching import Vouching
 
         policy = Policy(
             upstreams=tuple(_upstream(text) for text in self.upstreams),
             exclude=re.compile(self.exclude) if self.exclude else None,
-            began=self.began,
+            vouching=Vouching(
+                began=self.began,
+                trusted=tuple(map(parse_public, self.trusted)) if self.trusted is not None else None,
+            ),
         )
         return Drain(self.open_queue(), store or Store(self.nix), pusher, policy)
 

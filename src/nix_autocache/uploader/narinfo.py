@@ -6,12 +6,14 @@ src/libstore/path-info.cc. `FileHash` and `FileSize` are optional there; we know
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..keys import SecretKey
 from ..nix.store import PathInfo
 
 CONTENT_TYPE = "text/x-nix-narinfo"
+_SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ def fingerprint(info: PathInfo) -> bytes:
 
 def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
     """The narinfo's text, with the store's own signatures and, given a key, ours."""
-    signatures = [s for s in info.signatures if key is None or not s.startswith(f"{key.name}:")]
+    # Any user can have the daemon add a signature to a path, and it does not look at the text.
+    formed = [signature for signature in info.signatures if _SIGNATURE.fullmatch(signature)]
+    signatures = [s for s in formed if key is None or not s.startswith(f"{key.name}:")]
     if key:
         signatures.append(key.sign(fingerprint(info)))
     lines = [

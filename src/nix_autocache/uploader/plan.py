@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..queue import Entry, Outcome
 from ..settings import Upstream
-from . import vouching
 from .narinfo import fingerprint
+from .vouching import Vouching, objection
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is not ours to upload; `began` is when the job did, in seconds since 1970."""
+    """What is not ours to upload."""
 
     upstreams: tuple[Upstream, ...]
     exclude: re.Pattern[str] | None
-    began: int
+    vouching: Vouching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
         return Outcome(info.path, "upstream")
     if policy.exclude and policy.exclude.search(info.path.name):
         return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
-    if reason := vouching.objection(info, built=built, began=policy.began):
+    if reason := objection(info, policy.vouching, built=built):
         return Outcome(info.path, "failed", reason=reason)
     return None
 

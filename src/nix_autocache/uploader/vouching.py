@@ -5,18 +5,36 @@ A path that somebody imported without a signature is not among them: it may hold
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from ..keys import PublicKey
 from ..nix.store import PathInfo
+from .narinfo import fingerprint
 
 
-def objection(info: PathInfo, *, built: bool, began: int) -> str:
-    """Why a path must not be signed; empty when it may. `built` says that Nix told its hook that it built it,
-    `began` is when the job did: what was there before is the machine's own."""
+@dataclass(frozen=True, kw_only=True)
+class Vouching:
+    """`began` is when the job did, in seconds since 1970: what was there before is the machine's own.
+
+    `trusted` are the keys of /etc/nix. It is None where the job's user may name others: any signature will do.
+    """
+
+    began: int
+    trusted: tuple[PublicKey, ...] | None
+
+
+def objection(info: PathInfo, vouching: Vouching, *, built: bool) -> str:
+    """Why a path must not be signed; empty when it may. `built` says that Nix told its hook that it built it."""
     if info.ultimate or built:
         return ""
     if info.ca:  # its name is made from its content, which Nix compared when it took it
         return ""
-    if info.signatures:  # Nix took it because one of them is of a key that it trusts
+    if info.registered <= vouching.began or _signed(info, vouching.trusted):
         return ""
-    if info.registered <= began:
-        return ""
-    return "it was imported without a signature during this job, so nobody vouches for it"
+    return "it was imported without a signature that Nix trusts during this job, so nobody vouches for it"
+
+
+def _signed(info: PathInfo, trusted: tuple[PublicKey, ...] | None) -> bool:
+    if trusted is None:
+        return bool(info.signatures)
+    return any(key.verifies(fingerprint(info), signature) for signature in info.signatures for key in trusted)
