@@ -334,7 +334,7 @@ INPUTS: Final = (
     Input(
         name="dry-run",
         default="",
-        default_doc="false; true under act without credentials",
+        default_doc="false; true under act and gitlab-ci-local without credentials",
         choices=("true", "false"),
         parse=_optional(_boolean),
         doc="Do everything but write to the cache, and say what would be uploaded.",

@@ -21,6 +21,7 @@ PROGRAM = "/opt/gitlab-ci-local"
 ORIGIN = "https://gitlab.com/acme/project.git"
 FIXED = ("--no-color", "--no-shell-isolation", "--force-shell-executor")
 KEPT = "/var/lib/gitlab-caches"
+FAILED = re.compile(r" finished in .* FAIL (\d+)")
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
@@ -45,12 +46,19 @@ class Outcome:
     """`logs` by job, without what gitlab-ci-local says itself; `text` is everything, for messages."""
 
     returncode: int
+    """Of gitlab-ci-local, 1 for any failure; `status` is a job's."""
     logs: Mapping[str, str]
     text: str
 
     @property
     def log(self) -> str:
         return "".join(self.logs.values())
+
+    @property
+    def status(self) -> int:
+        """The exit status of the job that failed first, 0 if none did."""
+        failed = FAILED.search(self.text)
+        return int(failed[1]) if failed else 0
 
 
 def binds() -> tuple[Bind, ...]:
@@ -123,7 +131,8 @@ class Runner:
             self._sh(pipeline, 'mkdir -p "${1%/*}"; tar -cf "$@"', archive, *there)
 
     def _sh(self, pipeline: Pipeline, script: str, *arguments: str) -> None:
-        self.machine.run(["sh", "-euc", script, "cache", *arguments], cwd=pipeline.project)
+        """As the runner's helper does it: as root, and letting everybody write what it makes."""
+        self.machine.run(["sh", "-euc", f"umask 0; {script}", "cache", *arguments], cwd=pipeline.project)
 
 
 def template_cache() -> list[dict[str, Any]]:

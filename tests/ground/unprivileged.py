@@ -40,7 +40,8 @@ def main() -> None:
     text = program()
     code = ctypes.create_string_buffer(text)
     head = struct.pack("HxxxxxxP", len(text) // 8, ctypes.addressof(code))
-    steps = ((SET_SECCOMP, MODE_FILTER, head), (DROP_BOUNDING, SYS_ADMIN, 0))
+    first = (DROP_BOUNDING, SYS_ADMIN, 0) if os.geteuid() == 0 else (NO_NEW_PRIVILEGES, 1, 0)
+    steps = (first, (SET_SECCOMP, MODE_FILTER, head))
     for step in steps:
         if libc.prctl(*step, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")

@@ -1,4 +1,4 @@
-"""The GitLab component under gitlab-ci-local, included as a user's pipeline includes it."""
+"""The GitLab component under gitlab-ci-local: what a job's uploads and caches do."""
 
 import base64
 import random
@@ -10,59 +10,10 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.ground import gitlab, nix, tool
-from tests.ground.gitlab import Outcome, Pipeline, Runner
-from tests.ground.machine import Bind, Machine
+from tests.ground.machine import Machine
 from tests.ground.roots import NEW
 from tests.machines import graphs
-
-PROJECT = "/builds/acme/project"
-SCRIPT = "nix-build --no-out-link"
-PROTECTED = {"CI_COMMIT_REF_PROTECTED": "true"}
-FORK = {
-    "CI_PIPELINE_SOURCE": "merge_request_event",
-    "CI_MERGE_REQUEST_IID": "7",
-    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "99",
-    "CI_MERGE_REQUEST_PROJECT_ID": "1217",
-}
-ENV = {name: value for name, value in tool.environment().items() if not name.startswith("PYTHON")}
-
-
-def pipeline(*script: str, inputs: Mapping[str, object] | None = None, more: str = "") -> str:
-    """A pipeline of one job, with the template in the project itself."""
-    given = "".join(
-        f"      {name}: {value}\n" for name, value in {"install": "/nix-autocache", **(inputs or {})}.items()
-    )
-    lines = "".join(f"    - {line}\n" for line in script or (SCRIPT,))
-    head = f"include:\n  - local: nix-autocache.yml\n    inputs:\n{given}"
-    return f"{head}build:\n  extends: .nix-autocache\n  script:\n{lines}{more}"
-
-
-def runs(
-    machine: Machine,
-    text: str,
-    variables: Mapping[str, str] | None = None,
-    expression: str = graphs.leaf("one"),
-    env: Mapping[str, str] | None = None,
-    user: str = "root",
-) -> Outcome:
-    """The job `build` of a pipeline, in a fresh clone, with what the runner kept of earlier ones."""
-    template = gitlab.TEMPLATE.read_text()
-    files = {".gitlab-ci.yml": text, "nix-autocache.yml": template, "default.nix": expression}
-    gitlab.git_project(machine, PROJECT, files, user)
-    one = Pipeline(PROJECT, variables or {}, {**ENV, **(env or {})}, user=user)
-    return Runner(machine).run(one, "build")
-
-
-def cached(machine: Machine, directory: str = f"{PROJECT}/.nix-autocache/unprotected") -> str:
-    """The store paths in a cache of that machine, one a line."""
-    return machine.sh(f"cat {directory}/*.narinfo 2>/dev/null | sed -n 's/^StorePath: //p' || true").stdout
-
-
-def fresh(machine: MakeMachine, kept: Path) -> Machine:
-    """A machine as a container of a job: all that it has of earlier ones is what the runner kept."""
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2], Bind(kept, gitlab.KEPT, writable=True)])
-    nix.without_daemon(made)
-    return made
+from tests.machines.pipelines import FORK, PROJECT, PROTECTED, SCRIPT, cached, environment, fresh, pipeline, runs
 
 
 @pytest.fixture
@@ -124,10 +75,11 @@ def test_other_refs_read_what_protected_ones_made_and_cannot_overwrite_it(machin
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     other = runs(fresh(machine, tmp_path), pipeline())
     assert "copying path '/nix/store/" in other.log, other.text
-    more = runs(fresh(machine, tmp_path), pipeline(), expression=graphs.leaf("more"))
-    assert "1 pushed" in more.log, more.text
+    on_top = f'let {graphs.SHELL} one = {graphs.leaf("one")}; in sh "more" "echo ${{one}} > $out"'
+    more = runs(fresh(machine, tmp_path), pipeline(), expression=on_top)
+    assert "1 pushed, 1 upstream" in more.log, more.text
     assert made == {name: (tmp_path / name).read_bytes() for name in made}
-    assert "building" in runs(fresh(machine, tmp_path), pipeline(), PROTECTED, graphs.leaf("more")).log
+    assert "building" in runs(fresh(machine, tmp_path), pipeline(), PROTECTED, on_top).log
 
 
 def test_what_others_put_into_a_cache_is_not_unpacked_on_a_protected_ref(runner: Machine) -> None:
@@ -167,7 +119,7 @@ def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> No
     for asked, *rest in (("warn",), ("fail",), ("fail", "exit 7")):
         text = pipeline(*spoil, *rest, inputs={"on-upload-failure": asked})
         done = runs(runner, text, expression=graphs.leaf("spoilt"))
-        codes[asked, *rest] = int(re.findall(r"FAIL (\d+)", done.text)[0]) if done.returncode else 0
+        codes[asked, *rest] = done.status
         assert "was changed on disk" in done.log, done.text
         runner.sh("rm -rf /nix/store/*-spoilt /nix/var/nix/db")
     assert codes == {("warn",): 0, ("fail",): 1, ("fail", "exit 7"): 7}
@@ -183,9 +135,12 @@ def test_a_trap_of_the_scripts_own_is_noticed(runner: Machine) -> None:
 def test_the_flush_ends_with_the_time_that_after_script_has(runner: Machine) -> None:
     given = {"cache": "http://127.0.0.1:9", "signing-key": "$KEY"}
     key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
-    done = runs(runner, pipeline(inputs=given), {"KEY": key, "RUNNER_AFTER_SCRIPT_TIMEOUT": "16s"})
+    env = {**environment(), "NIX_CONFIG": "download-attempts = 1"}
+    done = runs(runner, pipeline(inputs=given), {"KEY": key, "RUNNER_AFTER_SCRIPT_TIMEOUT": "16s"}, env=env)
     assert done.returncode == 0
     assert "were not pushed in time" in done.log, done.text
+    (waited,) = re.findall(r"in (\d+\.\d) s of waiting", done.log)
+    assert float(waited) <= 5, "16 s less 15 for what follows; flush-timeout is 600"
 
 
 @pytest.mark.parametrize(
