@@ -20,6 +20,7 @@ from .nix.store import Nix, Store
 from .queue import Queue
 from .session import Session
 from .settings import archive_format
+from .uploader import loopback
 from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
 from .uploader.job import Job, relevant_environment
@@ -37,6 +38,17 @@ def judge(context: Context, place: Destination, exposures: Sequence[str]) -> tru
     """Whether a job with these exposures may push."""
     lacks = "" if context.is_dry_run(place) else context.lacks(place)
     return trust.judge(context.platform.event(), exposures, context.settings.push, lacks=lacks)
+
+
+def reader_port(context: Context, place: Destination, verdict: trust.Verdict) -> int:
+    """Where Nix is to read the cache by way of the uploader, which has the credentials for it and Nix has not; else 0.
+
+    A set-up that is repeated keeps the port.
+    """
+    if not (verdict.push and place.url.asks_for_credentials) or context.is_dry_run(place):
+        return 0
+    earlier = Session.load(context.job.setup)
+    return (earlier.reader_port if earlier else 0) or loopback.free_port()
 
 
 def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
@@ -64,7 +76,8 @@ def start(context: Context, session: Session, place: Destination) -> tuple[Sessi
         request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
         started = privileged.start_uploader(request, context.environ)
     else:
-        started = uploader.start(upload_job(context, nix, place, context.job.queue, session.began))
+        job = upload_job(context, nix, place, context.job.queue, session.began)
+        started = uploader.start(replace(job, reader_port=session.reader_port))
     try:
         return _watch(context, session, nix), started
     except BaseException:
@@ -129,7 +142,8 @@ def _job_apart(context: Context, session: Session, place: Destination) -> Job:
     taken = handover.take(place, context.environ)
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
     job = _job(context, nix, replace(place, url=url), queue, session.began, taken)
-    return replace(job, trusted=tuple(effective(nix).get("trusted-public-keys", "").split()))
+    trusted = tuple(effective(nix).get("trusted-public-keys", "").split())
+    return replace(job, trusted=trusted, reader_port=session.reader_port)
 
 
 def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:

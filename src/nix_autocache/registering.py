@@ -17,6 +17,7 @@ from .places import Places
 from .registry import Registration
 from .runner import Mode, Observations
 from .session import Session
+from .uploader import loopback
 
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
@@ -113,8 +114,12 @@ def _mode_lines(context: Context, session: Session, seen: Observations) -> list[
 
 
 def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
-    lines = [f"extra-substituters = {other.url.substituter}" for other in place.others]
-    if place.url.is_read_by_nix:
+    # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after this.
+    lines = ["fallback = true"]
+    lines += [f"extra-substituters = {other.url.substituter}" for other in place.others]
+    if session.reader_port:
+        lines.append(f"extra-substituters = {loopback.url(session.reader_port)}")
+    elif place.url.is_read_by_nix:
         lines.append(f"extra-substituters = {place.url.substituter}")
     else:
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"

@@ -22,6 +22,7 @@ class Session:
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
     `began` is in seconds since 1970. With `apart`, the uploader is a user of its own, and nobody but root can end it
     or change its queue.
+    At `reader_port` the uploader lets Nix read the cache; 0 where Nix reads it by itself.
     """
 
     mode: str
@@ -34,9 +35,10 @@ class Session:
     scan: bool
     apart: bool
     began: int
+    reader_port: int
 
     @classmethod
-    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool) -> Session:
+    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:
         begun = cls(
             mode=row.mode.value,
             nix_bin=str(nix.bin),
@@ -48,6 +50,7 @@ class Session:
             scan=False,
             apart=apart,
             began=int(time.time()),
+            reader_port=reader_port,
         )
         scans = row.mode == Mode.EXISTING_SCAN and verdict.push
         return begun.scanning("the daemon does not let this user set a hook") if scans else begun
@@ -66,7 +69,8 @@ class Session:
 
     def only_pulling(self, reason: str) -> Session:
         """This, without pushing after all."""
-        return dataclasses.replace(self, push=False, reason=reason, unsolved=dict.fromkeys(LIMITATIONS, reason))
+        unsolved = dict.fromkeys(LIMITATIONS, reason)
+        return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved, reader_port=0)
 
     @property
     def chosen(self) -> Mode:

@@ -51,7 +51,9 @@ def setup(context: Context) -> None:
         verdict = pushing.judge(context, place, isolation.foreseen)
         if not context.settings.harden:
             pushing.announce(context, place, verdict)
-        planned = Session.begin(row, nix, place.url.without_password, verdict, apart=isolation.apart)
+        port = pushing.reader_port(context, place, verdict)
+        cache = place.url.without_password
+        planned = Session.begin(row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
         if verdict.push and not planned.apart:
             place = place.trusting_itself(context.environ)
         session = _begin(context, planned, place, isolation)

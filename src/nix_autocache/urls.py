@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .errors import InputError
 
 WRITE_ONLY = frozenset({"compression", "compression-level", "parallel-compression", "secret-key", "write-nar-listing"})
+_OBJECT_STORES = frozenset({"s3", "gs", "az"})
 _UNREAD = frozenset({"gs", "az"})  # only we know these
 _BARE = frozenset({"auto", "daemon", "local"})  # stores of Nix that are no URLs
 _WITH_HOST = frozenset({"s3", "gs", "az", "http", "https", "ssh", "ssh-ng"})
@@ -44,6 +45,11 @@ class CacheUrl:
     @property
     def without_params(self) -> str:
         return self._text({})
+
+    @property
+    def asks_for_credentials(self) -> bool:
+        """As a rule, which Nix, above all as a daemon, often has not, or which everybody could read in nix.conf."""
+        return self.scheme in _OBJECT_STORES or bool(self.password)
 
     @property
     def is_read_by_nix(self) -> bool:

@@ -67,15 +67,10 @@ def test_azure_blob_storage(builder: Machine, tmp_path: Path) -> None:
         push_and_push_again(job)
 
 
-def test_a_cache_that_nix_cannot_read_is_not_named_to_it(builder: Machine, tmp_path: Path) -> None:
-    with servers.google_xml(builder, tmp_path / "gs", "bucket") as server:
-        server.wait()
-        inputs = {"cache": "gs://bucket?scheme=http", "signing-key": key_of(builder)}
-        job = Tool(builder, inputs, servers.google_env(server))
-        assert "Nix cannot read gs://bucket" in job.run("setup").stderr
-        built = builder.run(["nix-build", "--no-out-link", "--expr", graphs.leaf("small")])
-        assert "gs://" not in built.stderr
-        assert "1 pushed" in job.run("finish").stderr
+def test_a_cache_that_nix_cannot_read_is_not_named_to_it(builder: Machine) -> None:
+    said = Tool(builder, {"cache": "gs://bucket", "push": "never"}).run("setup").stderr
+    assert "Nix cannot read gs://bucket" in said
+    assert "gs://" not in builder.run(["nix-build", "--no-out-link", "--expr", graphs.leaf("small")]).stderr
 
 
 def push_and_push_again(job: Tool) -> None:

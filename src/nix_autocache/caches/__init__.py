@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 Body: TypeAlias = bytes | Iterator[bytes]
 
 
+@dataclass(frozen=True)
+class Content:
+    """An object that is being read: its size in bytes, and its pieces, which raise as the cache's methods do."""
+
+    size: int
+    pieces: Iterator[bytes]
+
+
 class ObjectCache(Protocol):
     """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
 
@@ -31,6 +39,9 @@ class ObjectCache(Protocol):
 
         A cache that cannot do that answers for none; nothing is raised.
         """
+
+    def open(self, name: str) -> Content | None:
+        """The same, piece by piece."""
 
     def exists(self, name: str) -> bool: ...
 

@@ -22,15 +22,17 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..urls import CacheUrl
-from . import Body
+from . import Body, Content
 from .patience import Patience
 
 if TYPE_CHECKING:
+    from obstore import BytesStream
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
     from ..aws import Login
 
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
+_PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
 
 
@@ -52,6 +54,7 @@ class Limits:
 QUESTION: Final = Limits(timedelta(seconds=15))
 ARCHIVE: Final = Limits(timedelta(minutes=3))
 STREAM: Final = Limits(timedelta(minutes=3), retries=4)
+READING: Final = Limits(timedelta(hours=1), retries=2)  # until the last byte was taken
 _SMALL: Final = 64 << 10  # bytes that a question's time is enough for
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -82,7 +85,7 @@ class Objects:
         self._patience = patience
         self._login = login
         # obstore keeps credentials that it was given: after a refusal, others need another store.
-        self._opened = lru_cache(maxsize=3)(lambda limits, turn: opener(limits))
+        self._opened = lru_cache(maxsize=4)(lambda limits, turn: opener(limits))
 
     def store_for(self, limits: Limits) -> ObjectStore:
         return self._opened(limits, self._login.turn if self._login else 0)
@@ -100,6 +103,19 @@ class Objects:
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         return {}
+
+    def open(self, name: str) -> Content | None:
+        try:
+            with self._errors(name):
+                found = obstore.get(self.store_for(READING), name)
+        except FileNotFoundError:
+            return None
+        return Content(found.meta["size"], self._pieces(name, found.stream(_PIECE)))
+
+    def _pieces(self, name: str, stream: BytesStream) -> Iterator[bytes]:
+        with self._errors(name):
+            for piece in stream:
+                yield bytes(piece)
 
     def exists(self, name: str) -> bool:
         try:

@@ -139,8 +139,12 @@ class Uploader:
     def stop(self) -> bool:
         """Stop it, if it is there; whether it is gone. One that is apart does not stop for the job's user."""
         answer = self.ask({"do": "stop"})
-        if answer is None or answer.exit_code == RunnerError.exit_code:
-            return answer is None
+        if answer is None:
+            with suppress(OSError):  # what only root may do, root does
+                self.socket.unlink()  # of one that was killed; its reader waits for that
+            return True
+        if answer.exit_code == RunnerError.exit_code:
+            return False
         deadline = time.monotonic() + _STOP
         while self.socket.exists() and time.monotonic() < deadline:
             time.sleep(0.005)

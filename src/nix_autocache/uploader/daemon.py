@@ -21,6 +21,7 @@ from .. import custody
 from ..errors import CacheBusy, CredentialsError, Error, RunnerError, one_line
 from .drain import Drain
 from .job import Job
+from .loopback import reading
 from .progress import Progress
 from .server import Server, listen, send
 from .workers import retrying
@@ -41,20 +42,24 @@ def main(socket_path: Path, owner: int) -> int:
     if not text:
         return 0
     job = Job.from_json(text)
-    os.environ.update(job.environ)  # boto3 and obstore look there; what /proc shows of it is only how we were started
-    _lower_priority()
-    queue = job.open_queue()
-    with queue.lock(_YIELD) as held:
+    with job.open_queue().lock(_YIELD) as held:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
-        listening = listen(socket_path, open_to_all=owner != os.geteuid())
-        state = _State(job)
-        server = Server(listening, heard={0, os.geteuid(), owner}, answer=state.answer)
-        threading.Thread(target=server.serve, daemon=True).start()
-        state.run()
-        socket_path.unlink(missing_ok=True)
+        with reading(job, socket_path):
+            os.environ.update(job.environ)  # boto3 and obstore look there; /proc shows only how we were started
+            _lower_priority()
+            _serve(job, socket_path, owner)
     return 0
+
+
+def _serve(job: Job, socket_path: Path, owner: int) -> None:
+    listening = listen(socket_path, open_to_all=owner != os.geteuid())
+    state = _State(job)
+    server = Server(listening, heard={0, os.geteuid(), owner}, answer=state.answer)
+    threading.Thread(target=server.serve, daemon=True).start()
+    state.run()
+    socket_path.unlink(missing_ok=True)
 
 
 class _State:

@@ -23,7 +23,7 @@ from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
     from ..aws import Login
-    from ..caches import ObjectCache
+    from ..caches import Cache, ObjectCache
     from .drain import Drain
     from .push import BinaryCache, Pusher
 
@@ -37,7 +37,7 @@ _NETWORK: Final = frozenset(
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
     AWS it is. `began` and `trusted` are for `vouching`. With a `role`, an ARN, it is assumed with
-    `identity`, whose tokens are for `audience`."""
+    `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by itself."""
 
     queue: str
     roots: str
@@ -55,6 +55,7 @@ class Job:
     role: str = ""
     audience: str = ""
     identity: Identity | None = None
+    reader_port: int = 0
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -80,13 +81,18 @@ class Job:
 
     def pusher(self) -> Pusher:
         """The way into the cache. Raises InputError or CacheError for a URL that cannot be opened."""
-        from ..caches import Access, PathCache, open_cache
+        from ..caches import PathCache
         from .push import DryRun, WholePaths
 
-        url = parse_cache_url(self.cache)
-        cache = open_cache(url, Access(self.environ, self.nix, self.secret_key, self._role))
-        pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, url)
+        cache = self.open_cache()
+        pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache)
         return DryRun(pusher) if self.dry_run else pusher
+
+    def open_cache(self) -> Cache:
+        """The cache itself. Raises as `pusher`."""
+        from ..caches import Access, open_cache
+
+        return open_cache(parse_cache_url(self.cache), Access(self.environ, self.nix, self.secret_key, self._role))
 
     def drain(self, pusher: Pusher, store: Store | None = None) -> Drain:
         """The drain of this job; `store` is a conversation with its Nix that was begun already."""
@@ -128,7 +134,7 @@ class Job:
         named = self.environ.get("AWS_REGION") or self.environ.get("AWS_DEFAULT_REGION")
         return named or parse_cache_url(self.cache).params.get("region") or "us-east-1"
 
-    def _binary_cache(self, cache: ObjectCache, url: CacheUrl) -> BinaryCache:
+    def _binary_cache(self, cache: ObjectCache) -> BinaryCache:
         from .pack import Codec
         from .push import BinaryCache
 
@@ -136,7 +142,7 @@ class Job:
             cache=cache,
             key=self.secret_key,
             codec=Codec(name=self.compression, level=self.compression_level),
-            cache_info=_cache_info(url),
+            cache_info=_cache_info(parse_cache_url(self.cache)),
         )
 
 

@@ -1,0 +1,50 @@
+"""The cache as this machine's Nix reads it where only the job has the credentials: by HTTP on 127.0.0.1.
+
+Without it a nix-daemon could not read a private bucket, whose credentials are the job's; nor could any Nix what only
+we know how to read. What answers there is `reader`, a process beside the uploader.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from .job import Job
+
+HOST: Final = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port that nobody has now. Whoever takes it before us has no key, and so serves nothing that Nix trusts."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def url(port: int) -> str:
+    """What Nix is to read, instead of the cache's own URL."""
+    return f"http://{HOST}:{port}"
+
+
+@contextmanager
+def reading(job: Job, uploader: Path) -> Iterator[None]:
+    """While the block runs, the reader answers, if the job wants one; it has the environment and priority of now.
+
+    It ends when this process does and `uploader`, its socket, is gone: an uploader that was killed leaves that there,
+    and Nix must be answered all the same, since some versions of it give up with a substituter that is gone.
+    """
+    if not job.reader_port:
+        yield
+        return
+    command = [sys.executable, "-sP", "-m", f"{__package__}.reader", str(uploader)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/") as process:
+        assert process.stdin, "it is a pipe"
+        process.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
+        process.stdin.flush()
+        yield
