@@ -164,5 +164,5 @@ def _summary(result: Result, counts: Counter[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others, without what Markdown or HTML would make of it."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
+    """Text of others, in one line and without what Markdown or HTML would make of it."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")

@@ -91,10 +91,7 @@ class GitHub:
             self._core.end_group()
 
     def info(self, text: str) -> None:
-        # A line that begins with `::` would be taken for a command, whoever it came from.
-        print(
-            "\n".join(f" {line}" if line.lstrip().startswith("::") else line for line in text.splitlines()), flush=True
-        )
+        print("\n".join(map(_harmless, text.splitlines())), flush=True)
 
     def notice(self, text: str) -> None:
         self._core.issue_command("notice", {"title": "nix-autocache"}, text)
@@ -134,6 +131,13 @@ class GitHub:
         """What the event is about; None where that cannot be read."""
         with suppress(OSError, ValueError, KeyError):
             return json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+
+
+def _harmless(line: str) -> str:
+    """A line that the runner takes for no command, whoever the text came from. It looks for `::` where a line begins,
+    and for `##[`, which is of old, everywhere."""
+    line = line.replace("##[", "## [")
+    return f"-{line}" if line.strip().startswith("::") else line
 
 
 def _origin_of_pull_request(payload: Any) -> Origin:
