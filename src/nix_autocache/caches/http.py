@@ -18,6 +18,7 @@ from obstore.store import HTTPStore
 from ..errors import CacheBusy
 from ..urls import CacheUrl
 from . import Body
+from .ahead import ahead
 from .objects import Limits, Objects, client_options, refusal
 from .patience import Patience, context, seconds
 from .pipeline import Server
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
 
 _TIMEOUT = 60.0  # seconds without an answer
+_AHEAD = 2 << 20  # bytes that are packed while the ones before are sent
 
 
 class Http(Objects):
@@ -59,7 +61,8 @@ class Http(Objects):
         parts = urlsplit(f"{self.where}/{name}")
         connection = _connect(parts.netloc, self._context)
         try:
-            self._send(connection, parts.path, body)
+            with ahead(body, _AHEAD) as packed:
+                self._send(connection, parts.path, packed)
             answer = connection.getresponse()
         except http.client.HTTPException as error:
             raise CacheBusy(f"{self.where}: {name}: {error!r}") from None
