@@ -11,7 +11,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from . import apart, harden, probe, registry
+from . import probe
 from .installed import Installed, Kind
 from .nix import install as installer
 from .nix import units, users
@@ -44,6 +44,8 @@ def install(places: Places, kind: Kind, source: Release) -> None:
 
 def uninstall(places: Places, *, daemon: bool) -> None:
     """Bring the machine back: jobs, configuration, units, users, and the Nix that we installed."""
+    from . import apart, harden, registry  # of which an installation has no need
+
     if not places.state.exists():
         return
     ours = Installed.load(places.installed)

@@ -2,7 +2,7 @@
 
 `call` does it here when we are root, else in a process of ours under sudo, whose requests come on its standard input:
 what is secret in them, as a proxy's password may be, is never in an argument that others can read.
-Standard library only.
+Standard library only. Each verb imports what it needs, since the job waits for it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from . import apart, harden, probe, registry
+from . import probe
 from .errors import Error, InputError, RunnerError
-from .installation import install, uninstall
-from .nix.release import Release
 from .places import machine
-from .registry import Registration
-from .uploader.client import Started, Uploader
+
+if TYPE_CHECKING:
+    from .uploader.client import Started
 
 Request = Mapping[str, Any]
 Environ = Mapping[str, str]
@@ -33,31 +32,48 @@ def _namespaces(request: Request, environ: Environ) -> bool:
 
 
 def _install(request: Request, environ: Environ) -> None:
+    from .installation import install
+    from .nix.release import Release
+
     install(machine(environ), "multi-user", Release(request["url"], request["sha256"]))
 
 
 def _register(request: Request, environ: Environ) -> None:
+    from . import registry
+    from .registry import Registration
+
     registry.add(machine(environ), Registration.from_json(request), private=False)
 
 
 def _start_daemon(request: Request, environ: Environ) -> None:
+    from . import registry
+
     registry.start_daemon(machine(environ), Path(request["nix_bin"]), network_environment(environ))
 
 
 def _remove(request: Request, environ: Environ) -> None:
+    from . import registry
+
     registry.remove(machine(environ), request["job"], daemon=True, everything=request["everything"])
 
 
 def _undo(request: Request, environ: Environ) -> None:
+    from .installation import uninstall
+
     uninstall(machine(environ), daemon=True)
 
 
 def _harden(request: Request, environ: Environ) -> None:
+    from . import harden
+
     harden.close(machine(environ), request["user"], [Path(path) for path in request["reachable"]])
 
 
 def _start_uploader(request: Request, environ: Environ) -> int:
     """Its number; it reads its job from our standard input, after the line that was the request."""
+    from . import apart
+    from .uploader.client import Uploader
+
     places = machine(environ)
     with places.lock():
         uid, gid = apart.owner(places)
@@ -97,6 +113,8 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
 
 def start_uploader(request: Request, environ: Environ) -> Started:
     """Have root start the uploader as a user of its own. It waits for its job, which no other process sees."""
+    from .uploader.client import Started
+
     pipe = subprocess.PIPE
     # In a session of its own sudo has no terminal, and so puts nothing between us and the uploader.
     process = subprocess.Popen(
@@ -148,7 +166,7 @@ def main(verb: str) -> int:
         answer = {"answer": VERBS[verb](said["request"], os.environ)}
     except Error as error:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
     return 0
 
 
@@ -161,4 +179,4 @@ def _read_line(stream: int) -> bytes:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    os._exit(main(sys.argv[1]))  # the job waits, and to take the interpreter apart takes 10 ms

@@ -20,7 +20,6 @@ from .context import Context
 from .destination import Destination
 from .errors import RunnerError
 from .nix import hook
-from .nix.release import release
 from .nix.store import Nix
 from .queue import Queue
 from .session import Session
@@ -91,6 +90,7 @@ def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
 def install(context: Context, row: runner.Row) -> Nix:
     """Install Nix if the row says so; nothing to do when run again."""
     from . import installation, privileged
+    from .nix.release import release
 
     kind = row.mode.installs
     where = places.machine(context.environ) if kind == "multi-user" else context.places

@@ -21,7 +21,7 @@ def test_an_error_comes_after_the_pieces_before_it() -> None:
         yield b"one"
         raise StoreError("changed on disk")
 
-    got = []
+    got: list[bytes] = []
     with ahead(pieces(), 1000) as taken, pytest.raises(StoreError, match="changed on disk"):
         got += taken
     assert b"".join(got) == b"one"

@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 from ..errors import RunnerError
 from . import users
@@ -33,6 +32,7 @@ CERTIFICATES: Final = ROOT / "var/nix/profiles/nix-autocache-cacert"
 CERTIFICATE_FILE: Final = CERTIFICATES / "etc/ssl/certs/ca-bundle.crt"
 PARTS: Final = (ROOT / "store", ROOT / "var")  # what is made inside a /nix that was there
 _DATABASE: Final = ROOT / "var/nix/db/db.sqlite"
+_PIECE: Final = 1 << 20
 _STAGING: Final = ".nix-autocache-"
 
 
@@ -110,12 +110,17 @@ def _fetch(url: str, target: Path) -> str:
 
 def _copy(url: str, target: Path) -> str:
     """A copy that nobody else can change between the check of its hash and its use."""
+    from urllib.parse import unquote
+
+    digest = hashlib.sha256()
     try:
-        shutil.copyfile(unquote(url.removeprefix("file://")), target)
+        with open(unquote(url.removeprefix("file://")), "rb") as source, open(target, "wb") as file:
+            while piece := source.read(_PIECE):
+                digest.update(piece)
+                file.write(piece)
     except OSError as error:
         raise RunnerError(f"cannot read {url}: {error.strerror}; `nix-url` can name another place") from None
-    with open(target, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import InputError, RunnerError
-from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 _PUBLISHER: Final = "https://releases.nixos.org/nix"
 _MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -42,7 +44,7 @@ def release(settings: Settings) -> Release:
 
 
 def _machine() -> str:
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _MACHINES:
         raise RunnerError(f"there is no Nix release for {machine}; name one for it with `nix-url` and `nix-sha256`")
     return _MACHINES[machine]

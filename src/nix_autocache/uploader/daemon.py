@@ -29,6 +29,7 @@ from .workers import retrying
 _LONGEST: Final = 86400.0  # seconds that a flush may be asked for
 _LOOK: Final = 5.0  # seconds that AWS has for credentials and key, and the cache to show whether it can be used
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
+_FORGOTTEN: Final = 24 * 3600.0  # seconds with nothing queued and no flush: the job was killed and cannot end us
 
 
 def main(socket_path: Path, owner: int) -> int:
@@ -79,6 +80,7 @@ class _State:
         self._stop = threading.Event()
 
     def run(self) -> None:
+        threading.Thread(target=self._end_when_forgotten, daemon=True).start()
         try:
             self._drain = retrying(self._open, self._stop, longest=math.inf, tell=self._note_trouble)
         except Error as error:
@@ -147,6 +149,13 @@ class _State:
         except Error as error:
             return error
         return self._error
+
+    def _end_when_forgotten(self) -> None:
+        begun, idle = time.monotonic(), 0.0
+        while not self._stop.wait(_FORGOTTEN - idle):
+            idle = self._drain.idle if self._drain else time.monotonic() - begun
+            if idle >= _FORGOTTEN:
+                self._end()
 
     def _end(self) -> None:
         self._stop.set()

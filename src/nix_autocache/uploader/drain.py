@@ -46,10 +46,12 @@ class Drain:
         self._unrecorded: dict[str, int] = {}  # outcomes that a full disk has no room for
         self._dry = threading.Condition()
         self._asked = self._answered = 0
+        self._active = time.monotonic()
 
     def run(self) -> None:
         """Drain until `end` is called, or the cache does not take our credentials any more."""
         self._tasks.begin()
+        self._events.put(_wake)  # to look into the queue at once
         try:
             while not self.stop.is_set():
                 self._turn()
@@ -59,14 +61,21 @@ class Drain:
             self._tell_dry(self._answered)  # nobody shall wait for a drain that ended
 
     def _turn(self) -> None:
+        self._handle_events()
         asked = self._asked
         entries = self._take()
         if entries:
             self._admit(entries)
-        self._handle_events()
+        if self._ledger.in_work or asked != self._answered:
+            self._active = time.monotonic()
         self._flush_records()
         if not entries and not self._ledger.in_work and not any(self._queue.names(self._ledger.pending)):
             self._tell_dry(asked)
+
+    @property
+    def idle(self) -> float:
+        """Seconds since there was something in work, or somebody waited."""
+        return time.monotonic() - self._active
 
     def usable(self, timeout: float) -> None:
         """From another thread: wait until the cache was looked at, at most `timeout` seconds.

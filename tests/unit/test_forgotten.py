@@ -1,0 +1,65 @@
+"""An uploader whose job was killed: nobody ends it, so it must end by itself, and not a moment before."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.queue import Queue
+from nix_autocache.uploader.client import Uploader
+from nix_autocache.uploader.job import Job
+from tests.ground.waiting import wait_for
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from nix_autocache.uploader import daemon
+daemon._FORGOTTEN = float(sys.argv[1])
+raise SystemExit(daemon.main(Path(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
+    """The uploader's own program, which finds itself forgotten after `seconds`."""
+    Queue(directory / "queue").create()
+    job = Job(
+        queue=str(directory / "queue"),
+        roots="",
+        nix_bin="/absent",
+        cache=cache,
+        key="",
+        compression="zstd",
+        compression_level=3,
+        upstreams=(),
+        exclude="",
+        dry_run=False,
+        environ={},
+    )
+    words = [sys.executable, "-c", PROGRAM, str(seconds), str(directory / "uploader.sock"), str(os.geteuid())]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
+    assert process.stdin
+    process.stdin.write(job.to_json() + "\n")
+    process.stdin.close()
+    return process
+
+
+@pytest.mark.parametrize("cache", ["file://{}/cache", "file:///proc/absent"])
+def test_an_uploader_with_nothing_to_do_ends(tmp_path: Path, cache: str) -> None:
+    """Also one that could never push."""
+    with start(tmp_path, 0.3, cache.format(tmp_path)) as process:
+        assert process.wait(20) == 0
+    assert not (tmp_path / "uploader.sock").exists()
+
+
+def test_an_uploader_that_is_asked_to_flush_stays(tmp_path: Path) -> None:
+    with start(tmp_path, 0.5, f"file://{tmp_path}/cache") as process:
+        uploader = Uploader(tmp_path)
+        wait_for(lambda: uploader.ask({"do": "status"}) is not None, "the uploader to answer", 20)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert uploader.ask({"do": "flush", "seconds": 5})
+        assert uploader.stop()
+        assert process.wait(20) == 0
