@@ -56,12 +56,16 @@ class Round:
         for path in paths:
             self.queue.add(path.base, [path])
 
-    def upload(self, kill_after: float | None = None) -> int:
-        """The exit status of an uploader, or the signal that ended it, negative."""
+    def upload(self, kill_after: float | None = None, *, narinfos: bool = False) -> int:
+        """The exit status of an uploader, or the signal that ended it, negative; `narinfos` counts the seconds from
+        when the first of them is there."""
         child = os.fork()
         if not child:
             os._exit(min(1, drain_here(self.job, time.monotonic() + 20, lambda _: None, check=False).paths))
         if kill_after is not None:
+            give_up = time.monotonic() + 20
+            while narinfos and not self._any_narinfo() and time.monotonic() < give_up:
+                time.sleep(0.0005)
             time.sleep(kill_after)  # a moment like any other: nothing is waited for
             os.kill(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -95,6 +99,9 @@ class Round:
         yield from (f"{path} has no outcome" for path in self.paths if path not in recorded)
         yield from (f"{name} is still queued" for name in self.queue.names())
 
+    def _any_narinfo(self) -> bool:
+        return next(self.cache.glob("*.narinfo"), None) is not None
+
     def _has(self, base: str) -> bool:
         return (self.cache / f"{base[:32]}.narinfo").is_file()
 
@@ -123,8 +130,9 @@ def main(directory: Path, rounds: int, seed: int, paths: Sequence[StorePath]) ->
     killed, partial = 0, 0
     for number in range(rounds):
         one = Round(directory / str(number), paths)
-        # Narinfos come last: half of the rounds look at what happens then.
-        status = one.upload(moments.uniform(longest / 2 * (number % 2), longest))
+        # Narinfos come last: half of the rounds look at what happens then, however slow the machine is.
+        last = bool(number % 2)
+        status = one.upload(moments.uniform(0, longest / 4 if last else longest), narinfos=last)
         problems = [*one.holes()]
         before = one.visible()
         killed += status == -signal.SIGKILL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -44,7 +44,7 @@ def release(settings: Settings) -> Release:
 
 
 def _machine() -> str:
-    machine = os.uname().machine
+    machine = platform.machine()
     if machine not in _MACHINES:
         raise RunnerError(f"there is no Nix release for {machine}; name one for it with `nix-url` and `nix-sha256`")
     return _MACHINES[machine]
