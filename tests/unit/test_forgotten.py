@@ -37,6 +37,7 @@ def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
         exclude="",
         dry_run=False,
         environ={},
+        began=0,
     )
     words = [sys.executable, "-c", PROGRAM, str(seconds), str(directory / "uploader.sock"), str(os.geteuid())]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
