@@ -17,7 +17,7 @@ import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -107,9 +107,7 @@ class Queue:
             (self.new / entry.name).unlink(missing_ok=True)
         except OSError:  # a read-only file system: the next drain finds its paths in the cache
             return False
-        for root in self._roots(outputs):
-            with suppress(OSError):
-                root.unlink(missing_ok=True)
+        self._release(outputs)
         return True
 
     def fail(self, entry: Entry, reason: str) -> bool:
@@ -118,6 +116,7 @@ class Queue:
         aside = self.failed / entry.name
         try:
             aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            self._keep_time(entry, aside)
         except OSError:
             return self._fail_in_silence(entry)
         return self.done(entry)
@@ -129,6 +128,26 @@ class Queue:
         except OSError:
             return False
         return True
+
+    def _keep_time(self, entry: Entry, aside: Path) -> None:
+        """An entry is as old as its build, however often it fails."""
+        with suppress(FileNotFoundError):
+            built = (self.new / entry.name).stat().st_mtime
+            os.utime(aside, (built, built))
+
+    def give_up(self, before: float) -> None:
+        """Forget what failed of builds before that time, and let it be collected."""
+        with suppress(FileNotFoundError), os.scandir(self.failed) as found:
+            for item in found:
+                if item.stat(follow_symlinks=False).st_mtime < before:
+                    lines = _read_regular(self.failed / item.name)[0].split("\n")
+                    Path(item.path).unlink(missing_ok=True)
+                    self._release(lines[: lines.index(".")] if "." in lines else ())
+
+    def _release(self, outputs: Iterable[str]) -> None:
+        for root in self._roots(outputs):
+            with suppress(OSError):
+                root.unlink(missing_ok=True)
 
     def retry_failed(self) -> int:
         """Put what failed earlier back in line; how many."""
@@ -147,7 +166,8 @@ class Queue:
 
     def record(self, outcomes: Iterable[Outcome]) -> bool:
         """Append to outcomes.jsonl; whether that was possible. A disk that is full must not hold an upload back."""
-        rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason} for o in outcomes]
+        now = round(time.time(), 3)
+        rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason, "at": now} for o in outcomes]
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
         try:
             with open(self.outcomes, "a+b") as file:
@@ -156,17 +176,27 @@ class Queue:
             return False
         return True
 
-    def recorded(self) -> Iterator[Outcome]:
-        """The last outcome of every path recorded so far; torn lines are passed over."""
+    def rotate_outcomes(self, most: int) -> None:
+        """Begin a new file when this one has more than `most` bytes; one old one is kept."""
+        with suppress(OSError):
+            if self.outcomes.stat().st_size > most:
+                self.outcomes.rename(self._old_outcomes)
+
+    def recorded(self, since: float = 0.0) -> Iterator[Outcome]:
+        """The last outcome of every path, recorded since that time; torn lines are passed over."""
         last: dict[str, Outcome] = {}
-        with suppress(FileNotFoundError), open(self.outcomes, encoding="utf-8") as file:
-            for line in file:
-                with suppress(ValueError, KeyError, TypeError):
-                    row = json.loads(line)
+        for line in chain(_lines(self._old_outcomes), _lines(self.outcomes)):
+            with suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row.get("at", 0.0) >= since:
                     outcome = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
                     if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
                         last[outcome.path] = outcome
         yield from last.values()
+
+    @property
+    def _old_outcomes(self) -> Path:
+        return self.directory / "outcomes.1.jsonl"
 
     def take_canary(self, nonce: str) -> bool:
         """Whether the canary with this nonce arrived; it is removed, unless the queue is another user's."""
@@ -186,6 +216,11 @@ class Queue:
             return Entry(name, tuple(lines[: lines.index(".")]))
         # The disk was full, or the hook was killed: the name says what was built, the store knows the rest.
         return Entry(name, ()) if age > TORN_AFTER else None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        yield from file
 
 
 def _locked(file: int) -> bool:

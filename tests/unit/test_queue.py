@@ -91,3 +91,36 @@ def test_what_was_pushed_once_stays_pushed(queue: Queue) -> None:
     queue.record([Outcome(OUT, "pushed", 10)])
     queue.record([Outcome(OUT, "present")])
     assert [outcome.what for outcome in queue.recorded()] == ["pushed"]
+
+
+def test_what_failed_is_as_old_as_its_build_and_given_up_one_day(queue: Queue) -> None:
+    queue.add(NAME, [OUT])
+    os.utime(queue.new / NAME, (1000, 1000))
+    queue.protect([OUT])
+    for _ in range(2):
+        (entry,) = queue.take()
+        queue.fail(entry, "no\nsuch bucket")
+        queue.give_up(999)
+        assert queue.retry_failed() == 1
+    (entry,) = queue.take()
+    queue.fail(entry, "no such bucket")
+    queue.give_up(1001)
+    assert queue.failures() == 0
+    assert queue.roots is not None
+    assert list(queue.roots.iterdir()) == []
+
+
+def test_outcomes_of_months_fill_two_files_at_most(queue: Queue) -> None:
+    for number in range(100):
+        queue.record([Outcome(f"/nix/store/{HASH}-{number}", "pushed", number)])
+        queue.rotate_outcomes(1000)
+    files = list(queue.directory.glob("outcomes*"))
+    assert len(files) == 2
+    assert sum(file.stat().st_size for file in files) < 2500
+    assert [outcome.bytes for outcome in queue.recorded()][-1] == 99
+
+
+def test_outcomes_are_told_since_a_time(queue: Queue) -> None:
+    queue.record([Outcome(OUT, "pushed", 1)])
+    assert list(queue.recorded(time.time() + 60)) == []
+    assert [outcome.path for outcome in queue.recorded(time.time() - 60)] == [OUT]

@@ -8,11 +8,13 @@ The cache is closed at every instant: a narinfo is published only when those of 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -30,12 +32,31 @@ from .tasks import Tasks
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
 _POLL: Final = 0.05  # seconds between looks into the queue
 _DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
+_HOPE: Final = 7 * 24 * 3600.0  # seconds after a build that a drain without end tries to push it
+_RECORDS: Final = 2 << 20  # bytes of outcomes that a drain without end writes into one file
+
+
+@dataclass(eq=False)
+class _Flush:
+    """Somebody who waits for `names`, the entries that were there when the drain heard of them."""
+
+    names: set[str] = field(default_factory=set)
+    ended: threading.Event = field(default_factory=threading.Event)
+    dry: bool = False
+
+    def end(self, *, dry: bool) -> None:
+        self.dry = dry
+        self.ended.set()
 
 
 class Drain:
-    """Empties `queue` into `pusher`, for as long as `run` runs."""
+    """Empties `queue` into `pusher`, for as long as `run` runs.
 
-    def __init__(self, queue: Queue, store: Store, pusher: Pusher, policy: Policy) -> None:
+    One that runs for months takes `care` of itself every so many seconds: what failed is tried again, also without a
+    flush, and what it remembers is forgotten. 0 stands for the drain of one job.
+    """
+
+    def __init__(self, queue: Queue, store: Store, pusher: Pusher, policy: Policy, care: float = 0.0) -> None:
         self.stop = threading.Event()
         self.refused = ""  # why the drain ended by itself: nothing can be pushed with these credentials
         self._queue, self._store, self._policy = queue, store, policy
@@ -44,9 +65,10 @@ class Drain:
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._denials = 0
         self._unrecorded: dict[str, int] = {}  # outcomes that a full disk has no room for
-        self._dry = threading.Condition()
-        self._asked = self._answered = 0
+        self._flushes: list[_Flush] = []
         self._active = time.monotonic()
+        self._care = care
+        self._cared = -math.inf
 
     def run(self) -> None:
         """Drain until `end` is called, or the cache does not take our credentials any more."""
@@ -58,19 +80,20 @@ class Drain:
         finally:
             self.stop.set()
             self._flush_records()
-            self._tell_dry(self._answered)  # nobody shall wait for a drain that ended
+            for flush in self._flushes:  # nobody shall wait for a drain that ended
+                flush.end(dry=False)
 
     def _turn(self) -> None:
         self._handle_events()
-        asked = self._asked
+        if self._care and time.monotonic() - self._cared > self._care:
+            self._take_care()
         entries = self._take()
         if entries:
             self._admit(entries)
-        if self._ledger.in_work or asked != self._answered:
+        if self._ledger.in_work or self._flushes:
             self._active = time.monotonic()
         self._flush_records()
-        if not entries and not self._ledger.in_work and not any(self._queue.names(self._ledger.pending)):
-            self._tell_dry(asked)
+        self._answer_flushes(idle=not entries and not self._ledger.in_work)
 
     @property
     def idle(self) -> float:
@@ -84,25 +107,16 @@ class Drain:
         """
         self._tasks.checked.wait(timeout)
 
-    def wait_dry(self, timeout: float) -> bool:
-        """From another thread: wait until everything that is in the queue by now is settled, or `timeout` seconds."""
-        with self._dry:
-            self._asked += 1
-            number = self._asked
-            self._events.put(_wake)
-            self._dry.wait_for(lambda: self._answered >= number or self.stop.is_set(), timeout)
-            return self._answered >= number
-
     def flush(self, deadline: float, tell: Callable[[Progress], None]) -> bool:
-        """From another thread: wait until the queue is dry, what failed tried once more, or the monotonic clock
-        passes `deadline`; whether it is dry. Calls `tell` every second."""
-        self._events.put(self._forget_failures)
-        while True:
-            if self.wait_dry(min(1.0, max(0.0, deadline - time.monotonic()))):
-                return True
+        """From another thread: wait until everything that is in the queue by now is settled, what failed tried once
+        more, or the monotonic clock passes `deadline`; whether it is settled. Calls `tell` every second."""
+        flush = _Flush()
+        self._events.put(partial(self._begin_flush, flush))
+        while not flush.ended.wait(min(1.0, max(0.0, deadline - time.monotonic()))):
             if time.monotonic() >= deadline or self.stop.is_set():
                 return False
             tell(self.progress())
+        return flush.dry
 
     def end(self) -> None:
         """From another thread: end `run` without waiting for what is in flight."""
@@ -120,14 +134,35 @@ class Drain:
             unrecorded=self._unrecorded,
         )
 
-    def _tell_dry(self, asked: int) -> None:
-        with self._dry:
-            self._answered = asked
-            self._dry.notify_all()
+    def _begin_flush(self, flush: _Flush) -> None:
+        if not self._care:
+            self._forget_failures()
+        in_work = {name for name, pending in self._ledger.pending.items() if pending.left}
+        flush.names = in_work.union(self._queue.names(self._ledger.pending))
+        self._flushes.append(flush)
+
+    def _answer_flushes(self, *, idle: bool) -> None:
+        if idle and self._flushes:  # entries may have been taken away by others
+            there = set(self._queue.names(self._ledger.pending))
+            for flush in self._flushes:
+                flush.names &= there
+        # An entry is settled with its outputs; the report of a job counts also what those refer to.
+        settled = [flush for flush in self._flushes if not flush.names and (idle or self._care)]
+        for flush in settled:
+            flush.end(dry=True)
+            self._flushes.remove(flush)
 
     def _forget_failures(self) -> None:
         self._ledger.forget_failures()
         self._queue.retry_failed()
+
+    def _take_care(self) -> None:
+        self._cared = time.monotonic()
+        self._ledger.forget_settled()
+        self._queue.rotate_outcomes(_RECORDS)
+        self._queue.give_up(time.time() - _HOPE)
+        self._queue.retry_failed()
+        self._tasks.look_again()
 
     def _take(self) -> list[Entry]:
         room = WINDOW - self._ledger.in_work
@@ -191,6 +226,8 @@ class Drain:
         ledger.records = [] if written else ledger.records
         finished, ledger.finished = ledger.finished, []
         for pending in finished:
+            for flush in self._flushes:
+                flush.names.discard(pending.entry.name)
             if self._leave(pending):
                 del ledger.pending[pending.entry.name]
 

@@ -36,8 +36,9 @@ _NETWORK: Final = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
-    AWS it is. `began` and `trusted` are for `vouching`. With a `role`, an ARN, it is assumed with
-    `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by itself."""
+    AWS it is. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an ARN, it is
+    assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by
+    itself."""
 
     queue: str
     roots: str
@@ -55,7 +56,9 @@ class Job:
     role: str = ""
     audience: str = ""
     identity: Identity | None = None
-    reader_port: int = 0
+    AWS it is. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an ARN, it is
+    assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by
+    itself."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -108,7 +111,7 @@ class Job:
                 trusted=tuple(map(parse_public, self.trusted)) if self.trusted is not None else None,
             ),
         )
-        return Drain(self.open_queue(), store or Store(self.nix), pusher, policy)
+        return Drain(self.open_queue(), store or Store(self.nix), pusher, policy, self.care)
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -117,6 +117,13 @@ class Ledger:
         """Let what failed be tried again."""
         self._settled = {path: bad for path, bad in self._settled.items() if not bad or bad.what != "failed"}
 
+    def forget_settled(self) -> None:
+        """Let all paths be looked for again: what is in the cache may go from there, and memory is not endless.
+
+        Not between the plan of an entry and its admission, which asks for what the plan left out.
+        """
+        self._settled.clear()
+
     def _await_outputs(self, entry: Entry, outputs: tuple[StorePath, ...]) -> None:
         pending = Pending(entry, outputs, left=len(outputs))
         self.pending[entry.name] = pending

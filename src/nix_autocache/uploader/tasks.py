@@ -58,6 +58,12 @@ class Tasks:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
         self._workers.submit(self._check, _AT_ONCE)
 
+    def look_again(self) -> None:
+        """Look once more at a cache that could not be used."""
+        if self.checked.failed:
+            self.checked = Once()
+            self.begin()
+
     def bring(self, infos: Sequence[PathInfo]) -> None:
         """See to it that the archives of these paths are in the cache, the first first."""
         ranked = [(next(self._ranks), info) for info in infos]
