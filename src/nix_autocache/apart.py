@@ -50,15 +50,15 @@ def enclose(job: JobPlace, directories: Iterable[Path], places: Places) -> None:
         directory.chmod(0o755)
 
 
-def program(places: Places, packages: Sequence[Path]) -> tuple[Path, ...]:
-    """What PYTHONPATH is to name: copies, below our state, of this package and of directories of `packages`."""
-    place = places.program / _digest(packages)
+def program(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
+    """What PYTHONPATH is to name: copies, below a directory, of this package and of directories of `packages`."""
+    place = directory / _digest(packages)
     if not place.exists():
-        shutil.rmtree(places.program, ignore_errors=True)  # of another version
-        fresh = places.program / "fresh"
+        shutil.rmtree(directory, ignore_errors=True)  # of another version
+        fresh = directory / "fresh"
         shutil.copytree(_PACKAGE, fresh / "0" / _PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-        for number, directory in enumerate(packages, 1):
-            shutil.copytree(directory, fresh / str(number))
+        for number, packed in enumerate(packages, 1):
+            shutil.copytree(packed, fresh / str(number))
         _close(fresh)
         fresh.rename(place)
     return tuple(place / str(number) for number in range(len(packages) + 1))

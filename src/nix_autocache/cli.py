@@ -15,6 +15,7 @@ from .context import Context
 from .errors import Error, RunnerError, one_line
 from .platforms import Platform, detect
 from .platforms.local import Local
+from .provisioning import configuration
 from .runner import Observations
 from .settings import INPUTS, Settings, read
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     import argparse
 
 _INTERRUPTED: Final = 130
+PROVISION: Final = f"""\
+cat {configuration.FILE}
+    cache = "s3://bucket?region=eu-west-1"
+    signing-key = "file:/etc/nix-autocache/signing-key"
+    public-keys = ["cache.example.org-1:aWgkY9TScTgShzTS5yXH4ndFlgV8wbrT7QuMBJuIjsg="]
+    [environment]  # none on a machine with a role of its own in AWS
+    AWS_SHARED_CREDENTIALS_FILE = "/etc/nix-autocache/aws"
+  nix-autocache provision"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,12 @@ VERBS: Final[Mapping[str, Verb]] = {
         lambda context, options: steps.keygen(options.name),
         "make a signing key; the public key goes to standard error",
         "nix-autocache keygen cache.example.org-1 > secret-key",
+        takes_inputs=False,
+    ),
+    "provision": Verb(
+        lambda context, _: steps.provision(context),
+        f"make this machine upload what all its jobs build, as {configuration.FILE} says (root)",
+        PROVISION,
         takes_inputs=False,
     ),
     "undo": Verb(

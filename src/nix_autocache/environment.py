@@ -19,8 +19,10 @@ from typing import Final
 
 from .errors import RunnerError
 from .keys import is_in_aws
+from .places import STATE
 from .settings import Settings
 
+_SHARED: Final = STATE / "packages"
 _LOCKS: Final = Path(__file__).parent / "requirements"  # a link in the checkout, files in the wheel
 
 
@@ -71,13 +73,19 @@ class Making:
 
 def wanted(settings: Settings | None, environ: Mapping[str, str]) -> Environment:
     """The environment for these inputs: no more than they need. None stands for inputs that cannot be read."""
+    there = shared(settings, environ)
+    cache = environ.get("RUNNER_TOOL_CACHE") or environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME', '/tmp')}/.cache"  # noqa: S108
+    return there if there.ready else Environment(Path(cache) / "nix-autocache" / there.directory.name, there.locks)
+
+
+def shared(settings: Settings | None, environ: Mapping[str, str]) -> Environment:
+    """The same where a provisioned machine keeps it for all its users."""
     names = ["base.txt", "aws.txt"] if settings and needs_boto3(settings, environ) else ["base.txt"]
     locks = tuple(_LOCKS / name for name in names)
     digest = hashlib.sha256(importlib.machinery.EXTENSION_SUFFIXES[0].encode())
     for lock in locks:
         digest.update(lock.read_bytes())
-    cache = environ.get("RUNNER_TOOL_CACHE") or environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME', '/tmp')}/.cache"  # noqa: S108
-    return Environment(Path(cache) / "nix-autocache" / digest.hexdigest()[:20], locks)
+    return Environment(_SHARED / digest.hexdigest()[:20], locks)
 
 
 def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:

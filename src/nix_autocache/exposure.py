@@ -99,7 +99,7 @@ def system_files() -> list[Path]:
     entries = [Path(directory) for directory in _ENTRIES]
     found = [path for path in entries if _changeable(path)]
     for directory in entries[2:]:
-        found += [path for path in _list(directory) if _changeable(path)]
+        found += [path for path in _list(directory) if _changeable(path) and not _is_scratch(path)]
     for tree in _TREES:
         found += _changeable_below(Path(tree))
     return list(dict.fromkeys(found))
@@ -136,6 +136,11 @@ def _changeable(path: Path) -> bool:
     if os.access(path, os.W_OK):
         return True
     return status.st_uid == os.geteuid() and not os.statvfs(path).f_flag & os.ST_RDONLY
+
+
+def _is_scratch(path: Path) -> bool:
+    """A directory for everybody's files, such as /var/tmp: nobody can change those of others there."""
+    return bool(path.stat().st_mode & stat.S_ISVTX)
 
 
 def _changeable_below(tree: Path) -> Iterator[Path]:

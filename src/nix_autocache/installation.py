@@ -18,6 +18,7 @@ from .nix import units, users
 from .nix.release import Release
 from .nix.store import Nix
 from .places import Places
+from .provisioning import machine as provisioning
 
 
 def is_complete(places: Places, kind: Kind) -> bool:
@@ -49,6 +50,8 @@ def uninstall(places: Places, *, daemon: bool) -> None:
     if not places.state.exists():
         return
     ours = Installed.load(places.installed)
+    if os.geteuid() == 0:
+        provisioning.remove(places)
     registry.clear(places, daemon=daemon and ours is None)
     with places.lock():
         mended, around = registry.mended(places), places.made()

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import exposure, handover, privileged, pushing, runner
+from . import exposure, handover, privileged, provisioned, pushing, runner
 from .context import Context
 from .destination import Destination
 from .nix.config import Config, effective
 from .nix.store import Nix
+from .places import JobPlace, Places
+from .provisioned import Provisioned
 from .runner import Observations, Row
 from .session import Session
+from .urls import parse_cache_url
 
 _REACHED_APART: Final = frozenset({"s3", "gs", "az", "http", "https", "file"})  # all but what `nix copy` takes
 _SHOWN: Final = 3  # paths named in one sentence
@@ -94,6 +97,16 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
 
 def _found(context: Context, session: Session) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
+    where = context.places
+    yield from _of_machine(Nix(Path(session.nix_bin)), where.hook, [where.program, *_of_job(context.job)])
+
+
+def _of_job(job: JobPlace) -> tuple[Path, ...]:
+    return (job.queue.new, job.queue.failed, job.roots)
+
+
+def _of_machine(nix: Nix, hook: Path, kept: Iterable[Path]) -> Iterator[str]:
+    """`kept` is what the uploader works on and with, beside the hook."""
     yield from exposure.becomes_root()
     yield from exposure.ports()
     if part := exposure.interpreter():
@@ -103,17 +116,27 @@ def _found(context: Context, session: Session) -> Iterator[str]:
         "the job's user can read disks or memory, {}": exposure.devices(),
         "the job's user can change what root runs, {}": exposure.system_files(),
         "the job's user can write Nix's store, {}": exposure.store(),
-        "the job's user can change what the uploader works on, {}": _ours(context),
+        "the job's user can change what the uploader works on, {}": _changeable([hook, *kept]),
     }.items():
         if paths:
             yield what.format(_names(paths))
-    yield from _of_nix(Nix(Path(session.nix_bin)), context.places.hook)
+    yield from _of_nix(nix, hook)
 
 
-def _ours(context: Context) -> list[Path]:
-    job = context.job
-    kept = (context.places.program, context.places.hook, job.queue.new, job.queue.failed, job.roots)
-    return [part for path in kept if (part := exposure.changeable(path))]
+def _changeable(paths: Iterable[Path]) -> list[Path]:
+    return [part for path in paths if (part := exposure.changeable(path))]
+
+
+def of_provisioned(note: Provisioned, machine: Places, seen: Observations) -> Iterator[str]:
+    """Every way to the key, the queue or the store of a machine that was provisioned, whose jobs hold no secret."""
+    if seen.root:
+        yield "the job's user is root, so its code could read the key"
+        return
+    url = parse_cache_url(note.cache)
+    if url.scheme == "file" and (directory := exposure.changeable(Path(url.path))):
+        yield f"the cache is a directory that the job's user can write, {directory}"
+    kept = (machine.state / "service", machine.state / "packages")
+    yield from _of_machine(note.nix, machine.hook, [*kept, *_of_job(provisioned.place(machine))])
 
 
 def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:

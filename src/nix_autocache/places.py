@@ -19,7 +19,7 @@ from .queue import Queue
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
-_STATE: Final = Path("/var/lib/nix-autocache")
+STATE: Final = Path("/var/lib/nix-autocache")
 _NIX_CONF: Final = Path("/etc/nix")
 
 
@@ -131,7 +131,7 @@ def machine(environ: Mapping[str, str]) -> Places:
     nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
     if os.geteuid() == 0 and Config(nix_conf).fixed:
         nix_conf = users(environ).nix_conf
-    return Places(state=_STATE, nix_conf=nix_conf, roots=GC_ROOTS)
+    return Places(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS)
 
 
 def users(environ: Mapping[str, str]) -> Places:

@@ -77,7 +77,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
     places = machine(environ)
     with places.lock():
         uid, gid = apart.owner(places)
-        program = apart.program(places, [Path(directory) for directory in request["packages"]])
+        program = apart.program(places.program, [Path(directory) for directory in request["packages"]])
         environment = {
             "HOME": apart.HOME,
             "PYTHONPATH": os.pathsep.join(map(str, program)),

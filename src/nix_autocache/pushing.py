@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +17,8 @@ from .handover import Secrets
 from .nix import hook, scan
 from .nix.config import effective
 from .nix.store import Nix, Store
-from .queue import Queue
+from .queue import Outcome, Queue
 from .session import Session
-from .settings import archive_format
 from .uploader import loopback
 from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
@@ -150,20 +149,14 @@ def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: in
     settings = context.settings
     if not keys.is_in_aws(secrets.key):
         context.platform.mask(secrets.key)
-    compression, level = archive_format(settings)
-    return Job(
+    return Job.of(
+        settings,
+        [other.key for other in place.others],
         queue=str(queue.directory),
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
         cache=str(place.url),
         key=secrets.key,
-        compression=compression,
-        compression_level=level,
-        upstreams=(
-            *(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
-            *(str(other.key) for other in place.others),
-        ),
-        exclude=settings.exclude.pattern if settings.exclude else "",
         dry_run=context.is_dry_run(place),
         environ=secrets.environ,
         began=began,
@@ -179,6 +172,19 @@ def _packages() -> Path:
     assert found, "what pushes has its packages"
     assert found.origin, "it is a package with files"
     return Path(found.origin).parents[1]
+
+
+def queue(context: Context) -> Queue:
+    return context.job.queue
+
+
+def uploader(context: Context) -> Uploader:
+    return Uploader(context.job.directory)
+
+
+def outcomes(context: Context) -> Iterable[Outcome]:
+    """What became of everything that was queued for this job."""
+    return context.job.queue.recorded()
 
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:

@@ -158,6 +158,15 @@ class Queue:
                 count += 1
         return count
 
+    def set_aside(self, since: float) -> Iterator[Outcome]:
+        """What failed of the builds since that time, with the reason."""
+        with suppress(FileNotFoundError), os.scandir(self.failed) as found:
+            for item in found:
+                if item.stat(follow_symlinks=False).st_mtime >= since:
+                    outputs, _, reason = _read_regular(self.failed / item.name)[0].partition(".\n")
+                    for path in outputs.split() or [item.name]:
+                        yield Outcome(path, "failed", reason=reason.strip())
+
     def failures(self) -> int:
         """How many entries failed."""
         with suppress(FileNotFoundError):

@@ -131,6 +131,11 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
     return lines
 
 
+def own_lines(context: Context) -> list[str]:
+    """What a job tells Nix of its own where all else is the machine's."""
+    return [*context.settings.extra_nix_conf.splitlines(), *_token_lines(context)]
+
+
 def _token_lines(context: Context) -> list[str]:
     token = context.settings.github_token
     return [f"extra-access-tokens = github.com={token}"] if token else []

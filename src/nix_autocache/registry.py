@@ -25,6 +25,7 @@ from .nix.config import Config
 from .nix.store import Nix
 from .nix.supervisor import Supervisor
 from .places import JobPlace, Places
+from .provisioned import JOB
 from .uploader.client import Uploader
 
 _STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
@@ -140,7 +141,9 @@ def _sweep(places: Places, but: str) -> None:
     for name in _names(places):
         job = places.job(name)
         oldest = max(time.time() - (_STALE if job.setup.exists() else _HALF), _booted())
-        if name != but and _touched(places, name) < oldest and not Uploader(job.directory).ask({"do": "status"}):
+        if name in {but, JOB} or _touched(places, name) >= oldest:
+            continue
+        if not Uploader(job.directory).ask({"do": "status"}):
             (places.parts / name).unlink(missing_ok=True)
             _forget(job)
 

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import places, probe
+from . import places, probe, provisioned
 from .errors import RunnerError
 from .installed import Installed, Kind
 from .nix import users
@@ -36,6 +36,7 @@ _ETC: Final = Config(Path("/etc/nix"))
 
 
 class Mode(Enum):
+    MANAGED = "managed"
     EXISTING_DAEMON = "existing-daemon"
     EXISTING_TRUSTED = "existing-trusted-user"
     EXISTING_SCAN = "existing-store-scan"
@@ -57,7 +58,8 @@ class Mode(Enum):
 @dataclass(frozen=True, kw_only=True)
 class Observations:
     """What was seen. `nix` is the directory of Nix's programs, if any were found; `namespaces` was tried where
-    Nix is to be installed; `trusted` is asked where a daemon answers; `ours` is a Nix that we installed earlier."""
+    Nix is to be installed; `trusted` is asked where a daemon answers; `ours` is a Nix that we installed earlier;
+    `provisioned` where the uploader of a machine that root provisioned answers."""
 
     system: str
     root: bool
@@ -68,6 +70,7 @@ class Observations:
     daemon: service.State
     trusted: bool
     configuration_fixed: bool
+    provisioned: bool
     build_users: int
     users_can_be_made: bool
     store_writable: bool
@@ -97,6 +100,7 @@ class Observations:
         else:
             seen.append("/nix can be made ours" if self.nix_can_be_made else "/nix cannot be made ours")
         seen += [f"{self.ours} Nix of an earlier set-up"] if self.ours else []
+        seen += ["its uploader answers"] if self.provisioned else []
         return ", ".join(seen)
 
 
@@ -122,6 +126,11 @@ def _linux(o: Observations) -> bool:
 
 
 ROWS: Final = (
+    Row(
+        "a machine provisioned with nix-autocache already",
+        lambda o: o.provisioned and o.daemon == "answers",
+        Mode.MANAGED,
+    ),
     Row(
         "no Nix but ours; root or sudo; users can be made",
         lambda o: (not o.nix or o.ours == "multi-user") and o.admin and o.users_can_be_made and _linux(o),
@@ -159,7 +168,7 @@ ROWS: Final = (
     ),
 )
 
-_EXISTING: Final = {Mode.EXISTING_DAEMON, Mode.EXISTING_TRUSTED, Mode.EXISTING_SCAN, Mode.EXISTING_SINGLE_USER}
+_EXISTING: Final = {mode for mode in Mode if not mode.installs}
 _WANTED: Final[Mapping[ModeInput, set[Mode]]] = {
     "auto": set(Mode),
     "existing": _EXISTING,
@@ -185,6 +194,7 @@ def observe(environ: Mapping[str, str]) -> Observations:
         daemon=daemon,
         trusted=bool(nix) and daemon == "answers" and (root or is_trusted(nix)),
         configuration_fixed=_ETC.fixed,
+        provisioned=bool(provisioned.answer(places.machine(environ))),
         build_users=len(users.members()),
         users_can_be_made=users.can_be_made(),
         store_writable=_writable(_STORE) or (not _STORE.exists() and _can_be_made(_ROOT)),

@@ -11,20 +11,24 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from . import advice, keys, places, probe, pushing, report, runner
+from . import advice, keys, managed, places, probe, pushing, report, runner, trust
 from .context import Context
 from .destination import Destination
 from .errors import RunnerError
 from .nix import hook
 from .nix.store import Nix
-from .queue import Queue
+from .queue import Outcome, Queue
+from .runner import Mode
 from .session import Session
 from .uploader.client import Uploader
 from .uploader.foreground import drain_here
+from .uploader.progress import Rest
 
 if TYPE_CHECKING:
     from .isolation import Isolation
@@ -44,20 +48,27 @@ def setup(context: Context) -> None:
         nix = install(context, row)
         advice.warn(context, row, seen)
         advice.check_configuration(context, nix)
-        place = context.destination()
-        pushing.mask(context, place)
-        isolation = Isolation(context, row, seen, place)
-        verdict = pushing.judge(context, place, isolation.foreseen)
-        if not context.settings.harden:
-            pushing.announce(context, place, verdict)
-        port = pushing.reader_port(context, place, verdict)
-        cache = place.url.without_password
-        planned = Session.begin(row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
-        if verdict.push and not planned.apart:
-            place = place.trusting_itself(context.environ)
-        session = _begin(context, planned, place, isolation)
+        if row.mode is Mode.MANAGED:
+            session = managed.join(context, row, seen)
+        else:
+            session = _open(context, Isolation(context, row, seen, context.destination()), nix)
         session.save(context.job.setup)
         later.tell(context, session)
+
+
+def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
+    """A job with a hook, a queue and an uploader of its own."""
+    place = isolation.place
+    pushing.mask(context, place)
+    verdict = pushing.judge(context, place, isolation.foreseen)
+    if not context.settings.harden:
+        pushing.announce(context, place, verdict)
+    port = pushing.reader_port(context, place, verdict)
+    cache = place.url.without_password
+    planned = Session.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
+    if verdict.push and not planned.apart:
+        place = place.trusting_itself(context.environ)
+    return _begin(context, planned, place, isolation)
 
 
 def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
@@ -125,12 +136,13 @@ def flush(context: Context) -> None:
         return
     from .registering import revive_daemon
 
-    begun = time.monotonic()
-    with context.platform.group("nix-autocache: flushing"), report.interruption(context.platform, context.job.queue):
+    begun, uploads = time.monotonic(), _uploads(session)
+    interruption = report.interruption(context.platform, uploads.queue(context))
+    with context.platform.group("nix-autocache: flushing"), interruption:
         revive_daemon(context, session)
-        rest = pushing.drain(context, session, begun + _allowed(context))
+        rest = uploads.drain(context, session, begun + _allowed(context))
         result = report.Result(
-            outcomes=tuple(context.job.queue.recorded()),
+            outcomes=tuple(uploads.outcomes(context)),
             rest=rest,
             waited=time.monotonic() - begun,
             unsolved=session.unsolved,
@@ -158,8 +170,9 @@ def finish(context: Context) -> None:
 def status(context: Context, *, as_json: bool) -> None:
     """Print how far the uploads are."""
     session = Session.load(context.job.setup)
-    answer = Uploader(context.job.directory).ask({"do": "status"})
-    facts = report.status(session, answer, context.job.queue)
+    uploads = _uploads(session)
+    answer = uploads.uploader(context).ask({"do": "status"})
+    facts = report.status(session, answer, uploads.queue(context))
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
 
 
@@ -195,6 +208,34 @@ def keygen(name: str) -> None:
     print(f"public key: {key.public}", file=sys.stderr)
 
 
+def provision(context: Context) -> None:
+    """Make this machine upload what all its jobs build, as its configuration says."""
+    from .provisioning import configuration
+    from .provisioning import machine as provisioning
+    from .registering import register
+
+    provisioning.check()
+    told = configuration.load()
+    told.check_secrets()
+    context = replace(context, settings=told.settings, platform=provisioning.Machine(context.environ))
+    row, seen = choose(context)
+    nix = install(context, row)
+    advice.check_configuration(context, nix)
+    place = context.destination().trusting_itself({})
+    verdict = trust.Verdict(push=True, reason="", unsolved={})
+    note = provisioning.prepare(context.places, told, nix)
+    session = Session.begin(row, nix, note.cache, verdict, apart=True, reader_port=note.reader_port)
+    register(context, session, place, seen)
+    answer = provisioning.start(context.places, told)
+    if (trusted := place.trusting(answer.public_key)) != place:
+        register(context, session, trusted, seen)
+    if not hook.sing(nix, context.job.queue):
+        raise RunnerError("Nix does not call the post-build hook: is there another one in its configuration?")
+    for trouble in filter(None, (answer.error, answer.progress.trouble)):
+        context.platform.warning(f"nothing is uploaded yet: {trouble}")
+    context.platform.info(f"provisioned: what jobs build here goes to {session.cache}")
+
+
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
     from . import installation, privileged
@@ -205,6 +246,22 @@ def undo(context: Context) -> None:
     if nix := runner.find_nix(context.environ):
         hook.forget_canaries(nix)
     context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")
+
+
+class _Uploads(Protocol):
+    """Who uploads: `pushing` for a job that has its own uploader, `managed` where all jobs share the machine's."""
+
+    def queue(self, context: Context) -> Queue: ...
+
+    def uploader(self, context: Context) -> Uploader: ...
+
+    def drain(self, context: Context, session: Session, deadline: float) -> Rest: ...
+
+    def outcomes(self, context: Context) -> Iterable[Outcome]: ...
+
+
+def _uploads(session: Session | None) -> _Uploads:
+    return managed if session and session.chosen is Mode.MANAGED else pushing
 
 
 def _release(context: Context, session: Session | None) -> None:

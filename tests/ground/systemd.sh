@@ -15,6 +15,7 @@ touch "$new/dev/console"
 init=(
   unshare --cgroup /bin/bash -c '
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    mount --make-rshared / # as on any machine; a unit gets its credentials by a mount that spreads
     exec 3<&0
     (read -r _ <&3; systemctl poweroff --force --force) 1>&- 2>&- &
     echo ready

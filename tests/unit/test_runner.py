@@ -19,6 +19,7 @@ BARE = Observations(
     daemon="none",
     trusted=False,
     configuration_fixed=False,
+    provisioned=False,
     build_users=0,
     users_can_be_made=True,
     store_writable=False,

@@ -27,8 +27,8 @@ from ..errors import RunnerError
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
-_PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before it starts the daemon again; the last for ever
-_STEADY: Final = 10.0  # seconds that a daemon must have lived for the pauses to begin anew
+_PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before a program is started again; the last for ever
+_STEADY: Final = 10.0  # seconds that it must have lived for the pauses to begin anew
 _FIRST_FD: Final = 3  # sd_listen_fds(3)
 _PR_SET_PDEATHSIG: Final = 1
 # The number of the process that the socket is for is known only in that process.
@@ -92,13 +92,25 @@ class Supervisor:
 
     def _read(self) -> tuple[int, int]:
         """The number of its process, and of the daemon's starts; zeros when it does not run."""
-        with suppress(OSError, ValueError), open(self.lock, encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pid, starts = map(int, file.read().split())
-                return pid, starts
+        with suppress(ValueError):
+            pid, starts = map(int, holder(self.lock).split())
+            return pid, starts
         return 0, 0
+
+
+class Pauses:
+    """How long to wait before a program that ended is started again: the longer, the oftener it ended too soon."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def after(self, lived: float, *, wanted: bool) -> float | None:
+        """None when it did not end too soon, since it lived long enough or was `wanted` to end."""
+        if lived > _STEADY or wanted:
+            self._failures = 0
+            return None
+        self._failures += 1
+        return _PAUSES[min(self._failures, len(_PAUSES)) - 1]
 
 
 class _Daemon:
@@ -114,7 +126,7 @@ class _Daemon:
         """Run it again and again, until SIGTERM."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGHUP, self._again)
-        failures = starts = 0
+        starts, pauses = 0, Pauses()
         while not self._ended:
             begun = time.monotonic()
             self._process = _start(self._program)
@@ -123,11 +135,10 @@ class _Daemon:
             starts += 1
             self._tell(starts)
             status = self._process.wait()
-            steady = time.monotonic() - begun > _STEADY or status == -signal.SIGTERM
-            failures = 0 if steady else failures + 1
-            if not self._ended and not steady:
+            pause = pauses.after(time.monotonic() - begun, wanted=status == -signal.SIGTERM)
+            if not self._ended and pause is not None:
                 print(f"the nix-daemon ended with {status}; it is started again", flush=True)
-                time.sleep(_PAUSES[min(failures, len(_PAUSES)) - 1])
+                time.sleep(pause)
 
     def _tell(self, starts: int) -> None:
         self._file.seek(0)
@@ -169,8 +180,18 @@ def _listen() -> None:
         server.detach()
 
 
+def holder(path: Path) -> str:
+    """What whoever holds this lock wrote there; empty when nobody holds it."""
+    with suppress(OSError), open(path, encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()
+    return ""
+
+
 @contextmanager
-def _holding(path: Path) -> Iterator[IO[str] | None]:
+def holding(path: Path) -> Iterator[IO[str] | None]:
     """The lock that says that we live; None when another has it. Above the descriptor that is the socket's."""
     with open(fcntl.fcntl(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), fcntl.F_DUPFD_CLOEXEC, 10), "r+") as file:
         try:
@@ -184,7 +205,7 @@ def _holding(path: Path) -> Iterator[IO[str] | None]:
 
 def main(program: str, state: Path) -> int:
     """Keep a daemon until told to stop; 1 when there is a supervisor already."""
-    with _holding(Supervisor(state).lock) as file:
+    with holding(Supervisor(state).lock) as file:
         if file is None:
             return 1
         _listen()

@@ -26,6 +26,7 @@ from .progress import Progress
 from .server import Server, listen, send
 from .workers import retrying
 
+_EVERYBODY: Final = range(1 << 32)  # every number that a user can have
 _LONGEST: Final = 86400.0  # seconds that a flush may be asked for
 _LOOK: Final = 5.0  # seconds that AWS has for credentials and key, and the cache to show whether it can be used
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
@@ -33,16 +34,20 @@ _FORGOTTEN: Final = 24 * 3600.0  # seconds with nothing queued and no flush: the
 
 
 def main(socket_path: Path, owner: int) -> int:
-    """Run until told to stop, or until another uploader holds this queue; `owner` is the job's user.
-
-    A standard input that ends without a job is the end: the job may not push after all.
-    """
+    """Run the job that standard input brings; if it ends without one, the job may not push after all."""
     custody.protect_memory()
     os.umask(0o022)
     text = sys.stdin.readline()
     if not text:
         return 0
-    job = Job.from_json(text)
+    return run(Job.from_json(text), socket_path, owner)
+
+
+def run(job: Job, socket_path: Path, owner: int | None) -> int:
+    """Run until told to stop, or until another uploader holds this queue.
+
+    `owner` is the job's user, whom it answers beside root and itself; None stands for everybody.
+    """
     with job.open_queue().lock(_YIELD) as held:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
@@ -54,10 +59,10 @@ def main(socket_path: Path, owner: int) -> int:
     return 0
 
 
-def _serve(job: Job, socket_path: Path, owner: int) -> None:
+def _serve(job: Job, socket_path: Path, owner: int | None) -> None:
     listening = listen(socket_path, open_to_all=owner != os.geteuid())
     state = _State(job)
-    server = Server(listening, heard={0, os.geteuid(), owner}, answer=state.answer)
+    server = Server(listening, _EVERYBODY if owner is None else {0, os.geteuid(), owner}, state.answer)
     threading.Thread(target=server.serve, daemon=True).start()
     state.run()
     socket_path.unlink(missing_ok=True)
@@ -80,7 +85,8 @@ class _State:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        threading.Thread(target=self._end_when_forgotten, daemon=True).start()
+        if not self._job.care:
+            threading.Thread(target=self._end_when_forgotten, daemon=True).start()
         try:
             self._drain = retrying(self._open, self._stop, longest=math.inf, tell=self._note_trouble)
         except Error as error:
@@ -91,7 +97,7 @@ class _State:
             self._drain.run()
             self._error = CredentialsError(self._drain.refused) if self._drain.refused else None
         if self._error:
-            self._stop.wait()
+            self._stop.wait(self._job.care or None)  # who is to run for months ends, and is started again
 
     def _open(self) -> Drain:
         key = self._job.secret_key

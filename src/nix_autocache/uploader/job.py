@@ -8,17 +8,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..identity import Identity
-from ..keys import SecretKey, is_in_aws, parse_public, parse_secret
+from ..keys import PublicKey, SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
-from ..settings import Compression, Upstream
+from ..settings import Compression, Settings, Upstream, archive_format
 from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class Job:
     role: str = ""
     audience: str = ""
     identity: Identity | None = None
-    AWS it is. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an ARN, it is
-    assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by
-    itself."""
+    care: float = 0.0
+    reader_port: int = 0
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -69,6 +68,22 @@ class Job:
         identity = values["identity"] and Identity(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
         return cls(**{**values, "upstreams": tuple(values["upstreams"]), "trusted": trusted, "identity": identity})
+
+    @classmethod
+    def of(cls, settings: Settings, others: Iterable[PublicKey] = (), **more: Any) -> Job:
+        """A job with what these inputs say of its paths, and all that they do not say. What `others` signed is in a
+        cache that is read too."""
+        compression, level = archive_format(settings)
+        return cls(
+            compression=compression,
+            compression_level=level,
+            upstreams=(
+                *(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
+                *map(str, others),
+            ),
+            exclude=settings.exclude.pattern if settings.exclude else "",
+            **more,
+        )
 
     @property
     def public_environment(self) -> dict[str, str]:

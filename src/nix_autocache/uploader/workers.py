@@ -62,6 +62,10 @@ class Once:
         self._done = threading.Event()
         self._error: Exception | None = None
 
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
     def settle(self, error: Exception | None = None) -> None:
         self._error = error
         self._done.set()

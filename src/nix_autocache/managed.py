@@ -1,0 +1,97 @@
+"""A job on a machine that was provisioned: it installs nothing, has no secret, and waits for the machine's uploader.
+
+Hook, queue and uploader are the machine's and serve all its jobs, so a job sees in them what others build meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from itertools import chain
+from typing import Final
+
+from . import places, provisioned, report
+from .context import Context
+from .errors import RunnerError
+from .platforms import Event
+from .provisioned import Provisioned
+from .queue import Outcome, Queue
+from .runner import Observations, Row
+from .session import Session
+from .trust import Verdict
+from .uploader.client import Uploader
+from .uploader.progress import Rest
+
+_GONE: Final = 60.0  # seconds without an answer after which an uploader does not come back
+_AGAIN: Final = 0.2  # seconds until an uploader that is being restarted is asked again
+_OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
+
+
+def join(context: Context, row: Row, seen: Observations) -> Session:
+    """Give Nix what is this job's own, and judge what its code could reach on this machine."""
+    from . import isolation, registry
+    from .registering import own_lines
+
+    machine = places.machine(context.environ)
+    note = Provisioned.load(machine)
+    if note is None:
+        raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
+    _warn_of_inputs(context)
+    owner, lines = (os.geteuid(), os.getegid()), tuple(own_lines(context))
+    own = registry.Registration(job=context.job_name, owner=owner, lines=lines, nix_bin=note.nix_bin)
+    registry.add(context.own_places, own, private=True)
+    exposures = tuple(isolation.of_provisioned(note, machine, seen))
+    verdict = _verdict(context.platform.event(), exposures)
+    if verdict.warning:
+        context.platform.warning(verdict.warning)
+    return Session.begin(row, note.nix, note.cache, verdict, apart=False, reader_port=0)
+
+
+def queue(context: Context) -> Queue:
+    return provisioned.place(places.machine(context.environ)).queue
+
+
+def uploader(context: Context) -> Uploader:
+    return Uploader(provisioned.place(places.machine(context.environ)).directory)
+
+
+def outcomes(context: Context) -> Iterable[Outcome]:
+    """What became of what was built since this job began. What failed before may be tried, and fail, meanwhile."""
+    begun = context.job.setup.stat().st_mtime
+    settled = (outcome for outcome in queue(context).recorded(begun) if outcome.what != "failed")
+    return chain(settled, queue(context).set_aside(begun))
+
+
+def drain(context: Context, session: Session, deadline: float) -> Rest:
+    """Wait until what is queued by now is settled; what is left. An uploader that is restarted meanwhile is awaited."""
+    tell, heard = report.ProgressLines(context.platform), time.monotonic()
+    while time.monotonic() < min(deadline, heard + _GONE):
+        answer = uploader(context).ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
+        if answer and answer.error:
+            return Rest(answer.progress.waiting, answer.error)
+        if answer and answer.dry:
+            return Rest(0, unrecorded=answer.progress.unrecorded)
+        if answer:
+            heard = time.monotonic()
+        time.sleep(_AGAIN)
+    last = uploader(context).ask({"do": "status"})
+    why = last.progress.trouble if last else "the machine's uploader does not answer"
+    return Rest(sum(1 for _ in queue(context).names()), why)
+
+
+def _verdict(event: Event, exposures: tuple[str, ...]) -> Verdict:
+    """Whatever a job may be trusted with: the machine's uploader pushes what any of them builds."""
+    reason = "this machine uploads what all its jobs build"
+    warning = ""
+    if exposures and event.origin != "own":
+        warning = f"{reason}, this one's too, which is not trusted and could reach the key: {exposures[0]}"
+    return Verdict(push=True, reason=reason, warning=warning, unsolved={4: "; ".join(exposures)} if exposures else {})
+
+
+def _warn_of_inputs(context: Context) -> None:
+    given = [name.replace("_", "-") for name in _OF_THE_MACHINE if getattr(context.settings, name)]
+    if given:
+        context.platform.info(f"this machine was provisioned: {', '.join(given)} of this job are not looked at")
+    if context.settings.push == "never":
+        context.platform.warning("push: never cannot be had here: this machine uploads what all its jobs build")

@@ -1,0 +1,72 @@
+"""A machine that root provisioned for all its jobs: what they may know of it, and the socket of its uploader.
+
+How it becomes one is in `provisioning`. The note holds no secret; root writes it and everybody reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .nix.store import Nix
+from .places import JobPlace, Places
+from .uploader.client import Answer, Uploader
+
+JOB: Final = "machine"  # whose queue every job's builds go to
+_PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restarted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provisioned:
+    """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
+    1970, and the port where Nix reads the cache, see `Session`."""
+
+    nix_bin: str
+    cache: str
+    began: int
+    reader_port: int
+
+    @property
+    def nix(self) -> Nix:
+        return Nix(Path(self.nix_bin))
+
+    def save(self, places: Places) -> None:
+        fresh = _note(places).with_suffix(".fresh")
+        fresh.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+        fresh.rename(_note(places))
+
+    @classmethod
+    def load(cls, places: Places) -> Provisioned | None:
+        """None where nothing was provisioned."""
+        try:
+            return cls(**json.loads(_note(places).read_text(encoding="utf-8")))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def place(places: Places) -> JobPlace:
+    return places.job(JOB)
+
+
+def answer(places: Places, seconds: float = _PATIENCE) -> Answer | None:
+    """What the machine's uploader says, tried for some seconds; None where there is none."""
+    deadline = time.monotonic() + seconds
+    while Provisioned.load(places):
+        if said := Uploader(place(places).directory).ask({"do": "status"}):
+            return said
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.05)
+    return None
+
+
+def forget(places: Places) -> None:
+    _note(places).unlink(missing_ok=True)
+
+
+def _note(places: Places) -> Path:
+    return places.state / "provisioned.json"

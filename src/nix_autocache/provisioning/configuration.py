@@ -1,0 +1,115 @@
+"""What a provisioned machine is told: one TOML file, whose names are those of the inputs.
+
+Read by root when the machine is provisioned, and by the uploader, as a credential, each time that it starts.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import InputError
+from ..keys import is_in_aws
+from ..settings import Settings, read
+
+FILE: Final = Path("/etc/nix-autocache.toml")
+_ENVIRONMENT: Final = "environment"
+_OF_JOBS: Final = frozenset(
+    {"push", "mode", "harden", "on-upload-failure", "flush-timeout", "dry-run", "github-token"}
+    | {"aws-role", "oidc-audience", "id-token"}
+)
+# Variables that name a file with secrets: the uploader gets the file itself.
+_FILES: Final = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS")
+_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
+_KEY: Final = "signing-key"
+_ITSELF: Final = "configuration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The inputs, and variables for the uploader, of the table `environment`."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+
+    @property
+    def secrets(self) -> dict[str, Path]:
+        """The files that the uploader must be given, by the names of the credentials that they become."""
+        found = {_ITSELF: FILE}
+        if self.settings.signing_key.startswith("file:"):
+            found[_KEY] = Path(self.settings.signing_key.removeprefix("file:"))
+        return found | {name: Path(self.environ[name]) for name in _FILES if name in self.environ}
+
+    def given_as_credentials(self, directory: Path) -> Configuration:
+        """The same, with the files where they are for the uploader."""
+        there = {name: str(directory / name) for name in self.secrets}
+        key = f"file:{there[_KEY]}" if _KEY in there else self.settings.signing_key
+        return Configuration(
+            settings=replace(self.settings, signing_key=key),
+            environ={**self.environ, **{name: path for name, path in there.items() if name in _FILES}},
+        )
+
+    def check_secrets(self) -> None:
+        """Raises InputError when a file is missing, or could be read by others than root."""
+        literal = not self.settings.signing_key.startswith("file:") and not is_in_aws(self.settings.signing_key)
+        for name, path in self.secrets.items():
+            try:
+                mode = path.stat().st_mode
+            except OSError as error:
+                raise InputError(f"{FILE}: {name}: cannot read {path}: {error.strerror}") from None
+            if mode & (stat.S_IRWXG | stat.S_IRWXO) and (name != _ITSELF or literal):
+                raise InputError(f"{path} holds a secret and others may read it; run chmod 600 {path}")
+
+
+def load(file: Path = FILE) -> Configuration:
+    """Read the file. Raises InputError, in one line that names it."""
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{FILE}: {reason}; `nix-autocache provision --help` shows an example") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{FILE}: {error}") from None
+    try:
+        return _parse(values)
+    except InputError as error:
+        raise InputError(f"{FILE}: {error}") from None
+
+
+def _parse(values: dict[str, Any]) -> Configuration:
+    environ = values.pop(_ENVIRONMENT, {})
+    for name in values:
+        if name in _OF_JOBS:
+            raise InputError(f"{name}: that is for a job to say, not for a machine")
+    given = {name: _text(value, name) for name, value in values.items()}
+    settings = read({**given, "mode": "multi-user", "harden": "true"}, {}, {})
+    if settings.cache is None or not settings.signing_key:
+        raise InputError("cache and signing-key must be given")
+    if settings.signing_key.startswith("env:"):
+        raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a place in AWS")
+    return Configuration(settings=settings, environ=_environment(environ))
+
+
+def _text(value: Any, name: str) -> str:
+    """A value as an input has it: true, 3, and a list of words as well as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return " ".join(value)
+    if isinstance(value, (str, int)):
+        return str(value)
+    raise InputError(f"{name}: {value!r} is not a text, a whole number, true, false, or a list of texts")
+
+
+def _environment(table: Any) -> dict[str, str]:
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise InputError(f"{_ENVIRONMENT}: is not a table of texts")
+    for name in table:
+        if not _VARIABLE.fullmatch(name):
+            raise InputError(f"{_ENVIRONMENT}: {name} is no variable of AWS, Google, Azure, a proxy or a certificate")
+    return dict(table)

@@ -1,0 +1,170 @@
+"""What systemd does for the uploader of a provisioned machine, where there is no systemd.
+
+It gives it a user of its own and its credentials, starts it again when it ends, and keeps its log short. `python -sP
+-m nix_autocache.provisioning.keeper` runs it, as root; it lives as long as it holds `keeper.lock`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from .. import apart, provisioned
+from ..errors import Error, RunnerError, one_line
+from ..nix.supervisor import Pauses, holder, holding
+from ..places import Places, machine
+from ..uploader.client import Uploader
+from . import configuration
+
+CREDENTIALS: Final = Path("/run/nix-autocache/credentials")  # in memory, as all of /run is
+_LONGEST: Final = 1 << 20  # bytes of a log
+_LOOK: Final = 1.0  # seconds between looks at the log
+_PATIENCE: Final = 10.0  # seconds for it to begin and to end
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def start(command: Iterable[str], environ: Mapping[str, str], places: Places) -> None:
+    """Start it in the background, or have it start the uploader anew. Raises RunnerError."""
+    if pid := _pid(places):
+        os.kill(pid, signal.SIGHUP)
+        return
+    with open(log(places), "ab") as file:
+        subprocess.Popen(
+            [sys.executable, "-sP", "-m", __name__, *command],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", start_new_session=True,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", **environ},
+        )  # fmt: skip
+    _wait(lambda: bool(_pid(places)), f"the uploader's keeper does not start; see {log(places)}")
+
+
+def stop(places: Places) -> None:
+    """End it and its uploader, if it runs. Raises RunnerError if it does not end."""
+    if pid := _pid(places):
+        os.kill(pid, signal.SIGTERM)
+        _wait(lambda: not _pid(places), f"the uploader's keeper (process {pid}) does not end")
+    shutil.rmtree(CREDENTIALS.parent, ignore_errors=True)
+
+
+class _Keeper:
+    """One uploader after the other, with `command`."""
+
+    def __init__(self, command: list[str], places: Places) -> None:
+        self._command = command
+        self._places = places
+        self._ended = self._asked = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def keep(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGHUP, self._again)
+        pauses = Pauses()
+        while not self._ended:
+            begun, self._asked = time.monotonic(), False
+            status = self._run()
+            pause = pauses.after(time.monotonic() - begun, wanted=self._asked or status == 0)
+            if not self._ended and pause is not None:
+                print(f"the uploader ended with {status}; it is started again", flush=True)
+                time.sleep(pause)
+
+    def _run(self) -> int:
+        """Start it and wait for its end; its status."""
+        try:
+            _hand_out(self._places)
+        except (Error, OSError) as error:
+            print(one_line(error), flush=True)
+            return 1
+        # An uploader that was killed left it there, and its reader waits for its end.
+        Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
+        uid, gid = apart.owner(self._places)
+        self._process = subprocess.Popen(
+            self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=0o022,
+            start_new_session=True,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
+            env={**os.environ, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
+        )  # fmt: skip
+        while True:
+            if self._ended or self._asked:
+                self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(_LOOK)
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)  # what it started, too
+                return status
+            _shorten(log(self._places))
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._ended = True
+        self._again(number, frame)
+
+    def _again(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if self._process:
+            self._process.terminate()
+
+
+def _hand_out(places: Places) -> None:
+    """The secrets, each in a file that only the uploader's user may read."""
+    told = configuration.load()
+    shutil.rmtree(CREDENTIALS, ignore_errors=True)
+    CREDENTIALS.mkdir(mode=0o700, parents=True)
+    for name, path in told.secrets.items():
+        fresh = CREDENTIALS / name
+        fresh.touch(mode=0o400)
+        fresh.write_bytes(path.read_bytes())
+        os.chown(fresh, *apart.owner(places))
+    CREDENTIALS.chmod(0o500)
+    os.chown(CREDENTIALS, *apart.owner(places))
+
+
+def _shorten(log: Path) -> None:
+    """The uploader goes on writing at the end of the same file, which begins anew."""
+    if log.stat().st_size > _LONGEST:
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
+
+
+def log(places: Places) -> Path:
+    return places.state / "uploader.log"
+
+
+def _lock(places: Places) -> Path:
+    return places.state / "keeper.lock"
+
+
+def _pid(places: Places) -> int:
+    """The number of its process; 0 when it does not run."""
+    return int(holder(_lock(places)) or 0)
+
+
+def _wait(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RunnerError(complaint)
+        time.sleep(0.01)
+
+
+def main(command: list[str]) -> int:
+    """Keep the uploader until told to stop; 1 when there is a keeper already."""
+    places = machine({})
+    with holding(_lock(places)) as file:
+        if file is None:
+            return 1
+        file.write(str(os.getpid()))
+        file.flush()
+        _Keeper(command, places).keep()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""The uploader put on a machine and taken away again: its program, its packages, and what keeps it running."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from .. import apart, environment, probe, provisioned
+from ..errors import RunnerError
+from ..nix import units
+from ..nix.store import Nix
+from ..places import Places
+from ..platforms.local import Local
+from ..provisioned import Provisioned
+from ..uploader import loopback
+from ..uploader.client import Answer
+from ..urls import CacheUrl
+from . import keeper, unit
+from .configuration import Configuration
+
+_HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"))  # noqa: S108 - from the service
+_PATIENCE: Final = 30.0  # seconds for its first word
+
+
+class Machine(Local):
+    """The Platform of a machine that is provisioned: whoever does it is trusted, and there is one job."""
+
+    def job(self) -> str:
+        return provisioned.JOB
+
+
+def check() -> None:
+    """Raises RunnerError where a service of another user could not run this."""
+    if os.geteuid() != 0:
+        raise RunnerError("provision changes the machine for all its users: run it as root")
+    if any(Path(sys.executable).is_relative_to(directory) for directory in _HIDDEN):
+        raise RunnerError(f"a service cannot use {sys.executable}, which belongs to a user; take /usr/bin/python3")
+
+
+def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
+    """What must be there before Nix is told of anything: packages, for jobs too, and a daemon that outlives a boot."""
+    places.state.mkdir(parents=True, exist_ok=True)
+    for made in (environment.shared(None, {}), environment.shared(told.settings, told.environ)):
+        if not made.ready:
+            made.begin().finish()
+    if probe.systemd() and not units.known():
+        _note_of_daemon(places).touch()
+        places.daemon_environment.touch(mode=0o600)
+        units.write(nix.program("nix-daemon"), places.daemon_environment)
+    note = _note(places, told.settings.cache, nix)
+    note.save(places)
+    return note
+
+
+def start(places: Places, told: Configuration) -> Answer:
+    """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
+    (program,) = apart.program(places.state / "service", [])
+    compileall.compile_dir(program, quiet=2)
+    packages = environment.shared(told.settings, told.environ).directory
+    variables = {
+        "HOME": apart.HOME,
+        "PYTHONPATH": f"{program}:{packages}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+    }
+    command = [sys.executable, "-sP", "-m", f"{__package__}.service"]
+    job = provisioned.place(places)
+    writable = [job.directory, job.roots]
+    if (url := told.settings.cache) and url.scheme == "file":
+        writable.append(_own_cache(Path(url.path), places))
+    if probe.systemd():
+        unit.start(command, variables, told.secrets, writable)
+    else:
+        keeper.start(command, variables, places)
+    return _first_word(places)
+
+
+def remove(places: Places) -> None:
+    """Stop the uploader, and forget that the machine was provisioned."""
+    provisioned.forget(places)
+    unit.remove()
+    keeper.stop(places)
+    if _note_of_daemon(places).exists():
+        units.remove()
+
+
+def _note(places: Places, url: CacheUrl | None, nix: Nix) -> Provisioned:
+    """Done again, it keeps what Nix and the store know of the first time."""
+    assert url, "configuration.load sees to it"
+    earlier = Provisioned.load(places)
+    port = (earlier.reader_port if earlier else 0) or loopback.free_port()
+    return Provisioned(
+        nix_bin=str(nix.bin),
+        cache=url.without_password,
+        began=earlier.began if earlier else int(time.time()),
+        reader_port=port if url.asks_for_credentials else 0,
+    )
+
+
+def _note_of_daemon(places: Places) -> Path:
+    """There where Nix was left without a unit for its daemon, and has one of ours."""
+    return places.state / "daemon-unit-made"
+
+
+def _own_cache(directory: Path, places: Places) -> Path:
+    """A cache that is a directory of this machine belongs to the uploader's user, if it is not there yet."""
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        os.chown(directory, *apart.owner(places))
+    return directory
+
+
+def _first_word(places: Places) -> Answer:
+    if answer := provisioned.answer(places, _PATIENCE):
+        return answer
+    where = f"journalctl -u {unit.NAME}" if probe.systemd() else f"tail {keeper.log(places)}"
+    raise RunnerError(f"the uploader does not answer; see `{where}`")

@@ -1,0 +1,86 @@
+"""The uploader of a provisioned machine, as its own user: `python -sP -m nix_autocache.provisioning.service`.
+
+systemd, or `keeper` in its place, starts it with the configuration and all secrets in $CREDENTIALS_DIRECTORY, and
+starts it again when it ends: on SIGHUP, and by itself when one of the files that they come from has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from .. import custody, keys
+from ..nix.config import effective
+from ..places import Places, machine
+from ..provisioned import Provisioned, place
+from ..uploader import daemon
+from ..uploader.client import Uploader
+from ..uploader.job import Job
+from . import configuration
+from .configuration import Configuration
+
+_CARE: Final = 600.0  # seconds, see Drain
+_LOOK: Final = 2.0  # seconds between looks at the files
+
+
+def main() -> int:
+    """Upload what the machine's jobs build, until told to stop or to start anew."""
+    custody.protect_memory()
+    told = configuration.load(Path(os.environ["CREDENTIALS_DIRECTORY"], "configuration"))
+    places = machine(os.environ)
+    given = told.given_as_credentials(Path(os.environ["CREDENTIALS_DIRECTORY"]))
+    watch = threading.Thread(target=_end_when_changed, args=(told.secrets.values(),), daemon=True)
+    watch.start()
+    return daemon.run(job(given, places), Uploader(place(places).directory).socket, owner=None)
+
+
+def job(told: Configuration, places: Places) -> Job:
+    """What the uploader is to do, with its key."""
+    note, queue = Provisioned.load(places), place(places).queue
+    assert note, "it is written before the service starts"
+    key = told.settings.signing_key
+    return Job.of(
+        told.settings,
+        queue=str(queue.directory),
+        roots=str(queue.roots),
+        nix_bin=note.nix_bin,
+        cache=str(told.settings.cache),
+        began=note.began,
+        reader_port=note.reader_port,
+        trusted=tuple(effective(note.nix).get("trusted-public-keys", "").split()),
+        key=key if keys.is_in_aws(key) else str(keys.read_secret(key, {})),
+        dry_run=False,
+        environ=told.environ,
+        care=_CARE,
+    )
+
+
+def _end_when_changed(files: Iterable[Path]) -> None:
+    """Compared with the last look, so that a file is not read before whoever writes it has done so."""
+    begun = last = _states(files)
+    while not threading.Event().wait(_LOOK):
+        now = _states(files)
+        if now == last and now != begun:
+            print("the configuration or a secret has changed: starting anew", flush=True)
+            os._exit(0)  # as at any other moment: nothing is lost
+        last = now
+
+
+def _states(files: Iterable[Path]) -> list[tuple[int, int]]:
+    return [_state(file) for file in files]
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """What tells a file from another at that place; a file that only root may look at is not watched."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
