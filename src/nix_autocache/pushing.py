@@ -46,6 +46,9 @@ def reader_port(context: Context, place: Destination, verdict: trust.Verdict) ->
     """
     if not (verdict.push and place.url.asks_for_credentials) or context.is_dry_run(place):
         return 0
+    if loopback.is_proxied(context.environ):
+        context.platform.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
+        return 0
     earlier = Session.load(context.job.setup)
     return (earlier.reader_port if earlier else 0) or loopback.free_port()
 

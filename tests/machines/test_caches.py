@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.ground import certificates, nix, servers, tool
+from tests.ground import certificates, forward, nix, servers, tool
 from tests.ground.machine import Machine
 from tests.ground.servers import Server
 from tests.ground.tool import Tool
@@ -101,6 +101,24 @@ def test_https_with_a_private_authority_and_back(builder: Machine, tmp_path: Pat
         assert "its TLS certificate is not trusted (UnknownIssuer)" in pushed(builder, server.url)
         job = Tool(builder, {"cache": server.url, "signing-key": key_of(builder)}, {"NIX_SSL_CERT_FILE": tls.authority})
         push_and_push_again(job)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_proxy_of_the_usual_variables_is_used(builder: Machine, tls: bool, tmp_path: Path) -> None:
+    """For small bodies by obstore, for large ones by us; the name of the cache says something to the proxy only."""
+    issued = certificates.issue(builder, "cache.test") if tls else None
+    with (
+        servers.rclone_http(builder, tmp_path / "http", tls=issued) as server,
+        forward.proxy(builder, tmp_path) as proxy,
+    ):
+        server.wait()
+        env = {**proxy.env(), **({"NIX_SSL_CERT_FILE": issued.authority} if issued else {})}
+        inputs = {"cache": server.url.replace("127.0.0.1", "cache.test"), "signing-key": key_of(builder)}
+        push_and_push_again(Tool(builder, inputs, env))
+        before = proxy.asked()
+        exempt = Tool(builder, {**inputs, "cache": server.url}, {**env, "no_proxy": "127.0.0.1"})
+        assert "already there" in exempt.run("push", nix.build(builder, BIG)).stderr
+        assert proxy.asked() == before
 
 
 def test_any_other_store_goes_through_nix_copy(builder: Machine) -> None:

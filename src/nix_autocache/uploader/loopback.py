@@ -10,7 +10,7 @@ import dataclasses
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,12 @@ def free_port() -> int:
 def url(port: int) -> str:
     """What Nix is to read, instead of the cache's own URL."""
     return f"http://{HOST}:{port}"
+
+
+def is_proxied(environ: Mapping[str, str]) -> bool:
+    """Whether Nix would ask a proxy for what is on this machine; as curl has it, which reads no HTTP_PROXY."""
+    exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").replace(",", " ").split()
+    return bool(environ.get("http_proxy")) and not {"*", HOST}.intersection(exempt)
 
 
 @contextmanager
