@@ -178,7 +178,10 @@ def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
 def _name() -> str:
     import pwd
 
-    return pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run as a number that no account has
+        return str(os.geteuid())
 
 
 def _is(descriptor: int, path: Path) -> bool:

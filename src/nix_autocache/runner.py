@@ -270,7 +270,10 @@ def is_trusted(nix: Nix | None) -> bool:
 
 
 def _is_named(names: list[str]) -> bool:
-    me = pwd.getpwuid(os.geteuid())
+    try:
+        me = pwd.getpwuid(os.geteuid())
+    except KeyError:  # a container may run as a number that no account has
+        return "*" in names
     groups = {f"@{group}" for group in _group_names(me)}
     return "*" in names or me.pw_name in names or not groups.isdisjoint(names)
 
