@@ -105,6 +105,10 @@ def test_jobs_at_once_wait_for_what_they_built(booted: Machine, server: Server) 
         assert (one.wait(), two.wait()) == (0, 0), one.text() + two.text()
     assert set(signers(server)) == {tool.name_of(path) for path in paths}
     assert Job(booted, "runner").doctor()["mode"] == "managed"
+    Job(booted).run("undo")
+    assert not booted.exists(nix.SOCKET)
+    assert booted.sh("ls /etc/systemd/system | grep nix || true").stdout == ""
+    assert booted.sh("ls -d /etc/nix/nix-autocache* /var/lib/nix-autocache || true", check=False).stdout == ""
 
 
 def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machine, server: Server) -> None:

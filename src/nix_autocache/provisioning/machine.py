@@ -13,6 +13,7 @@ from .. import apart, environment, probe, provisioned
 from ..errors import RunnerError
 from ..nix import units
 from ..nix.store import Nix
+from ..nix.supervisor import SOCKET
 from ..places import Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
@@ -86,6 +87,7 @@ def remove(places: Places) -> None:
     keeper.stop(places)
     if _note_of_daemon(places).exists():
         units.remove()
+        SOCKET.unlink(missing_ok=True)  # systemd leaves it, and who finds it thinks that there is a daemon
 
 
 def _note(places: Places, url: CacheUrl | None, nix: Nix) -> Provisioned:
