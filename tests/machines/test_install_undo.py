@@ -75,8 +75,9 @@ def test_setting_up_twice_is_the_same_as_once(machine: MakeMachine, kind: str) -
     assert path in job.cached()
 
 
-def test_a_machine_can_run_the_job_again_and_again(machine: MakeMachine) -> None:
-    job = prepared(machine, "daemon and sudo")
+@pytest.mark.parametrize("kind", ["daemon and sudo", "bare"])
+def test_a_machine_can_run_the_job_again_and_again(machine: MakeMachine, kind: str) -> None:
+    job = prepared(machine, kind)
     before, running = listing(job.machine), len(job.machine.processes())
     for _ in range(ROUNDS):
         job.run("setup")
