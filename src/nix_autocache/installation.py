@@ -18,7 +18,6 @@ from .nix import units, users
 from .nix.release import Release
 from .nix.store import Nix
 from .places import Places
-from .provisioning import machine as provisioning
 
 
 def is_complete(places: Places, kind: Kind) -> bool:
@@ -46,6 +45,7 @@ def install(places: Places, kind: Kind, source: Release) -> None:
 def uninstall(places: Places, *, daemon: bool) -> None:
     """Bring the machine back: jobs, configuration, units, users, and the Nix that we installed."""
     from . import apart, harden, registry  # of which an installation has no need
+    from .provisioning import machine as provisioning
 
     if not places.state.exists():
         return
