@@ -353,7 +353,8 @@ TEMPLATE_INPUTS: Final = (
         name="steps",
         default=".nix-autocache-steps",
         parse=_text,
-        doc="Name of the hidden job that has the same in parts, for `!reference`: `setup`, `finish`, `cache`, `id_tokens`.",
+        doc="Name of the hidden job that has the same in parts, for `!reference`: "
+        "`setup`, `finish`, `cache`, `id_tokens`.",
     ),
     Input(
         name="install",
