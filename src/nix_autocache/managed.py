@@ -93,5 +93,7 @@ def _warn_of_inputs(context: Context) -> None:
     given = [name.replace("_", "-") for name in _OF_THE_MACHINE if getattr(context.settings, name)]
     if given:
         context.platform.info(f"this machine was provisioned: {', '.join(given)} of this job are not looked at")
+    if context.settings.harden:
+        context.platform.warning("harden does nothing here: take sudo from this machine's user once, as its root")
     if context.settings.push == "never":
         context.platform.warning("push: never cannot be had here: this machine uploads what all its jobs build")

@@ -105,6 +105,12 @@ def test_jobs_at_once_wait_for_what_they_built(booted: Machine, server: Server) 
         assert (one.wait(), two.wait()) == (0, 0), one.text() + two.text()
     assert set(signers(server)) == {tool.name_of(path) for path in paths}
     assert Job(booted, "runner").doctor()["mode"] == "managed"
+    fork = {"GITHUB_EVENT_NAME": "pull_request_target"}
+    assert "warning" not in Job(booted, "runner", env=fork, name="third").said("setup")
+    booted.add_user("admin", sudo=True)
+    said = Job(booted, "admin", env=fork, name="fourth").said("setup")
+    assert "which is not trusted and could reach the key: the job's user becomes root by sudo" in said
+    assert "key or poison the cache: no, the job's user becomes root by sudo" in said
     Job(booted).run("undo")
     assert not booted.exists(nix.SOCKET)
     assert booted.sh("ls /etc/systemd/system | grep nix || true").stdout == ""
