@@ -1,6 +1,7 @@
 """A hosted GitHub runner: user `runner` with sudo, systemd running, no Nix, the action in a workflow."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.ground.act import Workflow
 from tests.ground.machine import Machine
 from tests.ground.release import Release, release
 from tests.ground.roots import RECENT
+from tests.ground.servers import rclone_http
 from tests.machines.installing import BUILD, Job
 
 WORKFLOW = """
@@ -91,3 +93,52 @@ def test_a_daemon_of_the_distribution_is_restarted_by_systemd(runner: tuple[Mach
 
 def units(machine: Machine) -> str:
     return machine.sh("find /etc/systemd /run/systemd/system | sort").stdout
+
+
+HARDENED = """
+on: push
+jobs:
+  job:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          umask 077
+          printf '%s' "$KEY" >/home/runner/key
+        env:
+          KEY: ${{ secrets.KEY }}
+      - uses: nix-autocache/nix-autocache@v1
+        with:
+          nix-url: URL
+          nix-sha256: SHA256
+          cache: SERVER
+          signing-key: file:/home/runner/key
+          harden: true
+      - name: attack
+        run: |
+          ! sudo -n true
+          ! cat /home/runner/key
+          ! systemd-run --no-ask-password true
+          ! systemctl --no-ask-password stop nix-daemon.service
+          nix-build --no-out-link /home/runner/project/default.nix
+"""
+
+
+def test_a_hardened_workflow_has_no_root_and_pushes(runner: tuple[Machine, Release], tmp_path: Path) -> None:
+    """What is left is the runner itself, whose memory this kernel does not guard, and the report says so."""
+    machine, tarball = runner
+    key = Job(machine).run("keygen", "a-1").stdout
+    with rclone_http(machine, tmp_path / "cache") as server:
+        server.wait()
+        text = HARDENED.replace("URL", tarball.url()).replace("SHA256", tarball.sha256).replace("SERVER", server.url)
+        files = {".github/workflows/ci.yml": text, "default.nix": BUILD.format(name="hardened")}
+        act.git_project(machine, "/home/runner/project", files, user="runner")
+        workflow = Workflow("/home/runner/project", env=tool.environment(), secrets={"KEY": key}, user="runner")
+        done = act.act(machine, workflow)
+        assert done.returncode == 0, done.text
+        assert "1 pushed" in done.log
+        assert set(tool.narinfos(server.directory)) == {"hardened"}
+    assert "this runner outlives its jobs" in done.text
+    assert ("no Yama" in done.text) is not Path("/proc/sys/kernel/yama").exists()
+    Job(machine).run("undo")
+    assert machine.sh("sudo -n true", user="runner").returncode == 0
+    assert machine.run(["id", "nix-autocache"], check=False).returncode
