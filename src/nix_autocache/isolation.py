@@ -60,15 +60,16 @@ class Isolation:
 
     def harden(self, session: Session) -> Session:
         """Take root away from the job's user, and judge the job anew by what is still in its reach."""
+        left = self._known(hardened=True)
         if self._can_harden:
             paths = [*exposure.sockets(), *exposure.devices(), *exposure.system_files()]
             request = {"user": os.geteuid(), "reachable": [str(path) for path in paths]}
             privileged.call("harden", request, self.context.environ)
             self._warn_of_later_jobs()
-        found = (*self._known(hardened=True), *_found(self.context, session))
-        for way in found:
+            left = (*self._known(hardened=True), *_found(self.context, session))
+        for way in left:
             self.context.platform.warning(f"harden: {way}")
-        verdict = pushing.judge(self.context, self.place, found)
+        verdict = pushing.judge(self.context, self.place, left)
         pushing.announce(self.context, self.place, verdict)
         return session.judged(verdict)
 
@@ -98,15 +99,19 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
 def _found(context: Context, session: Session) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
     where = context.places
-    yield from _of_machine(Nix(Path(session.nix_bin)), where.hook, [where.program, *_of_job(context.job)])
+    yield from _of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)])
 
 
 def _of_job(job: JobPlace) -> tuple[Path, ...]:
     return (job.queue.new, job.queue.failed, job.roots)
 
 
-def _of_machine(nix: Nix, hook: Path, kept: Iterable[Path]) -> Iterator[str]:
-    """`kept` is what the uploader works on and with, beside the hook."""
+def _of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
+    """`kept` is what the uploader works on and with, beside the hook.
+
+    Root's hook writes into every job's queue: one of an open job of this user could lead it elsewhere.
+    """
+    jobs = where.jobs.iterdir() if where.jobs.exists() else ()
     yield from exposure.becomes_root()
     yield from exposure.ports()
     if part := exposure.interpreter():
@@ -116,11 +121,11 @@ def _of_machine(nix: Nix, hook: Path, kept: Iterable[Path]) -> Iterator[str]:
         "the job's user can read disks or memory, {}": exposure.devices(),
         "the job's user can change what root runs, {}": exposure.system_files(),
         "the job's user can write Nix's store, {}": exposure.store(),
-        "the job's user can change what the uploader works on, {}": _changeable([hook, *kept]),
+        "the job's user can change what the uploader works on, {}": _changeable([where.hook, *kept, *jobs]),
     }.items():
         if paths:
             yield what.format(_names(paths))
-    yield from _of_nix(nix, hook)
+    yield from _of_nix(nix, where.hook)
 
 
 def _changeable(paths: Iterable[Path]) -> list[Path]:
@@ -136,7 +141,7 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations) -> It
     if url.scheme == "file" and (directory := exposure.changeable(Path(url.path))):
         yield f"the cache is a directory that the job's user can write, {directory}"
     kept = (machine.state / "service", machine.state / "packages")
-    yield from _of_machine(note.nix, machine.hook, [*kept, *_of_job(provisioned.place(machine))])
+    yield from _of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
 
 
 def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:

@@ -149,10 +149,12 @@ def test_a_crash_leaves_no_core(sealed: Sealed) -> None:
     assert sealed.machine.run(["stat", "--format=%U", f"/proc/{pid}/environ"]).stdout == "root\n"
     sealed.machine.sh(f"ulimit -c unlimited; kill -SEGV {pid}; while [ -e /proc/{pid} ]; do :; done")
     assert sealed.machine.sh(EVERYWHERE % sealed.secret).stdout == ""
-    assert (
-        sealed.machine.sh("find / -xdev -name 'core*' -newer /etc/nix/nix-autocache.conf -type f -size +100k").stdout
-        == ""
-    )
+    newer = "find / -xdev -newer /etc/nix/nix-autocache.conf -name 'core*' -type f -size +100k"
+    assert sealed.machine.sh(newer).stdout == ""
+    sealed.job.build("too-late")
+    said = sealed.job.said("finish")
+    assert "the uploader is gone, and nobody else has the key" in said, said
+    assert "1 paths were not pushed in time" in said, said
 
 
 def test_in_an_open_job_root_finds_the_key_and_the_report_has_said_so(tmp_path: Path) -> None:

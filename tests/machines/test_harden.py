@@ -52,6 +52,25 @@ def test_a_hardened_job_pushes_and_solves_limitation_4(nix_generation: Generatio
         assert sealed.cached()["something"]["Sig"].startswith("test-1:")
 
 
+def test_a_second_set_up_of_a_hardened_job_leaves_the_first(tmp_path: Path) -> None:
+    with sealing.job(tmp_path) as sealed:
+        sealed.job.run("setup")
+        said = sealed.job.said("setup")
+        assert "this job is set up and hardened" in said, said
+        assert SOLVED in said, said
+        sealed.job.build("afterwards")
+        assert "1 pushed" in sealed.job.said("finish")
+
+
+def test_there_is_nothing_to_take_from_root(tmp_path: Path) -> None:
+    with sealing.job(tmp_path) as sealed:
+        job = Job(sealed.machine, inputs=sealed.job.inputs)
+        said = job.said("setup")
+        assert f"{NOT_SOLVED}the job's user is root, so its code could read the key" in said, said
+        job.build("by-root")
+        assert "1 pushed" in job.said("finish")
+
+
 def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path: Path) -> None:
     with sealing.job(tmp_path, prepare=as_hosted) as sealed:
         made = sealed.machine
@@ -80,6 +99,11 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
 
 def unsandboxed(machine: Machine) -> None:
     machine.sh("echo 'sandbox = false' >>/etc/nix/nix.conf; pkill nix-daemon; nix-daemon >/dev/null 2>&1 &")
+
+
+def another_job(machine: Machine) -> None:
+    """Of the same user, with a queue of their own."""
+    Job(machine, "runner", {"cache": "file:///home/runner/other"}, name="other").run("setup")
 
 
 def key_with_two_names(machine: Machine) -> None:
