@@ -102,6 +102,8 @@ def system_files() -> list[Path]:
         found += [path for path in _list(directory) if _changeable(path) and not _is_scratch(path)]
     for tree in _TREES:
         found += _changeable_below(Path(tree))
+    for program in _programs_of_root():
+        found += [part for part in (program, *program.parents) if _changeable(part)]
     return list(dict.fromkeys(found))
 
 
@@ -123,6 +125,15 @@ def interpreter() -> Path | None:
     """What this user can change of the Python that runs this."""
     parts = [Path(sys.executable), *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
     return next(filter(None, map(changeable, parts)), None)
+
+
+def _programs_of_root() -> Iterator[Path]:
+    """What processes of root were started from, a script's interpreter and the script: a service may start again."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdecimal() and entry.stat().st_uid == 0:
+                words = (entry / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")[:2]
+                yield from (Path(word) for word in words if word.startswith("/") and Path(word).is_file())
 
 
 def _changeable(path: Path) -> bool:

@@ -25,6 +25,8 @@ from .session import Session
 from .urls import parse_cache_url
 
 _REACHED_APART: Final = frozenset({"s3", "gs", "az", "http", "https", "file"})  # all but what `nix copy` takes
+_PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook")
+_SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
 _SHOWN: Final = 3  # paths named in one sentence
 
 
@@ -158,6 +160,13 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
         yield "builds run as root (build-users-group is empty)"
     if settings.get("post-build-hook") not in {"", str(hook)}:
         yield f"Nix calls another hook, {settings.get('post-build-hook')}"
+    for setting in _PROGRAMS:
+        words = (Config(Path("/etc/nix")).value(setting) or "").split()
+        if words and (part := exposure.changeable(Path(words[0]))):
+            yield f"root runs what the job's user can change, {setting} = {part}"
+    unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if "trusted=" in url]
+    if unsigned:
+        yield f"Nix takes unsigned paths from {', '.join(unsigned)}"
     for given in settings.get("sandbox-paths", "").split():
         if part := exposure.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
             yield f"builds see a path that the job's user can change, {part}"

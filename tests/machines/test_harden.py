@@ -27,6 +27,9 @@ with socket.socket(socket.AF_UNIX) as server:
     time.sleep(600)
 """
 
+CLOSED = "/run/docker.sock /etc/cron.hourly /dev/sdz /opt /opt/agent /opt/agent/agent"
+RIGHTS = f"stat -c '%a %U:%G %n' {CLOSED}; sudo -l -U runner"
+
 
 def as_hosted(machine: Machine) -> None:
     """What hosted runners are known to leave open, and some more."""
@@ -34,6 +37,8 @@ def as_hosted(machine: Machine) -> None:
     machine.start(["python3", "-c", DOCKER])
     machine.sh("mkdir -p /usr/share/polkit-1/rules.d; chmod -R 777 /usr/share/polkit-1 /usr/share/dbus-1 || true")
     machine.sh("mkdir /etc/cron.hourly || true; chmod 777 /etc/cron.hourly; mknod -m 666 /dev/sdz b 7 99")
+    machine.sh("mkdir /opt/agent; cp /bin/sleep /opt/agent/agent; chmod 777 /opt /opt/agent /opt/agent/agent")
+    machine.start(["/opt/agent/agent", "600"])
     # Rules that come after every file of sudoers.d, and a user whom Nix trusts.
     machine.sh("echo 'runner ALL=(ALL) NOPASSWD: ALL' >>/etc/sudoers; visudo -c -q")
     machine.sh("echo 'trusted-users = root runner' >>/etc/nix/nix.conf; pkill nix-daemon; nix-daemon >/dev/null 2>&1 &")
@@ -76,13 +81,14 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
         made = sealed.machine
         sealed.job.build("before")
         before, running = listing(made), len(made.processes())
-        opened = made.sh("stat -c '%a %U:%G %n' /run/docker.sock /etc/cron.hourly /dev/sdz; sudo -l -U runner").stdout
+        opened = made.sh(RIGHTS).stdout
         said = sealed.job.said("setup")
         assert SOLVED in said, said
         docker = "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')"
         assert "PermissionError" in sealed.python(docker).stderr
         rules = "touch /usr/share/polkit-1/rules.d/x"
-        for attack in ("sudo -n true", rules, "touch /etc/cron.hourly/x", "cat /dev/sdz"):
+        agent = "mv /opt/agent /opt/other"
+        for attack in ("sudo -n true", rules, agent, "touch /etc/cron.hourly/x /opt/agent/x", "cat /dev/sdz"):
             assert sealed.attack(attack).returncode, attack
         sealed.job.build("something")
         assert "1 pushed" in sealed.job.said("finish")
@@ -91,8 +97,7 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
         sealed.job.sh(f"sudo -n true; {rules}; rm /usr/share/polkit-1/rules.d/x")
         sealed.job.run("undo")
         made.write(KEY, sealed.key, mode=0o600, owner="runner")
-        again = made.sh("stat -c '%a %U:%G %n' /run/docker.sock /etc/cron.hourly /dev/sdz; sudo -l -U runner").stdout
-        assert again == opened
+        assert made.sh(RIGHTS).stdout == opened
         assert [line for line in listing(made) if "-something" not in line] == before
         wait_for(lambda: len(made.processes()) == running, "the end of every process of ours", 5)
 

@@ -99,7 +99,7 @@ class Uploader:
         """A process that waits for its job on `stdin`; `owner` is the user that it answers, `user` whom it runs as."""
         with open(self.log, "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-sP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
+                [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
                 stdin=stdin,
                 stdout=log,
                 stderr=log,

@@ -48,7 +48,7 @@ def reading(job: Job, uploader: Path) -> Iterator[None]:
     if not job.reader_port:
         yield
         return
-    command = [sys.executable, "-sP", "-m", f"{__package__}.reader", str(uploader)]
+    command = [sys.executable, "-sSP", "-m", f"{__package__}.reader", str(uploader)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/") as process:
         assert process.stdin, "it is a pipe"
         process.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
