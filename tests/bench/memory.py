@@ -32,7 +32,7 @@ for number in range(first, first + count):
             length += len(piece)
         known = f"{base32.encode(digest.digest())}\\n{length}"
     print(path, known, "", 0, sep="\\n")
-    with open(f"/var/lib/nix-autocache/jobs/local/queue/new/{name}", "w") as entry:
+    with open(f"/root/new/{name}", "w") as entry:
         entry.write(f"{path}\\n.\\n")
 """
 MEASURE = """
@@ -68,13 +68,15 @@ def use(count: int, size: int) -> Use:
     """What a flush of `count` fresh paths of `size` bytes takes, on a machine of its own."""
     with Machine(roots.root(roots.NEW), tool.binds()) as machine:
         nix.without_daemon(machine)
+        environment = {**tool.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
+        machine.write("/root/make.py", MAKE)
+        # Before the job, since nobody vouches for what is registered during it.
+        make = f"mkdir /root/new; python3 -sP /root/make.py 0 {count} {size} | nix-store --load-db"
+        machine.sh(make, env=environment, timeout=900)
         job = Tool(machine, {"flush-timeout": "1800"})
         job.run("setup")
         job.kill_uploader()
-        environment = {**tool.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
-        machine.write("/root/make.py", MAKE)
-        make = f"python3 -sP /root/make.py 0 {count} {size} | nix-store --load-db"
-        machine.sh(make, env=environment, timeout=900)
+        machine.sh(f"rmdir {job.job()}/queue/new; mv /root/new {job.job()}/queue/new")
         command = ["python3", "-c", MEASURE, *tool.CLI, "flush"]
         said = machine.run(command, env=environment, timeout=1800)
         assert f"{count} pushed" in said.stderr, said.stderr
