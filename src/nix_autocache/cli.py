@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from . import __version__, custody, steps
+from . import __version__, custody, errands, steps
 from .context import Context
 from .errors import Error, RunnerError, one_line
 from .platforms import Platform, detect
@@ -71,25 +71,25 @@ VERBS: Final[Mapping[str, Verb]] = {
         "nix-autocache doctor --json",
     ),
     "push": Verb(
-        lambda context, options: steps.push(context, options.paths),
+        lambda context, options: errands.push(context, options.paths),
         "push store paths and all that they refer to, now",
         "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
         takes_paths=True,
     ),
     "keygen": Verb(
-        lambda context, options: steps.keygen(options.name),
+        lambda context, options: errands.keygen(options.name),
         "make a signing key; the public key goes to standard error",
         "nix-autocache keygen cache.example.org-1 > secret-key",
         takes_inputs=False,
     ),
     "provision": Verb(
-        lambda context, _: steps.provision(context),
+        lambda context, _: errands.provision(context),
         f"make this machine upload what all its jobs build, as {configuration.FILE} says (root)",
         PROVISION,
         takes_inputs=False,
     ),
     "undo": Verb(
-        lambda context, _: steps.undo(context),
+        lambda context, _: errands.undo(context),
         "remove everything that setup made on this machine",
         "nix-autocache undo",
     ),

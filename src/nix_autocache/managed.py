@@ -14,9 +14,10 @@ from typing import Final
 from . import places, provisioned, report
 from .context import Context
 from .errors import RunnerError
+from .outcomes import Outcome
 from .platforms import Event
 from .provisioned import Provisioned
-from .queue import Outcome, Queue
+from .queue import Queue
 from .runner import Observations, Row
 from .session import Session
 from .trust import Verdict
@@ -59,7 +60,7 @@ def uploader(context: Context) -> Uploader:
 def outcomes(context: Context) -> Iterable[Outcome]:
     """What became of what was built since this job began. What failed before may be tried, and fail, meanwhile."""
     begun = context.job.setup.stat().st_mtime
-    settled = (outcome for outcome in queue(context).recorded(begun) if outcome.what != "failed")
+    settled = (outcome for outcome in queue(context).outcomes.recorded(begun) if outcome.what != "failed")
     return chain(settled, queue(context).set_aside(begun))
 
 

@@ -17,7 +17,8 @@ from .handover import Secrets
 from .nix import hook, scan
 from .nix.config import effective
 from .nix.store import Nix, Store
-from .queue import Outcome, Queue
+from .outcomes import Outcome
+from .queue import Queue
 from .session import Session
 from .uploader import loopback
 from .uploader.client import Started, Uploader
@@ -187,7 +188,7 @@ def uploader(context: Context) -> Uploader:
 
 def outcomes(context: Context) -> Iterable[Outcome]:
     """What became of everything that was queued for this job."""
-    return context.job.queue.recorded()
+    return context.job.queue.outcomes.recorded()
 
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:

@@ -2,14 +2,13 @@
 
 `new/` holds a file per derivation, written by `nix/hook.sh`: output paths, one a line, and a last line `.`;
 without that line it is still being written. `failed/` holds what could not be pushed, the reason after the
-`.`, and is tried again at the next flush. `outcomes.jsonl` says of every path what became of it.
+`.`, and is tried again at the next flush. What became of every path is in `outcomes`.
 Whatever else lies there, links and garbage included, was not written by the hook and is left alone.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import stat
@@ -17,9 +16,11 @@ import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
+
+from .outcomes import Outcome, Outcomes
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each
@@ -36,16 +37,6 @@ class Entry:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a path: pushed, present (already there), upstream, skipped or failed; bytes as stored."""
-
-    path: str
-    what: str
-    bytes: int = 0
-    reason: str = ""
-
-
 class Queue:
     """The queue in `directory`, made with `create`. Several may read it; one at a time holds `lock()` and drains.
 
@@ -57,7 +48,7 @@ class Queue:
         self.roots = roots
         self.new = directory / "new"
         self.failed = directory / "failed"
-        self.outcomes = directory / "outcomes.jsonl"
+        self.outcomes = Outcomes(directory)
 
     def create(self) -> None:
         for directory in (self.new, self.failed):
@@ -173,40 +164,6 @@ class Queue:
             return len(os.listdir(self.failed))
         return 0
 
-    def record(self, outcomes: Iterable[Outcome]) -> bool:
-        """Append to outcomes.jsonl; whether that was possible. A disk that is full must not hold an upload back."""
-        now = round(time.time(), 3)
-        rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason, "at": now} for o in outcomes]
-        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        try:
-            with open(self.outcomes, "a+b") as file:
-                _append(file, data)
-        except OSError:
-            return False
-        return True
-
-    def rotate_outcomes(self, most: int) -> None:
-        """Begin a new file when this one has more than `most` bytes; one old one is kept."""
-        with suppress(OSError):
-            if self.outcomes.stat().st_size > most:
-                self.outcomes.rename(self._old_outcomes)
-
-    def recorded(self, since: float = 0.0) -> Iterator[Outcome]:
-        """The last outcome of every path, recorded since that time; torn lines are passed over."""
-        last: dict[str, Outcome] = {}
-        for line in chain(_lines(self._old_outcomes), _lines(self.outcomes)):
-            with suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                if row.get("at", 0.0) >= since:
-                    outcome = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
-                    if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
-                        last[outcome.path] = outcome
-        yield from last.values()
-
-    @property
-    def _old_outcomes(self) -> Path:
-        return self.directory / "outcomes.1.jsonl"
-
     def take_canary(self, nonce: str) -> bool:
         """Whether the canary with this nonce arrived; it is removed, unless the queue is another user's."""
         found = [path for path in self.new.iterdir() if CANARY in path.name and nonce in path.name]
@@ -227,30 +184,12 @@ class Queue:
         return Entry(name, ()) if age > TORN_AFTER else None
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        yield from file
-
-
 def _locked(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def _append(file: BinaryIO, data: bytes) -> None:
-    """Append lines whole or not at all, after whatever half a line an uploader left that was killed."""
-    size = file.seek(0, os.SEEK_END)
-    if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-        data = b"\n" + data
-    try:
-        file.write(data)
-        file.flush()
-    except OSError:
-        os.truncate(file.fileno(), size)
-        raise
 
 
 def _is_entry(item: os.DirEntry[str]) -> bool:

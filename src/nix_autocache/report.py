@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import DeadlineError, Error
+from .outcomes import Outcome
 from .platforms import Platform
-from .queue import Outcome, Queue
+from .queue import Queue
 from .session import Session
 from .settings import OnFailure
 from .trust import LIMITATIONS

@@ -12,22 +12,17 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
-from . import advice, keys, managed, places, probe, pushing, report, runner, trust
+from . import advice, managed, places, probe, pushing, report, runner
 from .context import Context
 from .destination import Destination
-from .errors import RunnerError
-from .nix import hook
 from .nix.store import Nix
-from .queue import Outcome, Queue
+from .outcomes import Outcome
+from .queue import Queue
 from .runner import Mode
 from .session import Session
 from .uploader.client import Uploader
-from .uploader.foreground import drain_here
 from .uploader.progress import Rest
 
 if TYPE_CHECKING:
@@ -174,78 +169,6 @@ def status(context: Context, *, as_json: bool) -> None:
     answer = uploads.uploader(context).ask({"do": "status"})
     facts = report.status(session, answer, uploads.queue(context))
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
-
-
-def push(context: Context, paths: list[str]) -> None:
-    """Push paths and their closures now, without a queue that outlives this."""
-    nix = runner.find_nix(context.environ)
-    if nix is None:
-        raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
-    begun = time.monotonic()
-    with TemporaryDirectory(prefix="nix-autocache-") as directory:
-        queue = Queue(Path(directory))
-        queue.create()
-        for path in nix.store_paths(paths):
-            queue.add(path.base, [path])
-        job = pushing.upload_job(context, nix, context.destination(), queue, int(time.time()))
-        context.platform.mask(str(job.secret_key or ""))
-        tell = report.ProgressLines(context.platform)
-        rest = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)
-        result = report.Result(
-            outcomes=tuple(queue.recorded()),
-            rest=rest,
-            waited=time.monotonic() - begun,
-            unsolved={},
-            dry_run=job.dry_run,
-        )
-    report.flushed(context.platform, result, "fail")
-
-
-def keygen(name: str) -> None:
-    """Print a new secret key; its public half goes to standard error."""
-    key = keys.generate(name)
-    print(key)
-    print(f"public key: {key.public}", file=sys.stderr)
-
-
-def provision(context: Context) -> None:
-    """Make this machine upload what all its jobs build, as its configuration says."""
-    from .provisioning import configuration
-    from .provisioning import machine as provisioning
-    from .registering import register
-
-    provisioning.check()
-    told = configuration.load()
-    told.check_secrets()
-    context = replace(context, settings=told.settings, platform=provisioning.Machine(context.environ))
-    row, seen = choose(context)
-    nix = install(context, row)
-    advice.check_configuration(context, nix)
-    place = context.destination().trusting_itself({})
-    verdict = trust.Verdict(push=True, reason="", unsolved={})
-    note = provisioning.prepare(context.places, told, nix)
-    session = Session.begin(row, nix, note.cache, verdict, apart=True, reader_port=note.reader_port)
-    register(context, session, place, seen)
-    answer = provisioning.start(context.places, told)
-    if (trusted := place.trusting(answer.public_key)) != place:
-        register(context, session, trusted, seen)
-    if not hook.sing(nix, context.job.queue):
-        raise RunnerError("Nix does not call the post-build hook: is there another one in its configuration?")
-    for trouble in filter(None, (answer.error, answer.progress.trouble)):
-        context.platform.warning(f"nothing is uploaded yet: {trouble}")
-    context.platform.info(f"provisioned: what jobs build here goes to {session.cache}")
-
-
-def undo(context: Context) -> None:
-    """Bring the machine back to what it was before the first setup."""
-    from . import installation, privileged
-
-    installation.uninstall(context.own_places, daemon=False)
-    if places.machine(context.environ).state.exists():
-        privileged.call("undo", {}, context.environ)
-    if nix := runner.find_nix(context.environ):
-        hook.forget_canaries(nix)
-    context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")
 
 
 class _Uploads(Protocol):

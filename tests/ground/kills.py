@@ -95,7 +95,7 @@ class Round:
         after = self.visible()
         yield from (f"{path} is missing" for path in self.paths if path.hash_part not in after)
         yield from (f"{name} was uploaded twice" for name, files in before.items() if after.get(name) != files)
-        recorded = {outcome.path for outcome in self.queue.recorded()}
+        recorded = {outcome.path for outcome in self.queue.outcomes.recorded()}
         yield from (f"{path} has no outcome" for path in self.paths if path not in recorded)
         yield from (f"{name} is still queued" for name in self.queue.names())
 

@@ -11,7 +11,8 @@ import pytest
 from nix_autocache.caches.objects import refusal
 from nix_autocache.caches.patience import seconds
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
-from nix_autocache.queue import Outcome, Queue
+from nix_autocache.outcomes import Outcome
+from nix_autocache.queue import Queue
 from nix_autocache.uploader.workers import Gate, retrying
 
 
@@ -54,10 +55,10 @@ def test_a_retry_after_beyond_all_patience_is_not_waited_for() -> None:
 
 def test_half_a_line_of_outcomes_does_not_spoil_the_next(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
-    queue.outcomes.write_text('{"path": "/torn", "outc')
-    assert queue.record([Outcome("/whole", "pushed", 1)])
-    assert [outcome.path for outcome in queue.recorded()] == ["/whole"]
+    queue.outcomes.path.write_text('{"path": "/torn", "outc')
+    assert queue.outcomes.record([Outcome("/whole", "pushed", 1)])
+    assert [outcome.path for outcome in queue.outcomes.recorded()] == ["/whole"]
 
 
 def test_what_cannot_be_recorded_is_told(tmp_path: Path) -> None:
-    assert not Queue(tmp_path / "absent").record([Outcome("/a", "pushed", 1)])
+    assert not Queue(tmp_path / "absent").outcomes.record([Outcome("/a", "pushed", 1)])

@@ -12,6 +12,7 @@ PACKAGE = SOURCE / "nix_autocache"
 LAYERS = (
     {"__main__", "bootstrap"},
     {"cli"},
+    {"errands"},
     {"steps"},
     {"managed"},
     {"isolation"},
@@ -25,7 +26,7 @@ LAYERS = (
     {"places", "installed"},
     {"platforms", "trust", "uploader", "nix"},
     {"exposure"},
-    {"probe", "custody", "queue", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
+    {"probe", "custody", "queue", "outcomes", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

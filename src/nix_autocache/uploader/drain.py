@@ -21,7 +21,8 @@ from typing import Final
 
 from ..errors import StoreError, one_line
 from ..nix.store import Store, StorePath
-from ..queue import Entry, Outcome, Queue
+from ..outcomes import Outcome
+from ..queue import Entry, Queue
 from .ledger import Ledger, Pending
 from .narinfo import NarFile
 from .plan import Policy, plan
@@ -159,7 +160,7 @@ class Drain:
     def _take_care(self) -> None:
         self._cared = time.monotonic()
         self._ledger.forget_settled()
-        self._queue.rotate_outcomes(_RECORDS)
+        self._queue.outcomes.rotate(_RECORDS)
         self._queue.give_up(time.time() - _HOPE)
         self._queue.retry_failed()
         self._tasks.look_again()
@@ -221,7 +222,7 @@ class Drain:
     def _flush_records(self) -> None:
         """Outcomes first: an uploader that is killed between the two settles a path again, and never loses one."""
         ledger = self._ledger
-        written = not ledger.records or self._queue.record(ledger.records)
+        written = not ledger.records or self._queue.outcomes.record(ledger.records)
         self._unrecorded = {} if written else dict(Counter(outcome.what for outcome in ledger.records))
         ledger.records = [] if written else ledger.records
         finished, ledger.finished = ledger.finished, []

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..nix.store import PathInfo, StorePath
-from ..queue import Entry, Outcome
+from ..outcomes import Outcome
+from ..queue import Entry
 from .narinfo import NarFile
 from .plan import Plan
 

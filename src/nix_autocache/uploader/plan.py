@@ -11,7 +11,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
-from ..queue import Entry, Outcome
+from ..outcomes import Outcome
+from ..queue import Entry
 from ..settings import Upstream
 from .narinfo import fingerprint
 from .vouching import Vouching, objection

@@ -1,0 +1,82 @@
+"""What became of every path: outcomes.jsonl in the queue's directory, a line each, for reports and for who looks.
+
+Lines are appended whole or not at all; the last one of a path counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a path: pushed, present (already there), upstream, skipped or failed; bytes as stored."""
+
+    path: str
+    what: str
+    bytes: int = 0
+    reason: str = ""
+
+
+class Outcomes:
+    """The records in a queue's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "outcomes.jsonl"
+        self._old = directory / "outcomes.1.jsonl"
+
+    def record(self, outcomes: Iterable[Outcome]) -> bool:
+        """Append to outcomes.jsonl; whether that was possible. A disk that is full must not hold an upload back."""
+        now = round(time.time(), 3)
+        rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason, "at": now} for o in outcomes]
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        try:
+            with open(self.path, "a+b") as file:
+                _append(file, data)
+        except OSError:
+            return False
+        return True
+
+    def rotate(self, most: int) -> None:
+        """Begin a new file when this one has more than `most` bytes; one old one is kept."""
+        with suppress(OSError):
+            if self.path.stat().st_size > most:
+                self.path.rename(self._old)
+
+    def recorded(self, since: float = 0.0) -> Iterator[Outcome]:
+        """The last outcome of every path, recorded since that time; torn lines are passed over."""
+        last: dict[str, Outcome] = {}
+        for line in chain(_lines(self._old), _lines(self.path)):
+            with suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row.get("at", 0.0) >= since:
+                    outcome = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
+                    if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
+                        last[outcome.path] = outcome
+        yield from last.values()
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        yield from file
+
+
+def _append(file: BinaryIO, data: bytes) -> None:
+    """Append lines whole or not at all, after whatever half a line an uploader left that was killed."""
+    size = file.seek(0, os.SEEK_END)
+    if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        file.write(data)
+        file.flush()
+    except OSError:
+        os.truncate(file.fileno(), size)
+        raise
