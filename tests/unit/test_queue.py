@@ -123,5 +123,5 @@ def test_outcomes_of_months_fill_two_files_at_most(queue: Queue) -> None:
 
 def test_outcomes_are_told_since_a_time(queue: Queue) -> None:
     queue.outcomes.record([Outcome(OUT, "pushed", 1)])
-    assert list(queue.recorded(time.time() + 60)) == []
-    assert [outcome.path for outcome in queue.recorded(time.time() - 60)] == [OUT]
+    assert list(queue.outcomes.recorded(time.time() + 60)) == []
+    assert [outcome.path for outcome in queue.outcomes.recorded(time.time() - 60)] == [OUT]
