@@ -144,6 +144,7 @@ def test_the_hook_says_nothing_to_who_builds(sealed: Sealed) -> None:
 
 def test_a_crash_leaves_no_core(sealed: Sealed) -> None:
     """Last, since it ends the uploader, which only root can."""
+    sealed.job.run("flush")  # what the tests before built
     pid = sealed.uploader()
     assert sealed.attack(f"kill -SEGV {pid}").returncode
     assert sealed.machine.run(["stat", "--format=%U", f"/proc/{pid}/environ"]).stdout == "root\n"
