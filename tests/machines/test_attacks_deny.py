@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ground.machine import Machine
 from tests.ground.waiting import wait_for
 from tests.machines import sealing
 from tests.machines.installing import Job
@@ -150,3 +151,16 @@ def test_thousands_of_entries_of_nothing_hold_back_no_build(tmp_path: Path) -> N
         said = opened.job.run("finish", "--flush-timeout", "100", timeout=150).stderr
         assert set(opened.cached()) == {"before", "behind"}, said
         assert "2500 NOT pushed" in said
+
+
+def test_a_disk_that_the_jobs_user_fills_loses_no_build(tmp_path: Path) -> None:
+    def share(machine: Machine) -> None:
+        """One file system for our state and for what everybody may write."""
+        machine.sh("mount -t tmpfs -o size=256m none /mnt; mkdir /mnt/state; mkdir -m 1777 /mnt/open")
+        machine.sh("mkdir -p /var/lib/nix-autocache; mount --bind /mnt/state /var/lib/nix-autocache")
+
+    with sealing.job(tmp_path, prepare=share) as sealed:
+        said = sealed.job.said("setup")
+        assert SOLVED in said, said
+        assert sealed.attack("cat /dev/zero >/mnt/open/filler").returncode
+        pushes(sealed, "on-a-full-disk")
