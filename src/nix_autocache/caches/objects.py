@@ -51,7 +51,7 @@ class Limits:
 
 # Our own retries know the deadline and what the cache asked for. obstore's only serve streams, where a part that is
 # lost must not cost the whole archive. 50 MB in flight take three minutes at 2 Mbit/s.
-QUESTION: Final = Limits(timedelta(seconds=15))
+QUESTION: Final = Limits(timedelta(seconds=8))
 ARCHIVE: Final = Limits(timedelta(minutes=3))
 STREAM: Final = Limits(timedelta(minutes=3), retries=4)
 READING: Final = Limits(timedelta(hours=1), retries=2)  # until the last byte was taken

@@ -27,6 +27,7 @@ from ..errors import RunnerError
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
+_LOOK: Final = 0.5  # seconds that nobody looks for who holds a lock
 _PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before a program is started again; the last for ever
 _STEADY: Final = 10.0  # seconds that it must have lived for the pauses to begin anew
 _FIRST_FD: Final = 3  # sd_listen_fds(3)
@@ -193,14 +194,29 @@ def holder(path: Path) -> str:
 @contextmanager
 def holding(path: Path) -> Iterator[IO[str] | None]:
     """The lock that says that we live; None when another has it. Above the descriptor that is the socket's."""
-    with open(fcntl.fcntl(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), fcntl.F_DUPFD_CLOEXEC, 10), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(low)
+    with open(high, "r+") as file:
+        if not _locked(file):
             yield None
             return
         file.truncate()
         yield file
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whoever looks for the holder holds the lock for a moment too, and is not one."""
+    deadline = time.monotonic() + _LOOK
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        else:
+            return True
 
 
 def main(program: str, state: Path) -> int:
