@@ -12,10 +12,11 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from . import notes
 from .errors import RunnerError
 from .exposure import YAMA
 from .places import Places
@@ -45,7 +46,7 @@ class Hardened:
         return cls(**{**values, "modes": modes, "mounts": tuple(values["mounts"])})
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)))
+        notes.save(self, path)
 
 
 def close(places: Places, user: int, reachable: Sequence[Path]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from . import notes
+
 Kind = Literal["multi-user", "single-user"]
 
 
@@ -40,10 +42,7 @@ class Installed:
         )
 
     def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".fresh")
-        fresh.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-        fresh.rename(path)
+        notes.save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Installed | None:

@@ -5,13 +5,13 @@ How it becomes one is in `provisioning`. The note holds no secret; root writes i
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from . import notes
 from .nix.store import Nix
 from .places import JobPlace, Places
 from .uploader.client import Answer, Uploader
@@ -35,9 +35,7 @@ class Provisioned:
         return Nix(Path(self.nix_bin))
 
     def save(self, places: Places) -> None:
-        fresh = _note(places).with_suffix(".fresh")
-        fresh.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-        fresh.rename(_note(places))
+        notes.save(self, _note(places))
 
     @classmethod
     def load(cls, places: Places) -> Provisioned | None:

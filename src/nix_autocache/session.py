@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import notes
 from .nix.store import Nix
 from .runner import Mode, Row
 from .trust import LIMITATIONS, Verdict
@@ -77,10 +77,7 @@ class Session:
         return Mode(self.mode)
 
     def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-        fresh.rename(path)
+        notes.save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Session | None:

@@ -26,7 +26,21 @@ LAYERS = (
     {"places", "installed"},
     {"platforms", "trust", "uploader", "nix"},
     {"exposure"},
-    {"probe", "custody", "queue", "outcomes", "caches", "aws", "identity", "keys", "settings", "urls", "errors"},
+    {"notes"},
+    {
+        "probe",
+        "custody",
+        "queue",
+        "outcomes",
+        "notes",
+        "caches",
+        "aws",
+        "identity",
+        "keys",
+        "settings",
+        "urls",
+        "errors",
+    },
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}
