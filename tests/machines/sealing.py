@@ -14,6 +14,7 @@ from tests.ground.servers import Server, rclone_http
 from tests.machines.installing import Job
 
 KEY = "/home/runner/key"
+SOLVED = "4. the pipeline's code cannot take the key or poison the cache: yes"
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,12 @@ def job(
             server.wait()
             given = {"cache": server.url, "signing-key": f"file:{KEY}", "harden": "true", **inputs}
             yield Sealed(Job(made, "runner", given), server, key)
+
+
+@contextmanager
+def sealed(directory: Path, prepare: Callable[[Machine], object] = lambda _: None) -> Iterator[Sealed]:
+    """The same, hardened, and set up with the report that limitation 4 is solved."""
+    with job(directory, prepare=prepare) as made:
+        said = made.job.said("setup")
+        assert SOLVED in said, said
+        yield made

@@ -11,7 +11,6 @@ from tests.ground.waiting import wait_for
 from tests.machines import sealing
 from tests.machines.installing import Job
 from tests.machines.sealing import Sealed
-from tests.machines.test_harden import SOLVED
 
 # Lines that are no requests, and what may come in place of one: seeded, so that a failure can be had again.
 FUZZ = r"""
@@ -89,9 +88,7 @@ with socket.socket(socket.AF_UNIX) as connection:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
-    with sealing.job(tmp_path_factory.mktemp("sealed")) as made:
-        said = made.job.said("setup")
-        assert SOLVED in said, said
+    with sealing.sealed(tmp_path_factory.mktemp("sealed")) as made:
         yield made
 
 
@@ -159,8 +156,6 @@ def test_a_disk_that_the_jobs_user_fills_loses_no_build(tmp_path: Path) -> None:
         machine.sh("mount -t tmpfs -o size=256m none /mnt; mkdir /mnt/state; mkdir -m 1777 /mnt/open")
         machine.sh("mkdir -p /var/lib/nix-autocache; mount --bind /mnt/state /var/lib/nix-autocache")
 
-    with sealing.job(tmp_path, prepare=share) as sealed:
-        said = sealed.job.said("setup")
-        assert SOLVED in said, said
+    with sealing.sealed(tmp_path, prepare=share) as sealed:
         assert sealed.attack("cat /dev/zero >/mnt/open/filler").returncode
         pushes(sealed, "on-a-full-disk")

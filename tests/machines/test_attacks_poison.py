@@ -14,7 +14,6 @@ from tests.machines import graphs, sealing
 from tests.machines.installing import BUILD
 from tests.machines.sealing import Sealed
 from tests.machines.test_attacks_read import ASK
-from tests.machines.test_harden import SOLVED
 from tests.machines.test_signed import USING
 
 STATE = "/var/lib/nix-autocache"
@@ -96,9 +95,7 @@ def prepare(machine: Machine) -> None:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
-    with sealing.job(tmp_path_factory.mktemp("sealed"), prepare=prepare) as made:
-        said = made.job.said("setup")
-        assert SOLVED in said, said
+    with sealing.sealed(tmp_path_factory.mktemp("sealed"), prepare=prepare) as made:
         made.machine.write("/tmp/uploader", str(made.uploader()))
         yield made
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.machines import graphs, sealing
 from tests.machines.sealing import Sealed
-from tests.machines.test_harden import NOT_SOLVED, SOLVED
+from tests.machines.test_harden import NOT_SOLVED
 
 # Everything that processes show of themselves, to whoever runs this: where the secret is, then what could be read.
 PROCESSES = r"""
@@ -89,9 +89,7 @@ derivation {{
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
-    with sealing.job(tmp_path_factory.mktemp("sealed")) as made:
-        said = made.job.said("setup")
-        assert SOLVED in said, said
+    with sealing.sealed(tmp_path_factory.mktemp("sealed")) as made:
         yield made
 
 

@@ -10,11 +10,10 @@ from tests.ground.roots import Generation
 from tests.ground.waiting import wait_for
 from tests.machines import sealing
 from tests.machines.installing import Job
-from tests.machines.sealing import KEY
+from tests.machines.sealing import KEY, SOLVED
 from tests.machines.test_install_undo import listing
 
 EVENTS = Path(__file__).parents[1] / "unit" / "events" / "github"
-SOLVED = "4. the pipeline's code cannot take the key or poison the cache: yes"
 NOT_SOLVED = "4. the pipeline's code cannot take the key or poison the cache: no, "
 # A socket as Docker's, for the group that a hosted runner's user is in; it stands for an engine that is not here.
 DOCKER = """
