@@ -27,6 +27,8 @@ from ..errors import RunnerError
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
+# Nix drops a connection that it has taken and not yet given to a child when it is told to end.
+_HANDING_ON: Final = 0.1  # seconds for the daemon to hand on what it has taken
 _LOOK: Final = 0.5  # seconds that nobody looks for who holds a lock
 _PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before a program is started again; the last for ever
 _STEADY: Final = 10.0  # seconds that it must have lived for the pauses to begin anew
@@ -152,6 +154,8 @@ class _Daemon:
 
     def _again(self, number: int, frame: FrameType | None) -> None:
         if self._process:
+            _listen()  # who connects from now on waits for the next daemon
+            time.sleep(_HANDING_ON)
             self._process.terminate()
 
 
@@ -169,11 +173,13 @@ def _start(program: str) -> subprocess.Popen[bytes]:
 def _listen() -> None:
     """Listen on the daemon's socket, as the descriptor that the daemon will look for it at."""
     SOCKET.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    SOCKET.unlink(missing_ok=True)
+    fresh = SOCKET.with_suffix(".fresh")
+    fresh.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    server.bind(str(SOCKET))
-    SOCKET.chmod(0o666)
+    server.bind(str(fresh))
+    fresh.chmod(0o666)
     server.listen(64)
+    fresh.rename(SOCKET)  # there is one at every moment
     os.dup2(server.fileno(), _FIRST_FD)
     if server.fileno() != _FIRST_FD:
         server.close()
