@@ -31,7 +31,7 @@ with open("/root/nar", "rb", buffering=0) as file:
 
 
 def main() -> None:
-    with TemporaryDirectory() as directory, Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(roots.NEW), tool.binds()) as machine:
         nix.without_daemon(machine)
         machine.sh("ulimit -n 4096")
         key = Tool(machine).run("keygen", "bench-1").stdout.strip()

@@ -155,7 +155,9 @@ def rclone_http(
     """Plain HTTP with PUT, as a WebDAV server does it: only into `folders`, which are there from the start."""
     for folder in folders:
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    command = [str(program("rclone")), "serve", "webdav", f"--addr=127.0.0.1:{port}", str(directory)]
+    # Of each file it would make all hashes that it knows, for nobody, with most of its processor time.
+    quick = ["--ignore-checksum"]
+    command = [str(program("rclone")), "serve", "webdav", *quick, f"--addr=127.0.0.1:{port}", str(directory)]
     if tls:
         for option, path in {"--cert": tls.certificate, "--key": tls.key}.items():
             copy = directory.with_name(Path(path).name)
