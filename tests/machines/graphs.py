@@ -37,6 +37,13 @@ in sh "bad" "echo ${{better}} > $out; exit 1"
 """
 
 
+# More than 16 MB, which several threads compress.
+LARGE = f"""
+let {SHELL} in sh "large" "s=0123456789; i=0; while [ $i -lt 21 ]; do s=$s$s; i=$((i+1)); done;
+  echo $s > $out"
+"""
+
+
 def leaf(name: str) -> str:
     """One derivation without dependencies."""
     return f'let {SHELL} in sh "{name}" "echo {name} > $out"'

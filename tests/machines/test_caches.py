@@ -105,7 +105,7 @@ def test_https_with_a_private_authority_and_back(builder: Machine, tmp_path: Pat
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_proxy_of_the_usual_variables_is_used(builder: Machine, tls: bool, tmp_path: Path) -> None:
-    """For small bodies by obstore, for large ones by us; the name of the cache says something to the proxy only."""
+    """The name of the cache says something to the proxy only."""
     issued = certificates.issue(builder, "cache.test") if tls else None
     with (
         servers.rclone_http(builder, tmp_path / "http", tls=issued) as server,
@@ -142,9 +142,9 @@ def test_each_compression_is_taken_by_each_nix(
 ) -> None:
     first = Tool(machine(nix_generation, tool.binds(tmp_path)), {"compression": compression})
     nix.without_daemon(first.machine)
-    path = nix.build(first.machine, BIG)
+    path = nix.build(first.machine, graphs.LARGE)
     first.run("push", path, timeout=120)
-    assert tool.narinfos(tmp_path / "cache")["big"]["Compression"] == compression
+    assert tool.narinfos(tmp_path / "cache")["large"]["Compression"] == compression
     second = machine(nix_generation, tool.binds(tmp_path))
     nix.without_daemon(second)
     key = (tmp_path / "signing-key.pub").read_text()

@@ -11,7 +11,7 @@ import pytest
 from nix_autocache.caches.http import open_http
 from nix_autocache.caches.pipeline import Server
 from nix_autocache.nix.store import StorePath
-from nix_autocache.uploader.pack import Codec
+from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.urls import parse_cache_url
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -11,10 +12,16 @@ from nix_autocache import keys
 from nix_autocache.errors import CacheBusy, CacheError, InputError, StoreError
 from nix_autocache.nix import base32, nar
 from nix_autocache.nix.store import PathInfo, StorePath, parse_store_path
+from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.narinfo import NarFile, fingerprint, parse, render
-from nix_autocache.uploader.pack import Codec, Packing
+from nix_autocache.uploader.pack import Packing
 from nix_autocache.uploader.workers import Budget, retrying
 from nix_autocache.urls import parse_cache_url
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 
@@ -54,10 +61,22 @@ def test_a_packing_ends_with_the_hash_and_size_of_what_it_gave(tmp_path: Path, n
     assert packing.file.file_hash == base32.encode(hashlib.sha256(body).digest())
 
 
-def test_a_path_that_was_changed_on_disk_is_never_given_out_whole(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("as it was built")
+def test_a_large_archive_in_pieces_is_one_file_and_the_same_each_time(tmp_path: Path) -> None:
+    for number in range(9):  # 18 MB: large ones are compressed from 16 MB on
+        (tmp_path / str(number)).write_bytes(bytes([number]) * (2 << 20))
+    whole, codec = info(tmp_path), Codec(name="zstd", level=3)
+    body = b"".join(Packing(whole, codec))
+    assert zstd.decompress(body) == b"".join(nar.archive(str(tmp_path)))
+    assert len(body) < 10_000
+    assert b"".join(Packing(whole, codec)) == body
+
+
+@pytest.mark.parametrize("size", [10, 18 << 20])
+def test_a_path_that_was_changed_on_disk_is_never_given_out_whole(tmp_path: Path, size: int) -> None:
+    (tmp_path / "file").write_bytes(b"a" * size)
     registered = info(tmp_path / "file")
-    (tmp_path / "file").write_text("as somebody wants it")
+    with open(tmp_path / "file", "r+b") as file:
+        file.write(b"b")
     with pytest.raises(StoreError, match="changed on disk"):
         b"".join(Packing(registered, Codec(name="zstd", level=3)))
 

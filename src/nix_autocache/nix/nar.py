@@ -12,12 +12,12 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..errors import StoreError
 
-CHUNK: Final = 1 << 18  # bytes read at once from a large file
+PIECE: Final = 1 << 18  # bytes
 
 
 def _string(text: bytes) -> bytes:
@@ -40,41 +40,41 @@ _CLOSE: Final = _string(b")")
 _CASE_HACK: Final = b"~nix~case~hack~"  # how Nix on macOS tells apart names that differ in case only
 
 
-def archive(path: str) -> Iterator[bytes]:
-    """The NAR of a path in pieces of any size up to a little over CHUNK.
+def archive(path: str, size: int = PIECE) -> Iterator[bytes]:
+    """The NAR of a path, in pieces of `size` bytes at least, and below twice that, but for the last.
 
     Raises StoreError when the path, or a part of it, is gone or cannot be read.
     """
     try:
-        yield from _pieces(os.fsencode(path))
+        yield from _joined(_node(os.fsencode(path), size), size)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _pieces(path: bytes) -> Iterator[bytes]:
-    """Small pieces are joined: a consumer that hashes and compresses pays per piece."""
+def _joined(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Small parts are joined: a consumer that hashes and compresses pays per piece."""
     pending = [_MAGIC]
-    size = 0
-    for piece in _node(path):
-        pending.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
+    there = 0
+    for part in parts:
+        pending.append(part)
+        there += len(part)
+        if there >= size:
             yield b"".join(pending)
-            pending, size = [], 0
+            pending, there = [], 0
     yield b"".join(pending)
 
 
-def _node(path: bytes) -> Iterator[bytes]:
+def _node(path: bytes, size: int) -> Iterator[bytes]:
     status = os.lstat(path)
     if stat.S_ISREG(status.st_mode):
         yield _REGULAR + (_EXECUTABLE if status.st_mode & stat.S_IXUSR else b"") + _CONTENTS
-        yield from _contents(path)
+        yield from _contents(path, size)
         yield _CLOSE
     elif stat.S_ISDIR(status.st_mode):
         yield _DIRECTORY
         for name, entry in _entries(path):
             yield _ENTRY + _string(name) + _NODE
-            yield from _node(entry)
+            yield from _node(entry, size)
             yield _CLOSE
         yield _CLOSE
     elif stat.S_ISLNK(status.st_mode):
@@ -90,13 +90,13 @@ def _entries(directory: bytes) -> list[tuple[bytes, bytes]]:
     return sorted((n.partition(_CASE_HACK)[0] if strip else n, directory + b"/" + n) for n in names)
 
 
-def _contents(path: bytes) -> Iterator[bytes]:
+def _contents(path: bytes, most: int) -> Iterator[bytes]:
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         yield struct.pack("<Q", size)
         left = size
         while left:
-            piece = file.read(min(CHUNK, left))
+            piece = file.read(min(most, left))
             if not piece:
                 raise StoreError(f"{os.fsdecode(path)} became shorter while it was read")
             left -= len(piece)

@@ -153,7 +153,7 @@ class Job:
         return named or parse_cache_url(self.cache).params.get("region") or "us-east-1"
 
     def _binary_cache(self, cache: ObjectCache) -> BinaryCache:
-        from .pack import Codec
+        from .compress import Codec
         from .push import BinaryCache
 
         return BinaryCache(

@@ -13,8 +13,9 @@ from ..caches import ObjectCache, PathCache
 from ..errors import CacheError
 from ..keys import SecretKey
 from ..nix.store import PathInfo, StorePath
+from .compress import Codec
 from .narinfo import CONTENT_TYPE, NarFile, render
-from .pack import STREAMED, Codec, Packing
+from .pack import STREAMED, Packing
 
 _INFO: Final = "nix-cache-info"
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
