@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.objects import refusal
 from nix_autocache.caches.patience import seconds
+from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.outcomes import Outcome
 from nix_autocache.queue import Queue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
@@ -16,6 +16,8 @@ from ..urls import CacheUrl
 
 if TYPE_CHECKING:
     from ..aws import Login
+
+_HTTP: Final = frozenset({"http", "https"})
 
 Body: TypeAlias = bytes | Iterator[bytes]
 
@@ -73,13 +75,24 @@ class Access:
     login: Login | None = None
 
 
+def begin(url: CacheUrl, environ: Mapping[str, str], count: int) -> Cache | None:
+    """A cache that `count` connections are opened to in the background; None for one that needs to know more first."""
+    if url.scheme not in _HTTP:
+        return None
+    from .http import open_http
+
+    cache = open_http(url, environ)
+    cache.begin(count)
+    return cache
+
+
 def open_cache(url: CacheUrl, access: Access) -> Cache:
     """The backend for a store URL. Asks nothing of the network yet. Raises InputError for bad parameters."""
     if url.scheme in {"file", "s3", "gs", "az"}:
         from .objects import open_objects
 
         return open_objects(url, access.environ, access.login)
-    if url.scheme in {"http", "https"}:
+    if url.scheme in _HTTP:
         from .http import open_http
 
         return open_http(url, access.environ)

@@ -1,7 +1,8 @@
-"""Caches behind plain HTTP: GET, HEAD and PUT, as nginx, attic's proxies, WebDAV and artifact stores offer.
+"""Caches behind plain HTTP: GET and PUT, as nginx, attic's proxies, WebDAV and artifact stores offer.
 
-Small bodies go through obstore. HTTP has no multipart upload, so a large archive is one PUT with a chunked body.
-A user and password in the URL become basic authentication.
+What is plain is done here, on connections that are kept. What is not, such as a question that is sent elsewhere, is
+done by obstore, which also says what was wrong where there was no answer. HTTP has no multipart upload, so a large
+archive is one PUT with a chunked body. A user and password in the URL become basic authentication.
 """
 
 from __future__ import annotations
@@ -9,101 +10,143 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
-
-from obstore.store import HTTPStore
 
 from ..errors import CacheBusy
 from ..urls import CacheUrl
-from . import Body
+from . import Body, Content
 from .ahead import ahead
-from .objects import Limits, Objects, client_options, refusal
+from .connections import Connections
 from .patience import Patience, context, seconds
-from .pipeline import Server
+from .refusal import missing, refusal
+from .wire import Answer, Connection, Server
 
 if TYPE_CHECKING:
-    import http.client
+    from obstore.store import HTTPStore
 
-_TIMEOUT = 60.0  # seconds without an answer
-_AHEAD = 2 << 20  # bytes that are packed while the ones before are sent
+    from .objects import Limits, Objects
+
+_QUESTION: Final = 8.0  # seconds without an answer
+_ARCHIVE: Final = 180.0  # seconds for an archive in one piece: 4 MB take 16 at 2 Mbit/s
+_STREAM: Final = 60.0  # seconds in which nothing moves
+_SMALL: Final = 64 << 10  # bytes that a question's time is enough for
+_AHEAD: Final = 2 << 20  # bytes that are packed while the ones before are sent
+_EARLY: Final = 12  # connections at most that are opened before the first question
+_SPARE: Final = 2  # connections that archives leave to narinfos
+_ARCHIVES: Final = "nar/"
 
 
-class Http(Objects):
+class Http:
     """An ObjectCache at an HTTP URL."""
 
     def __init__(self, url: CacheUrl, environ: Mapping[str, str]) -> None:
+        self._url, self._environ = url, environ
         user, at, host = url.authority.rpartition("@")
-        base = f"{url.scheme}://{host}{url.path}"
+        self.where = f"{url.scheme}://{host}{url.path}"
         self._headers = {"Authorization": _basic(user)} if at else {}
-        super().__init__(
-            partial(_store, base, self._headers, url, environ),
-            base,
-            Patience(lambda name: f"{base}/{name}", self._headers, environ),
-        )
-        self._context = context(environ) if url.scheme == "https" else None
-        self._proxy = proxy_for(urlsplit(base), environ)
+        proxy = proxy_for(urlsplit(self.where), environ)
+        trusted = context(environ) if url.scheme == "https" else None
+        server = Server(self.where, self._headers, trusted, proxy, _to_proxy(proxy) if proxy else None)
+        self._connections = Connections(server)
+
+    def begin(self, count: int) -> None:
+        """Open some connections, in the background."""
+        self._connections.begin(min(count, _EARLY))
+
+    def get(self, name: str) -> bytes | None:
+        found = self.get_many([name])
+        return found[name] if name in found else self._unusual.get(name)
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        return {} if self._proxy else Server(self.where, self._headers, self._context).get_many(names)
+        """The requests go out together, the answers come in order (RFC 9112, 9.3.2: for safe methods only)."""
+        found: dict[str, bytes | None] = {}
+        questions = b"".join(self._connections.server.request("GET", name) for name in names)
 
-    def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
-        if isinstance(body, bytes):
-            super()._put(name, body, None)
-        else:
-            self._stream(name, body)
+        def ask(connection: Connection) -> None:
+            connection.send(questions, _QUESTION)
+            for name in names:
+                answer = connection.answer()
+                if answer.status in {200, 404}:
+                    found[name] = answer.content if answer.status == 200 else None
+                if not connection.kept:
+                    break
 
-    def _stream(self, name: str, body: Iterator[bytes]) -> None:
-        import http.client
+        with suppress(OSError):
+            self._connections.use(ask)
+        return found
 
-        url = urlsplit(f"{self.where}/{name}")
-        connection = self._connect(url)
-        try:
-            with ahead(body, _AHEAD) as packed:
-                self._send(connection, url, packed)
-            answer = connection.getresponse()
-        except http.client.HTTPException as error:
-            raise CacheBusy(f"{self.where}: {name}: {error!r}") from None
-        finally:
-            connection.close()
-        if answer.status >= 300:
-            wait = seconds(answer.getheader("Retry-After"))
+    def open(self, name: str) -> Content | None:
+        return self._unusual.open(name)
+
+    def exists(self, name: str) -> bool:
+        found = self.get_many([name])
+        return found[name] is not None if name in found else self._unusual.exists(name)
+
+    def put(self, name: str, body: Body, content_type: str) -> None:
+        headers = {"Content-Type": content_type}
+        answer = self._put(name, body, headers) if isinstance(body, bytes) else self._stream(name, body, headers)
+        if answer is None:
+            assert isinstance(body, bytes), "a stream cannot be sent twice"
+            self._unusual.put(name, body, content_type)
+        elif answer.status == 404:
+            raise missing(self.where)
+        elif answer.status >= 300:
+            wait = seconds(answer.headers.get("retry-after"))
             raise refusal(self.where, name, answer.status, f"HTTP status {answer.status} {answer.reason}", wait)
 
-    def _connect(self, url: SplitResult) -> http.client.HTTPConnection:
-        """To the server; through the proxy to a server with TLS; else to the proxy, which is told the whole URL."""
-        import http.client
+    def _put(self, name: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+        """None where there was no answer."""
+        request = self._connections.server.request("PUT", name, {**headers, "Content-Length": str(len(body))}) + body
 
-        if not self._context:
-            return http.client.HTTPConnection((self._proxy or url).netloc.rpartition("@")[2], timeout=_TIMEOUT)
-        if not self._proxy:
-            return http.client.HTTPSConnection(url.netloc, timeout=_TIMEOUT, context=self._context)
-        proxy = self._proxy.netloc.rpartition("@")[2]
-        connection = http.client.HTTPSConnection(proxy, timeout=_TIMEOUT, context=self._context)
-        connection.set_tunnel(url.netloc, headers=_to_proxy(self._proxy))
-        return connection
+        def send(connection: Connection) -> Answer:
+            connection.send(request, _QUESTION if len(body) <= _SMALL else _ARCHIVE)
+            return connection.answer()
 
-    def _send(self, connection: http.client.HTTPConnection, url: SplitResult, body: Iterator[bytes]) -> None:
-        by_proxy = self._proxy if not self._context else None
-        headers = {**self._headers, **(_to_proxy(by_proxy) if by_proxy else {})}
-        # A server that does not want the rest has answered before it closed; if not, getresponse() raises.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            target = url.geturl() if by_proxy else url.path
-            connection.request("PUT", target, body=body, headers=headers, encode_chunked=True)
+        try:
+            return self._connections.use(send, _SPARE if name.startswith(_ARCHIVES) else 0)
+        except TimeoutError:
+            raise CacheBusy(f"{self.where}: {name}: no answer in time") from None
+        except OSError:
+            return None
+
+    def _stream(self, name: str, body: Iterator[bytes], headers: Mapping[str, str]) -> Answer:
+        request = self._connections.server.request("PUT", name, {**headers, "Transfer-Encoding": "chunked"})
+
+        def send(connection: Connection) -> Answer:
+            with ahead(body, _AHEAD) as packed:
+                # A server that does not want the rest has answered before it closed; if not, answer() raises.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.send(request, _STREAM)
+                    connection.send_chunked(packed)
+                return connection.answer()
+
+        try:
+            return self._connections.use_new(send)
+        except OSError as error:
+            raise self._unusual.classified(name, error) from None
+
+    @cached_property
+    def _unusual(self) -> Objects:
+        from .objects import Objects
+
+        patience = Patience(lambda name: f"{self.where}/{name}", self._headers, self._environ)
+        return Objects(self._store, self.where, patience)
+
+    def _store(self, limits: Limits) -> HTTPStore:
+        from obstore.store import HTTPStore
+
+        from .objects import client_options
+
+        options = client_options(self._url, self._environ, limits)
+        options["default_headers"] = dict(self._headers)
+        return HTTPStore(self.where, client_options=options, retry_config=limits.retry_config)
 
 
 def open_http(url: CacheUrl, environ: Mapping[str, str]) -> Http:
     """The cache at an HTTP URL; asks nothing of the network yet."""
     return Http(url, environ)
-
-
-def _store(
-    base: str, headers: Mapping[str, str], url: CacheUrl, environ: Mapping[str, str], limits: Limits
-) -> HTTPStore:
-    options = client_options(url, environ, limits)
-    options["default_headers"] = dict(headers)
-    return HTTPStore(base, client_options=options, retry_config=limits.retry_config)
 
 
 def proxy_for(url: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:

@@ -24,6 +24,7 @@ from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..urls import CacheUrl
 from . import Body, Content
 from .patience import Patience
+from .refusal import missing, refusal
 
 if TYPE_CHECKING:
     from obstore import BytesStream
@@ -58,8 +59,6 @@ READING: Final = Limits(timedelta(hours=1), retries=2)  # until the last byte wa
 _SMALL: Final = 64 << 10  # bytes that a question's time is enough for
 
 _STATUS = re.compile(r"status code: (\d{3})")
-_TEMPORARY: Final = frozenset({408, 409, 425, 429})
-_NEVER: Final = frozenset({501, 505, 507})
 # S3 answers 400 to a token that expired, and to HEAD it cannot say more.
 _EXPIRED = re.compile("ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidAccessKeyId|performing HEAD")
 _FULL = re.compile("No space left|Read-only file system|Permission denied|File too large|quota exceeded")
@@ -132,7 +131,7 @@ class Objects:
             with self._errors(name):
                 self._put(name, body, attributes)
         except FileNotFoundError:
-            raise CacheError(f"{self.where} does not exist; create it, or correct `cache`") from None
+            raise missing(self.where) from None
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
@@ -153,7 +152,7 @@ class Objects:
         except (FileNotFoundError, Error):
             raise
         except (exceptions.BaseError, OSError) as error:
-            raise self._with_others(name, turn, self._classified(name, error)) from None
+            raise self._with_others(name, turn, self.classified(name, error)) from None
 
     def _with_others(self, name: str, turn: int, error: Error) -> Error:
         """A refusal, as a reason to try again where there are other credentials by now."""
@@ -161,8 +160,9 @@ class Objects:
             return CacheBusy(f"{error} (tried again with new ones)")
         return error
 
-    def _classified(self, name: str, error: Exception) -> Error:
-        """Whether to ask again is told by the status, which obstore has in its message only."""
+    def classified(self, name: str, error: Exception) -> Error:
+        """An error of obstore, or of the system, as ours. Whether to ask again is told by the status, which obstore has
+        in its message only."""
         found = _STATUS.search(str(error))
         status = int(found[1]) if found else 0
         if (status == 400 and _EXPIRED.search(str(error))) or isinstance(error, _DENIED):
@@ -176,17 +176,6 @@ class Objects:
             return CacheError(f"{self.where}: {name}: {_said(error)}")
         wait = self._patience.asked_for(name) if status in {429, 503} else 0.0
         return refusal(self.where, name, status, _said(error), wait)
-
-
-def refusal(where: str, name: str, status: int, said: str, wait: float) -> Error:
-    """What an HTTP status means for those who asked; 0 stands for no answer at all."""
-    if status in {401, 403}:
-        return CredentialsError(f"{where} refused {name}: {said}; are the credentials right?")
-    if status == 413:
-        return CacheError(f"{where} refused {name}: {said}; it is larger than the server takes")
-    if (300 <= status < 500 and status not in _TEMPORARY) or status in _NEVER:
-        return CacheError(f"{where} refused {name}: {said}")
-    return CacheBusy(f"{where}: {name}: {said}", wait)
 
 
 def _said(error: Exception) -> str:

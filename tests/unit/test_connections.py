@@ -1,0 +1,180 @@
+"""HTTP on kept connections: what is answered plainly counts, all else is left to be asked again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nix_autocache.caches import http
+from nix_autocache.caches.http import Http, open_http
+from nix_autocache.errors import CacheBusy
+from nix_autocache.nix.store import StorePath
+from nix_autocache.uploader.compress import Codec
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.urls import parse_cache_url
+
+HASHES = ["0123456789abcdfghijklmnpqrsvwxyz", "1123456789abcdfghijklmnpqrsvwxyz", "2123456789abcdfghijklmnpqrsvwxyz"]
+PATHS = [StorePath(f"/nix/store/{text}-path") for text in HASHES]
+
+
+class Plain(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        self.server.connections += 1  # type: ignore[attr-defined]
+        super().setup()
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        Path(self.translate_path(self.path)).write_bytes(content)
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Old(Plain):
+    protocol_version = "HTTP/1.0"
+
+
+class Hasty(Plain):
+    """Closes a connection that is idle for a moment."""
+
+    timeout = 0.05
+
+
+class Silent(Plain):
+    def do_PUT(self) -> None:
+        time.sleep(0.5)
+
+
+class Lengthless(Plain):
+    def __init__(self, way: str, *words: Any, **options: Any) -> None:
+        self.way = way
+        super().__init__(*words, **options)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.way == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nsome \r\n7;x=y\r\ncontent\r\n0\r\n\r\n" if self.way == "chunks" else b"some content")
+        self.close_connection = self.way != "chunks"
+
+
+class Elsewhere(Plain):
+    def __init__(self, there: str, *words: Any, **options: Any) -> None:
+        self.there = there
+        super().__init__(*words, **options)
+
+    def do_GET(self) -> None:
+        self.send_response(307)
+        self.send_header("Location", self.there + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[partial[ThreadingHTTPServer]]:
+    running = []
+
+    def start(handler: type[Plain]) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
+        server.connections = 0  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        running.append(server)
+        return server
+
+    yield start  # type: ignore[misc]
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def narinfo(directory: Path, path: StorePath, *, of: StorePath | None = None) -> None:
+    (directory / f"{path.hash_part}.narinfo").write_text(f"StorePath: {of or path}\nURL: nar/x\n")
+
+
+def cache_of(server: ThreadingHTTPServer) -> Http:
+    return open_http(parse_cache_url(f"http://127.0.0.1:{server.server_port}"), {})
+
+
+def test_one_connection_answers_for_what_is_there_and_what_is_not(
+    tmp_path: Path, serve: partial[ThreadingHTTPServer]
+) -> None:
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "empty").write_text("")
+    server = serve(Plain)
+    cache = cache_of(server)
+    assert cache.get("a") == b"one"
+    assert cache.get_many(["a", "empty", "gone"]) == {"a": b"one", "empty": b"", "gone": None}
+    assert server.connections == 1  # type: ignore[attr-defined]
+
+
+def test_a_server_that_ends_each_connection_answers_for_the_first(
+    tmp_path: Path, serve: partial[ThreadingHTTPServer]
+) -> None:
+    (tmp_path / "a").write_text("one")
+    assert cache_of(serve(Old)).get_many(["a", "b"]) == {"a": b"one"}
+
+
+def test_nobody_answers_for_nothing() -> None:
+    cache = open_http(parse_cache_url("http://127.0.0.1:1"), {})
+    cache.begin(2)
+    assert cache.get_many(["a"]) == {}
+
+
+def test_a_put_goes_on_when_the_server_closed_its_connection(
+    tmp_path: Path, serve: partial[ThreadingHTTPServer]
+) -> None:
+    server = serve(Hasty)
+    cache = cache_of(server)
+    for name in ("a", "b"):
+        cache.put(name, name.encode(), "text/plain")
+        time.sleep(2 * Hasty.timeout)
+    assert (tmp_path / "a").read_text() + (tmp_path / "b").read_text() == "ab"
+    assert server.connections == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("answer", ["chunks", "until it closes"])
+def test_an_answer_of_any_length_is_read(serve: partial[ThreadingHTTPServer], answer: str) -> None:
+    cache = cache_of(serve(partial(Lengthless, answer)))
+    assert cache.get("a") == b"some content"
+    assert cache.get("a") == b"some content"
+
+
+def test_a_question_that_is_sent_elsewhere_is_asked_there(tmp_path: Path, serve: partial[ThreadingHTTPServer]) -> None:
+    (tmp_path / "a").write_text("one")
+    there = serve(Plain)
+    cache = cache_of(serve(partial(Elsewhere, f"http://127.0.0.1:{there.server_port}")))
+    assert cache.get("a") == b"one"
+    assert cache.exists("a")
+
+
+def test_a_put_without_an_answer_is_for_later(
+    serve: partial[ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_QUESTION", 0.1)
+    with pytest.raises(CacheBusy, match="no answer in time"):
+        cache_of(serve(Silent)).put("a", b"one", "text/plain")
+
+
+def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path, serve: partial[ThreadingHTTPServer]) -> None:
+    """As it would be where a server mixes up the order; the path is then asked for alone."""
+    narinfo(tmp_path, PATHS[0])
+    narinfo(tmp_path, PATHS[1], of=PATHS[0])
+    url = parse_cache_url(f"http://127.0.0.1:{serve(Plain).server_port}")
+    cache = BinaryCache(cache=open_http(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
+    answers = cache.ask(PATHS)
+    assert answers[PATHS[0]] is True
+    assert PATHS[1] not in answers
