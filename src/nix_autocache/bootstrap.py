@@ -10,14 +10,16 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from . import environment, runner, settings
+from . import environment, settings
 from .context import Context
 from .environment import Environment
 from .errors import Error, RunnerError, one_line
 from .platforms import detect
-from .runner import Observations
-from .steps import install
+
+if TYPE_CHECKING:
+    from .runner import Observations
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,6 +51,9 @@ def _make(wanted: Environment, context: Context | None) -> Observations | None:
     """Make the environment; for a set-up, install Nix at the same time, on a machine of which this was seen."""
     making, seen = wanted.begin(), None
     if context:
+        from . import runner
+        from .steps import install
+
         with suppress(Error):  # setup does it again, and says what is wrong
             seen = runner.observe(context.environ)
             install(context, runner.decide(seen, context.settings.mode))

@@ -7,24 +7,25 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from . import __version__, custody, errands, steps
+from . import __version__, custody
 from .context import Context
 from .errors import Error, RunnerError, one_line
+from .places import CONFIGURATION
 from .platforms import Platform, detect
 from .platforms.local import Local
-from .provisioning import configuration
-from .runner import Observations
 from .settings import INPUTS, Settings, read
 
 if TYPE_CHECKING:
     import argparse
 
+    from .runner import Observations
+
 _INTERRUPTED: Final = 130
 PROVISION: Final = f"""\
-cat {configuration.FILE}
+cat {CONFIGURATION}
     cache = "s3://bucket?region=eu-west-1"
     signing-key = "file:/etc/nix-autocache/signing-key"
     public-keys = ["cache.example.org-1:aWgkY9TScTgShzTS5yXH4ndFlgV8wbrT7QuMBJuIjsg="]
@@ -44,52 +45,65 @@ class Verb:
     takes_paths: bool = False
 
 
+# Most of the time of a short verb is that of its imports, so each has only its own.
+def _steps() -> ModuleType:
+    from . import steps
+
+    return steps
+
+
+def _errands() -> ModuleType:
+    from . import errands
+
+    return errands
+
+
 VERBS: Final[Mapping[str, Verb]] = {
     "setup": Verb(
-        lambda context, _: steps.setup(context),
+        lambda context, _: _steps().setup(context),
         "make Nix ready, register the hook and start uploading",
         "nix-autocache setup --cache 's3://bucket?region=eu-west-1' --signing-key env:NIX_SIGNING_KEY",
     ),
     "flush": Verb(
-        lambda context, _: steps.flush(context),
+        lambda context, _: _steps().flush(context),
         "wait until everything that was built is in the cache",
         "nix-autocache flush --flush-timeout 120 --on-upload-failure fail",
     ),
     "finish": Verb(
-        lambda context, _: steps.finish(context),
+        lambda context, _: _steps().finish(context),
         "flush, then stop uploading and take the hook out of nix.conf (the end of a job)",
         "nix-autocache finish",
     ),
     "status": Verb(
-        lambda context, options: steps.status(context, as_json=options.json),
+        lambda context, options: _steps().status(context, as_json=options.json),
         "say how far the uploads are",
         "nix-autocache status --json",
     ),
     "doctor": Verb(
-        lambda context, options: steps.doctor(context, as_json=options.json),
+        lambda context, options: _steps().doctor(context, as_json=options.json),
         "say which mode setup would choose on this machine, and why; changes nothing",
         "nix-autocache doctor --json",
     ),
     "push": Verb(
-        lambda context, options: errands.push(context, options.paths),
+        lambda context, options: _errands().push(context, options.paths),
         "push store paths and all that they refer to, now",
         "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
         takes_paths=True,
     ),
     "keygen": Verb(
-        lambda context, options: errands.keygen(options.name),
+        lambda context, options: _errands().keygen(options.name),
         "make a signing key; the public key goes to standard error",
         "nix-autocache keygen cache.example.org-1 > secret-key",
         takes_inputs=False,
     ),
     "provision": Verb(
-        lambda context, _: errands.provision(context),
-        f"make this machine upload what all its jobs build, as {configuration.FILE} says (root)",
+        lambda context, _: _errands().provision(context),
+        f"make this machine upload what all its jobs build, as {CONFIGURATION} says (root)",
         PROVISION,
         takes_inputs=False,
     ),
     "undo": Verb(
-        lambda context, _: errands.undo(context),
+        lambda context, _: _errands().undo(context),
         "remove everything that setup made on this machine",
         "nix-autocache undo",
     ),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from . import places
 from .destination import Destination, destination
 from .identity import Identity
 from .places import JobPlace, Places
 from .platforms import Kept, Platform
-from .runner import Observations
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .runner import Observations
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ made for it once. That key goes nowhere but with its cache, and so lies in a fil
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -108,7 +107,7 @@ def _make_key(path: Path) -> None:
     fresh = path.with_suffix(f".{os.getpid()}")
     fresh.touch(mode=0o600)
     # Nix keeps one key of a name, and a job may have to trust the keys of two such caches.
-    fresh.write_text(str(keys.generate(f"nix-autocache-{secrets.token_hex(4)}-1")))
+    fresh.write_text(str(keys.generate(f"nix-autocache-{os.urandom(4).hex()}-1")))
     with suppress(FileExistsError):
         os.link(fresh, path)
     fresh.unlink()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,6 +59,8 @@ class Making:
 
     def finish(self) -> None:
         """Wait for it. Raises RunnerError, with the installer's own reason, when it cannot be made."""
+        import shutil  # here, since most steps find an environment and need none of it
+
         output, _ = self.process.communicate()
         if self.process.returncode:
             shutil.rmtree(self.fresh, ignore_errors=True)
@@ -98,6 +99,8 @@ def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:
 
 
 def _installer() -> Sequence[str]:
+    import shutil
+
     common = ["install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     if uv := shutil.which("uv"):
         return [uv, "pip", *common, "--python", sys.executable, "--compile-bytecode"]

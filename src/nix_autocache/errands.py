@@ -1,4 +1,7 @@
-"""What people do outside of a job: push paths, make a key, provision a machine, bring one back."""
+"""What people do outside of a job: push paths, make a key, provision a machine, bring one back.
+
+Each imports what it needs, `push` when Nix and the cache have begun to answer.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,39 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from . import advice, keys, places, pushing, report, runner, trust
+from . import keys
 from .context import Context
 from .errors import RunnerError
-from .nix import hook
+from .nix.find import find_nix
 from .queue import Queue
-from .session import Session
-from .steps import choose, install
-from .uploader.foreground import drain_here
+from .uploader import foreground
 
 
 def push(context: Context, paths: list[str]) -> None:
     """Push paths and their closures now, without a queue that outlives this."""
-    nix = runner.find_nix(context.environ)
+    since = time.monotonic()
+    nix, place = find_nix(context.environ), context.destination()
     if nix is None:
         raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
-    begun = time.monotonic()
+    begun = foreground.begin(nix, place.url, context.environ, len(paths))
+    from tempfile import TemporaryDirectory
+
+    from . import jobs, report
+
     with TemporaryDirectory(prefix="nix-autocache-") as directory:
         queue = Queue(Path(directory))
         queue.create()
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
-        job = pushing.upload_job(context, nix, context.destination(), queue, int(time.time()))
+        job = jobs.upload_job(context, nix, place, queue, int(time.time()))
         context.platform.mask(str(job.secret_key or ""))
         tell = report.ProgressLines(context.platform)
-        rest = drain_here(job, begun + context.settings.flush_timeout, tell, check=True)
+        rest = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
         result = report.Result(
             outcomes=tuple(queue.outcomes.recorded()),
             rest=rest,
-            waited=time.monotonic() - begun,
+            waited=time.monotonic() - since,
             unsolved={},
             dry_run=job.dry_run,
         )
@@ -52,9 +57,13 @@ def keygen(name: str) -> None:
 
 def provision(context: Context) -> None:
     """Make this machine upload what all its jobs build, as its configuration says."""
+    from . import advice, trust
+    from .nix import hook
     from .provisioning import configuration
     from .provisioning import machine as provisioning
     from .registering import register
+    from .session import Session
+    from .steps import choose, install
 
     provisioning.check()
     told = configuration.load()
@@ -80,11 +89,12 @@ def provision(context: Context) -> None:
 
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
-    from . import installation, privileged
+    from . import installation, places, privileged
+    from .nix import hook
 
     installation.uninstall(context.own_places, daemon=False)
     if places.machine(context.environ).state.exists():
         privileged.call("undo", {}, context.environ)
-    if nix := runner.find_nix(context.environ):
+    if nix := find_nix(context.environ):
         hook.forget_canaries(nix)
     context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")

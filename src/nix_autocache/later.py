@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import report, runner, trust
+from . import report, trust
 from .context import Context
+from .nix.find import find_nix
 from .nix.install import CERTIFICATE_FILE, PROFILE
 from .nix.store import Nix
 from .session import Session
@@ -15,7 +16,7 @@ def tell(context: Context, session: Session) -> None:
     """Variables where this Nix is not the machine's own, and the outputs for the workflow."""
     if session.chosen.installs:
         _export(context)
-    if runner.find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
+    if find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
         context.platform.add_path(Path(session.nix_bin))
     for name, value in _outputs(session).items():
         context.platform.set_output(name, value)

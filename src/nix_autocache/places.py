@@ -20,6 +20,7 @@ from .queue import Queue
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
 STATE: Final = Path("/var/lib/nix-autocache")
+CONFIGURATION: Final = Path("/etc/nix-autocache.toml")  # of a provisioned machine
 _NIX_CONF: Final = Path("/etc/nix")
 
 

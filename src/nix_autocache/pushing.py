@@ -9,13 +9,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import handover, keys, report, trust
+from . import jobs, report, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
-from .handover import Secrets
 from .nix import hook, scan
-from .nix.config import effective
 from .nix.store import Nix, Store
 from .outcomes import Outcome
 from .queue import Queue
@@ -23,7 +21,7 @@ from .session import Session
 from .uploader import loopback
 from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
-from .uploader.job import Job, relevant_environment
+from .uploader.job import Job
 from .uploader.progress import Rest
 
 
@@ -79,7 +77,7 @@ def start(context: Context, session: Session, place: Destination) -> tuple[Sessi
         request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
         started = privileged.start_uploader(request, context.environ)
     else:
-        job = upload_job(context, nix, place, context.job.queue, session.began)
+        job = jobs.upload_job(context, nix, place, context.job.queue, session.began)
         started = uploader.start(replace(job, reader_port=session.reader_port))
     try:
         return _watch(context, session, nix), started
@@ -100,7 +98,7 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
         return session, place
     try:
         if session.apart:
-            started.feed(_job_apart(context, session, place))
+            started.feed(_apart(context, session, place))
         answer = uploader.wait_ready(started)
     except BaseException:
         started.end()
@@ -132,42 +130,9 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
     return session
 
 
-def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
-    """What the uploader is to be told. Reads the signing key, unless it is in AWS."""
-    key = "" if context.lacks(place) else place.signing_key(context.environ)
-    return _job(context, nix, place, queue, began, Secrets(key=key, environ=relevant_environment(context.environ)))
-
-
-def _job_apart(context: Context, session: Session, place: Destination) -> Job:
-    """The same for an uploader of another user, who alone has the secrets from now on."""
-    params = {name: value for name, value in place.url.params.items() if name != "profile"}
-    url = replace(place.url, params=params)
-    taken = handover.take(place, context.environ)
+def _apart(context: Context, session: Session, place: Destination) -> Job:
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
-    job = _job(context, nix, replace(place, url=url), queue, session.began, taken)
-    trusted = tuple(effective(nix).get("trusted-public-keys", "").split())
-    return replace(job, trusted=trusted, reader_port=session.reader_port)
-
-
-def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:
-    settings = context.settings
-    if not keys.is_in_aws(secrets.key):
-        context.platform.mask(secrets.key)
-    return Job.of(
-        settings,
-        [other.key for other in place.others],
-        queue=str(queue.directory),
-        roots=str(queue.roots or ""),
-        nix_bin=str(nix.bin),
-        cache=str(place.url),
-        key=secrets.key,
-        dry_run=context.is_dry_run(place),
-        environ=secrets.environ,
-        began=began,
-        role=settings.aws_role,
-        audience=settings.oidc_audience,
-        identity=context.identity,
-    )
+    return replace(jobs.job_apart(context, nix, place, queue, session.began), reader_port=session.reader_port)
 
 
 def _packages() -> Path:
@@ -210,10 +175,10 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
-    job = upload_job(context, nix, context.destination(), queue, session.began)
+    job = jobs.upload_job(context, nix, context.destination(), queue, session.began)
     try:
         context.platform.mask(str(job.secret_key or ""))
-        return drain_here(job, deadline, tell, check=False)
+        return drain_here(job, deadline, tell)
     except (Error, OSError) as error:
         return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
 

@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import DeadlineError, Error
 from .outcomes import Outcome
 from .platforms import Platform
 from .queue import Queue
-from .session import Session
 from .settings import OnFailure
 from .trust import LIMITATIONS
-from .uploader.client import Answer
 from .uploader.progress import Progress, Rest
+
+if TYPE_CHECKING:
+    from .session import Session
+    from .uploader.client import Answer
 
 _WORDS: Final = {
     "pushed": "pushed",

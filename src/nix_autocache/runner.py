@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from .errors import RunnerError
 from .installed import Installed, Kind
 from .nix import users
 from .nix.config import Config
+from .nix.find import find_nix
 from .nix.store import Nix
 from .settings import ModeInput
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path("/nix")
 _STORE: Final = _ROOT / "store"
-_PROFILES: Final = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
 _ETC: Final = Config(Path("/etc/nix"))
 
 
@@ -228,19 +227,6 @@ def _advice(seen: Observations) -> str:
         "either let the job run as root or give its user sudo without a password (then Nix is installed for all), "
         "or let its user own /nix, as root once: install -d -o USER /nix"
     )
-
-
-def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None:
-    """The Nix on PATH or, if asked, in the usual profiles."""
-    further = (*_PROFILES, *_user_profiles(environ)) if profiles else ()
-    where = os.pathsep.join((environ.get("PATH", os.defpath), *further))
-    found = shutil.which("nix-store", path=where)
-    return Nix(Path(found).parent) if found else None
-
-
-def _user_profiles(environ: Mapping[str, str]) -> list[str]:
-    home = environ.get("HOME")
-    return [f"{home}/.nix-profile/bin", f"{home}/.local/state/nix/profile/bin"] if home else []
 
 
 def _ours(environ: Mapping[str, str]) -> Kind | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from . import advice, managed, places, probe, pushing, report, runner
 from .context import Context
 from .destination import Destination
+from .nix.find import find_nix
 from .nix.store import Nix
 from .outcomes import Outcome
 from .queue import Queue
@@ -107,7 +108,7 @@ def install(context: Context, row: runner.Row) -> Nix:
             privileged.call("install", dataclasses.asdict(source), context.environ)
         else:
             installation.install(where, kind, source)
-    nix = runner.find_nix(context.environ)
+    nix = find_nix(context.environ)
     assert nix, "it was there, or is by now"
     return nix
 

@@ -17,6 +17,7 @@ LAYERS = (
     {"managed"},
     {"isolation"},
     {"pushing", "registering", "advice", "later"},
+    {"jobs"},
     {"handover"},
     {"context", "report", "destination", "session"},
     {"runner"},

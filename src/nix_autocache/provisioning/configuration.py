@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from ..errors import InputError
 from ..keys import is_in_aws
+from ..places import CONFIGURATION
 from ..settings import Settings, read
 
-FILE: Final = Path("/etc/nix-autocache.toml")
 _ENVIRONMENT: Final = "environment"
 _OF_JOBS: Final = frozenset(
     {"push", "mode", "harden", "on-upload-failure", "flush-timeout", "dry-run", "github-token"}
@@ -40,7 +40,7 @@ class Configuration:
     @property
     def secrets(self) -> dict[str, Path]:
         """The files that the uploader must be given, by the names of the credentials that they become."""
-        found = {_ITSELF: FILE}
+        found = {_ITSELF: CONFIGURATION}
         if self.settings.signing_key.startswith("file:"):
             found[_KEY] = Path(self.settings.signing_key.removeprefix("file:"))
         return found | {name: Path(self.environ[name]) for name in _FILES if name in self.environ}
@@ -61,24 +61,24 @@ class Configuration:
             try:
                 mode = path.stat().st_mode
             except OSError as error:
-                raise InputError(f"{FILE}: {name}: cannot read {path}: {error.strerror}") from None
+                raise InputError(f"{CONFIGURATION}: {name}: cannot read {path}: {error.strerror}") from None
             if mode & (stat.S_IRWXG | stat.S_IRWXO) and (name != _ITSELF or literal):
                 raise InputError(f"{path} holds a secret and others may read it; run chmod 600 {path}")
 
 
-def load(file: Path = FILE) -> Configuration:
+def load(file: Path = CONFIGURATION) -> Configuration:
     """Read the file. Raises InputError, in one line that names it."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{FILE}: {reason}; `nix-autocache provision --help` shows an example") from None
+        raise InputError(f"{CONFIGURATION}: {reason}; `nix-autocache provision --help` shows an example") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{FILE}: {error}") from None
+        raise InputError(f"{CONFIGURATION}: {error}") from None
     try:
         return _parse(values)
     except InputError as error:
-        raise InputError(f"{FILE}: {error}") from None
+        raise InputError(f"{CONFIGURATION}: {error}") from None
 
 
 def _parse(values: dict[str, Any]) -> Configuration:

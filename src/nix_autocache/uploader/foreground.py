@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from .. import caches
 from ..errors import Error
-from ..nix.store import Store
-from .job import Job
-from .progress import Progress, Rest
+from ..nix.store import Nix, Store
+from ..urls import CacheUrl, parse_cache_url
+
+if TYPE_CHECKING:
+    from ..caches import Cache
+    from .drain import Drain
+    from .job import Job
+    from .progress import Progress, Rest
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
+_FIRST: Final = 3  # connections for a single entry: the cache itself is asked, and what the entry refers to
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _RECORD: Final = 1.0  # seconds for the drain to write down what it did
 
 
-def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, check: bool) -> Rest:
+@dataclass(frozen=True)
+class Begun:
+    """Those who take their time to answer, begun before what an upload needs is even loaded."""
+
+    store: Store
+    cache: Cache | None
+
+
+def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> Begun:
+    """Start Nix, and connect to the cache, where nothing more must be known for that, to push so many entries."""
+    store = Store(nix)
+    with suppress(OSError):  # the drain's first question will say it
+        store.begin()
+    return Begun(store, caches.begin(url, environ, _FIRST + entries))
+
+
+def drain_here(
+    job: Job, deadline: float, tell: Callable[[Progress], None], *, begun: Begun | None = None, check: bool = False
+) -> Rest:
     """Empty the job's queue before the monotonic clock passes `deadline`; what is left.
 
     Raises CacheError when asked to `check` the cache and it cannot be used; else its paths fail with that reason.
@@ -28,20 +54,23 @@ def drain_here(job: Job, deadline: float, tell: Callable[[Progress], None], *, c
     with queue.lock(_YIELD) as held:
         if not held:
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
-        store = Store(job.nix)
-        with suppress(OSError):  # the drain's first question will say it
-            store.begin()  # Nix starts while we load what an upload needs
-        drain = job.drain(job.pusher(), store)
+        begun = begun or begin(job.nix, parse_cache_url(job.cache), job.environ, len(list(queue.names())))
+        drain = job.drain(job.pusher(begun.cache), begun.store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()
         try:
             if check:
                 drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
-            dry = drain.flush(deadline, tell)
-            progress = drain.progress()
-            if dry:
-                return Rest(0, unrecorded=progress.unrecorded)
-            return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)
+            return _rest(drain, dry=drain.flush(deadline, tell))
         finally:
             drain.end()
             running.join(_RECORD)
+
+
+def _rest(drain: Drain, *, dry: bool) -> Rest:
+    from .progress import Rest
+
+    progress = drain.progress()
+    if dry:
+        return Rest(0, unrecorded=progress.unrecorded)
+    return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)

@@ -97,12 +97,15 @@ class Job:
     def open_queue(self) -> Queue:
         return Queue(Path(self.queue), Path(self.roots) if self.roots else None)
 
-    def pusher(self) -> Pusher:
-        """The way into the cache. Raises InputError or CacheError for a URL that cannot be opened."""
+    def pusher(self, begun: Cache | None = None) -> Pusher:
+        """The way into the cache, which may be `begun` already.
+
+        Raises InputError or CacheError for a URL that cannot be opened.
+        """
         from ..caches import PathCache
         from .push import DryRun, WholePaths
 
-        cache = self.open_cache()
+        cache = begun or self.open_cache()
         pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache)
         return DryRun(pusher) if self.dry_run else pusher
 

@@ -1,0 +1,50 @@
+"""What an uploader is told of a job, from the inputs: its paths, its cache, its secrets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import handover, keys
+from .context import Context
+from .destination import Destination
+from .handover import Secrets
+from .nix.config import effective
+from .nix.store import Nix
+from .queue import Queue
+from .uploader.job import Job, relevant_environment
+
+
+def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
+    """For an uploader of this user. Reads the signing key, unless it is in AWS."""
+    key = "" if context.lacks(place) else place.signing_key(context.environ)
+    return _job(context, nix, place, queue, began, Secrets(key=key, environ=relevant_environment(context.environ)))
+
+
+def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
+    """For an uploader of another user, who alone has the secrets from now on."""
+    params = {name: value for name, value in place.url.params.items() if name != "profile"}
+    url = replace(place.url, params=params)
+    taken = handover.take(place, context.environ)
+    job = _job(context, nix, replace(place, url=url), queue, began, taken)
+    return replace(job, trusted=tuple(effective(nix).get("trusted-public-keys", "").split()))
+
+
+def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:
+    settings = context.settings
+    if not keys.is_in_aws(secrets.key):
+        context.platform.mask(secrets.key)
+    return Job.of(
+        settings,
+        [other.key for other in place.others],
+        queue=str(queue.directory),
+        roots=str(queue.roots or ""),
+        nix_bin=str(nix.bin),
+        cache=str(place.url),
+        key=secrets.key,
+        dry_run=context.is_dry_run(place),
+        environ=secrets.environ,
+        began=began,
+        role=settings.aws_role,
+        audience=settings.oidc_audience,
+        identity=context.identity,
+    )
