@@ -1,7 +1,8 @@
 """The drain: entries out of the queue, planned, packed, pushed; the table of contents of an upload.
 
-One thread, the one that calls `run`, owns the `Ledger`. The workers only execute `Tasks` of one path and report.
-The same code runs in the background uploader and in a flush that finds no uploader alive.
+One thread, the one that calls `run`, reads the queue, plans, and keeps the records. The workers execute `Tasks` of one
+path, note in the `Ledger` what became of it, and go on with what was waiting for that. The same code runs in the
+background uploader and in a flush that finds no uploader alive.
 
 The cache is closed at every instant: a narinfo is published only when those of all its references are.
 """
@@ -9,6 +10,7 @@ The cache is closed at every instant: a narinfo is published only when those of 
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,13 +26,14 @@ from ..nix.store import Store, StorePath
 from ..outcomes import Outcome
 from ..queue import Entry, Queue
 from .ledger import Ledger, Pending
-from .narinfo import NarFile
+from .narinfo import Brought
 from .plan import Policy, plan
 from .progress import Progress
 from .push import Pusher
 from .tasks import Tasks
 
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
+_SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
 _POLL: Final = 0.05  # seconds between looks into the queue
 _DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
 _HOPE: Final = 7 * 24 * 3600.0  # seconds after a build that a drain without end tries to push it
@@ -62,10 +65,11 @@ class Drain:
         self.refused = ""  # why the drain ended by itself: nothing can be pushed with these credentials
         self._queue, self._store, self._policy = queue, store, policy
         self._ledger = Ledger()
+        self._lock = threading.Lock()  # of the ledger, for whoever changes it
         self._tasks = Tasks(pusher, store.nix.store_dir, self, self.stop)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._denials = 0
-        self._unrecorded: dict[str, int] = {}  # outcomes that a full disk has no room for
+        self._unwritten: list[Outcome] = []  # what a full disk has no room for
         self._flushes: list[_Flush] = []
         self._active = time.monotonic()
         self._care = care
@@ -73,6 +77,7 @@ class Drain:
 
     def run(self) -> None:
         """Drain until `end` is called, or the cache does not take our credentials any more."""
+        sys.setswitchinterval(_SWITCH)
         self._tasks.begin()
         self._events.put(_wake)  # to look into the queue at once
         try:
@@ -91,10 +96,12 @@ class Drain:
         entries = self._take()
         if entries:
             self._admit(entries)
-        if self._ledger.in_work or self._flushes:
+        with self._lock:  # what is settled by now is in the records that follow
+            in_work = self._ledger.in_work
+        if in_work or self._flushes:
             self._active = time.monotonic()
         self._flush_records()
-        self._answer_flushes(idle=not entries and not self._ledger.in_work)
+        self._answer_flushes(idle=not entries and not in_work)
 
     @property
     def idle(self) -> float:
@@ -132,7 +139,7 @@ class Drain:
             pushed_bytes=self._ledger.pushed_bytes,
             waiting=self._ledger.in_work + queued,
             trouble=self._tasks.trouble,
-            unrecorded=self._unrecorded,
+            unrecorded=dict(Counter(outcome.what for outcome in self._unwritten)),
         )
 
     def _begin_flush(self, flush: _Flush) -> None:
@@ -154,12 +161,14 @@ class Drain:
             self._flushes.remove(flush)
 
     def _forget_failures(self) -> None:
-        self._ledger.forget_failures()
+        with self._lock:
+            self._ledger.forget_failures()
         self._queue.retry_failed()
 
     def _take_care(self) -> None:
         self._cared = time.monotonic()
-        self._ledger.forget_settled()
+        with self._lock:
+            self._ledger.forget_settled()
         self._queue.outcomes.rotate(_RECORDS)
         self._queue.give_up(time.time() - _HOPE)
         self._queue.retry_failed()
@@ -180,19 +189,31 @@ class Drain:
         for entry in entries:
             if not entry.outputs:
                 self._queue.protect(planned.outputs[entry.name])
-        self._tasks.bring(self._ledger.admit(entries, planned))
+        with self._lock:
+            infos = self._ledger.admit(entries, planned)
+        self._tasks.bring(infos)
 
-    def present(self, path: StorePath) -> None:
-        self._events.put(partial(self._ledger.settle, path, Outcome(path, "present")))
+    def present(self, path: StorePath) -> list[Brought]:
+        return self._note(partial(self._ledger.settle, path, Outcome(path, "present")))
 
-    def brought(self, path: StorePath, file: NarFile) -> None:
-        self._events.put(partial(self._ledger.brought, path, file))
+    def brought(self, brought: Brought) -> list[Brought]:
+        return self._note(partial(self._ledger.brought, brought))
 
-    def published(self, path: StorePath, size: int) -> None:
-        self._events.put(partial(self._settle_pushed, path, size))
+    def published(self, path: StorePath, size: int) -> list[Brought]:
+        return self._note(partial(self._settle_pushed, path, size))
 
-    def failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
-        self._events.put(partial(self._settle_failed, path, reason, denied=denied))
+    def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
+        return self._note(partial(self._settle_failed, path, reason, denied=denied))
+
+    def _note(self, change: Callable[[], None]) -> list[Brought]:
+        """From the workers. The drain hears of it when there is something for it to do; records can wait."""
+        with self._lock:
+            change()
+            ready = self._ledger.take_ready()
+            wanted = self._ledger.finished or not self._ledger.in_work
+        if wanted:
+            self._events.put(_wake)
+        return ready
 
     def _settle_pushed(self, path: StorePath, size: int) -> None:
         self._denials = 0
@@ -207,25 +228,20 @@ class Drain:
             self.stop.set()
 
     def _handle_events(self) -> None:
-        """Everything that the workers reported; waits a moment when there is nothing."""
+        """Everything that was asked of this thread; waits a moment when there is nothing."""
         with suppress(Empty):
             self._events.get(timeout=_POLL)()
             while True:
-                self._publish_ready()
                 self._events.get_nowait()()
-        self._publish_ready()
-
-    def _publish_ready(self) -> None:
-        for ready in self._ledger.take_ready():
-            self._tasks.publish(ready)
 
     def _flush_records(self) -> None:
         """Outcomes first: an uploader that is killed between the two settles a path again, and never loses one."""
         ledger = self._ledger
-        written = not ledger.records or self._queue.outcomes.record(ledger.records)
-        self._unrecorded = {} if written else dict(Counter(outcome.what for outcome in ledger.records))
-        ledger.records = [] if written else ledger.records
-        finished, ledger.finished = ledger.finished, []
+        with self._lock:
+            records, ledger.records = self._unwritten + ledger.records, []
+            finished, ledger.finished = ledger.finished, []
+        written = not records or self._queue.outcomes.record(records)
+        self._unwritten = [] if written else records
         for pending in finished:
             for flush in self._flushes:
                 flush.names.discard(pending.entry.name)

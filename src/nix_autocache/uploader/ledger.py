@@ -1,7 +1,7 @@
 """The state of a drain: which paths are in work, what each waits for, what became of them, and so of the entries.
 
-Owned by one thread; knows no threads, no network and no disk. A path is *ready* when its archive is in the cache and
-the narinfos of all its references are visible: only then may its own be published.
+For one thread at a time; knows no threads, no network and no disk. A path is *ready* when its archive is in the cache
+and the narinfos of all its references are visible: only then may its own be published.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from ..nix.store import PathInfo, StorePath
 from ..outcomes import Outcome
 from ..queue import Entry
-from .narinfo import NarFile
+from .narinfo import Brought
 from .plan import Plan
 
 GOOD: Final = frozenset({"pushed", "present", "upstream"})
@@ -27,7 +27,7 @@ class _Node:
     info: PathInfo
     waiting: int = 0
     dependents: list[StorePath] = field(default_factory=list)
-    file: NarFile | None = None
+    brought: Brought | None = None
 
 
 @dataclass(slots=True)
@@ -38,14 +38,6 @@ class Pending:
     outputs: tuple[StorePath, ...]
     left: int
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A path whose narinfo may be published."""
-
-    info: PathInfo
-    file: NarFile
 
 
 class Ledger:
@@ -60,7 +52,7 @@ class Ledger:
         self._nodes: dict[StorePath, _Node] = {}
         self._settled: dict[str, Outcome | None] = {}  # None for what is in the cache; else why it is not
         self._awaited: dict[StorePath, list[Pending]] = {}
-        self._ready: list[Ready] = []
+        self._ready: list[Brought] = []
 
     @property
     def in_work(self) -> int:
@@ -83,10 +75,10 @@ class Ledger:
             self._link(info)
         return [info for info in reversed(planned.candidates) if info.path in self._nodes]
 
-    def brought(self, path: StorePath, file: NarFile) -> None:
+    def brought(self, brought: Brought) -> None:
         """The archive of a path is in the cache."""
-        if node := self._nodes.get(path):
-            node.file = file
+        if node := self._nodes.get(brought.path):
+            node.brought = brought
             self._note_if_ready(node)
 
     def settle(self, path: StorePath, outcome: Outcome) -> None:
@@ -109,8 +101,8 @@ class Ledger:
                     waiting.waiting -= 1
                     self._note_if_ready(waiting)
 
-    def take_ready(self) -> list[Ready]:
-        """The paths that became ready since the last call."""
+    def take_ready(self) -> list[Brought]:
+        """What may be published since the last call."""
         ready, self._ready = self._ready, []
         return ready
 
@@ -151,8 +143,8 @@ class Ledger:
                 return
 
     def _note_if_ready(self, node: _Node) -> None:
-        if node.file and not node.waiting:
-            self._ready.append(Ready(node.info, node.file))
+        if node.brought and not node.waiting:
+            self._ready.append(node.brought)
 
     def _count(self, outcome: Outcome) -> None:
         self.counts[outcome.what] += 1

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..keys import SecretKey
-from ..nix.store import PathInfo
+from ..nix.store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
 _SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
@@ -24,6 +24,15 @@ class NarFile:
     compression: str
     file_hash: str
     file_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A path whose content is in the cache, where it has `size` bytes, and the narinfo that will make it visible."""
+
+    path: StorePath
+    size: int
+    narinfo: bytes
 
 
 def fingerprint(info: PathInfo) -> bytes:

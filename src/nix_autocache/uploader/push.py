@@ -14,7 +14,7 @@ from ..errors import CacheError
 from ..keys import SecretKey
 from ..nix.store import PathInfo, StorePath
 from .compress import Codec
-from .narinfo import CONTENT_TYPE, NarFile, render
+from .narinfo import CONTENT_TYPE, Brought, render
 from .pack import STREAMED, Packing
 
 _INFO: Final = "nix-cache-info"
@@ -32,10 +32,10 @@ class Pusher(Protocol):
 
     def present(self, path: StorePath) -> bool: ...
 
-    def upload(self, info: PathInfo) -> NarFile:
+    def upload(self, info: PathInfo) -> Brought:
         """Bring the content there, invisible yet."""
 
-    def publish(self, info: PathInfo, file: NarFile) -> None:
+    def publish(self, brought: Brought) -> None:
         """Make it visible. Its references are visible already."""
 
 
@@ -73,15 +73,15 @@ class BinaryCache:
     def present(self, path: StorePath) -> bool:
         return self.cache.exists(_name(path))
 
-    def upload(self, info: PathInfo) -> NarFile:
+    def upload(self, info: PathInfo) -> Brought:
         packing = Packing(info, self.codec)
         body = b"".join(packing) if info.nar_size < STREAMED else iter(packing)
         self.cache.put(packing.url, body, _ARCHIVE_TYPE)
         assert packing.file, "put() reads its body to the end"
-        return packing.file
+        return Brought(info.path, packing.file.file_size, render(info, packing.file, self.key).encode())
 
-    def publish(self, info: PathInfo, file: NarFile) -> None:
-        self.cache.put(_name(info.path), render(info, file, self.key).encode(), CONTENT_TYPE)
+    def publish(self, brought: Brought) -> None:
+        self.cache.put(_name(brought.path), brought.narinfo, CONTENT_TYPE)
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class WholePaths:
     def present(self, path: StorePath) -> bool:
         return False
 
-    def upload(self, info: PathInfo) -> NarFile:
-        return NarFile("", "", "", info.nar_size)
+    def upload(self, info: PathInfo) -> Brought:
+        return Brought(info.path, info.nar_size, b"")
 
-    def publish(self, info: PathInfo, file: NarFile) -> None:
-        self.cache.copy(info.path)
+    def publish(self, brought: Brought) -> None:
+        self.cache.copy(brought.path)
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,10 @@ class DryRun:
     def present(self, path: StorePath) -> bool:
         return self.pusher.present(path)
 
-    def upload(self, info: PathInfo) -> NarFile:
-        return NarFile("", "", "", 0)
+    def upload(self, info: PathInfo) -> Brought:
+        return Brought(info.path, 0, b"")
 
-    def publish(self, info: PathInfo, file: NarFile) -> None:
+    def publish(self, brought: Brought) -> None:
         pass
 
 

@@ -1,6 +1,7 @@
 """What the workers do for the drain: ask for paths, bring their archives, publish them.
 
-Each task ends by telling its `Listener` what became of the path, whatever happens; none of them knows the ledger.
+Each task ends by telling its `Listener` what became of the path, whatever happens, and hears what may be published now;
+none of them knows the ledger.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from ..errors import CacheBusy, CredentialsError, Error, one_line
 from ..nix.store import PathInfo, StorePath
-from .ledger import Ready
-from .narinfo import NarFile
+from .narinfo import Brought
 from .pack import STREAMED
 from .push import Pusher
 from .workers import LONGEST, Budget, Gate, Once, Workers, retrying
@@ -30,15 +30,15 @@ _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
 
 class Listener(Protocol):
-    """Called from the workers."""
+    """Called from the workers; answers with what may be published now."""
 
-    def present(self, path: StorePath) -> None: ...
+    def present(self, path: StorePath) -> list[Brought]: ...
 
-    def brought(self, path: StorePath, file: NarFile) -> None: ...
+    def brought(self, brought: Brought) -> list[Brought]: ...
 
-    def published(self, path: StorePath, size: int) -> None: ...
+    def published(self, path: StorePath, size: int) -> list[Brought]: ...
 
-    def failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
+    def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
         """`denied` when it was for the credentials."""
 
 
@@ -71,11 +71,6 @@ class Tasks:
             group = ranked[start : start + _TOGETHER]
             self._workers.submit(partial(self._ask, group), group[0][0])
 
-    def publish(self, ready: Ready) -> None:
-        """Make a path visible. A chain of references is as long as its narinfos take, one after the other: they never
-        wait for archives."""
-        self._workers.submit(partial(self._publish, ready), _AT_ONCE)
-
     def _check(self) -> None:
         try:
             self._retrying(lambda: self._pusher.check(self._store_dir), math.inf)
@@ -84,36 +79,50 @@ class Tasks:
             self.checked.settle(error)
 
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
-        """Ask for many paths at once; those without an answer are asked for one by one."""
+        """Ask for paths together; those without an answer are asked for one by one."""
         answers: Mapping[StorePath, bool] = {}
-        if len(ranked) > 1 and not self._gate.closed_for():
+        if not self._gate.closed_for():
             with suppress(Exception):  # it is a shortcut, and must not hold up what it cuts short
                 answers = self._pusher.ask([info.path for _, info in ranked])
+        ready: list[Brought] = []
         for rank, info in ranked:
             if answers.get(info.path):
-                self._listener.present(info.path)
+                ready += self._listener.present(info.path)
             else:
                 self._workers.submit(partial(self._bring, info, asked=info.path in answers), rank)
+        self._publish(ready)
 
     def _bring(self, info: PathInfo, *, asked: bool) -> None:
         try:
-            if not asked and self._retrying(lambda: self._pusher.present(info.path)):
-                self._listener.present(info.path)
-                return
-            self.checked.wait()
-            # A stream holds its parts and the compressor's window, whatever its size.
-            with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
-                file = self._retrying(lambda: self._pusher.upload(info))
-            self._listener.brought(info.path, file)
+            ready = self._bring_one(info, asked=asked)
         except Exception as error:
-            self._fail(info.path, error)
+            ready = self._fail(info.path, error)
+        self._publish(ready)
 
-    def _publish(self, ready: Ready) -> None:
+    def _bring_one(self, info: PathInfo, *, asked: bool) -> list[Brought]:
+        if not asked and self._retrying(lambda: self._pusher.present(info.path)):
+            return self._listener.present(info.path)
+        self.checked.wait()
+        # A stream holds its parts and the compressor's window, whatever its size.
+        with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
+            brought = self._retrying(lambda: self._pusher.upload(info))
+        return self._listener.brought(brought)
+
+    def _publish(self, ready: list[Brought]) -> None:
+        """Make paths visible, one in this thread, which then goes on with what waited for that: a chain of references
+        takes as long as its narinfos, one after the other. None of them ever waits for archives."""
+        while ready:
+            first, *others = ready
+            for brought in others:
+                self._workers.submit(partial(self._publish, [brought]), _AT_ONCE)
+            ready = self._publish_one(first)
+
+    def _publish_one(self, brought: Brought) -> list[Brought]:
         try:
-            self._retrying(lambda: self._pusher.publish(ready.info, ready.file))
-            self._listener.published(ready.info.path, ready.file.file_size)
+            self._retrying(lambda: self._pusher.publish(brought))
+            return self._listener.published(brought.path, brought.size)
         except Exception as error:
-            self._fail(ready.info.path, error)
+            return self._fail(brought.path, error)
 
     def _retrying(self, attempt: Callable[[], T], longest: float = LONGEST) -> T:
         return retrying(attempt, self._stop, longest=longest, gate=self._gate, tell=self._note_trouble)
@@ -121,9 +130,9 @@ class Tasks:
     def _note_trouble(self, error: CacheBusy) -> None:
         self.trouble = one_line(error)
 
-    def _fail(self, path: StorePath, error: Exception) -> None:
+    def _fail(self, path: StorePath, error: Exception) -> list[Brought]:
         if self._stop.is_set():
-            return  # it was given up, not refused: its entry stays in the queue
+            return []  # it was given up, not refused: its entry stays in the queue
         # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.
         reason = one_line(error) if isinstance(error, Error) else f"{type(error).__name__}: {one_line(error)}"
-        self._listener.failed(path, reason, denied=isinstance(error, CredentialsError))
+        return self._listener.failed(path, reason, denied=isinstance(error, CredentialsError))
