@@ -95,7 +95,7 @@ def many(jobs: Jobs) -> list[str]:
 
 
 def slow(jobs: Jobs) -> None:
-    """200 builds of half a second, two at a time."""
+    """200 builds of half a second, four at a time."""
     contenders = {
         "no cache": lambda: jobs.run([graphs.sleeping(SLOW, jobs.fresh())], asked=False, ours=False, jobs=4),
         "ours, uploading": lambda: jobs.run([graphs.sleeping(SLOW, jobs.fresh())], asked=True, ours=True, jobs=4),

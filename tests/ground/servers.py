@@ -156,8 +156,8 @@ def rclone_http(
     for folder in folders:
         (directory / folder).mkdir(parents=True, exist_ok=True)
     # Of each file it would make all hashes that it knows, for nobody, with most of its processor time.
-    quick = ["--ignore-checksum"]
-    command = [str(program("rclone")), "serve", "webdav", *quick, f"--addr=127.0.0.1:{port}", str(directory)]
+    options = [f"--addr=127.0.0.1:{port}", "--ignore-checksum"]
+    command = [str(program("rclone")), "serve", "webdav", *options, str(directory)]
     if tls:
         for option, path in {"--cert": tls.certificate, "--key": tls.key}.items():
             copy = directory.with_name(Path(path).name)

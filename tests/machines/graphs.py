@@ -37,16 +37,21 @@ in sh "bad" "echo ${{better}} > $out; exit 1"
 """
 
 
-# More than 16 MB, which several threads compress.
-LARGE = f"""
-let {SHELL} in sh "large" "s=0123456789; i=0; while [ $i -lt 21 ]; do s=$s$s; i=$((i+1)); done;
+def leaf(name: str) -> str:
+    """One derivation without dependencies."""
+    return f'let {SHELL} in sh "{name}" "echo {name} > $out"'
+
+
+def doubled(name: str, times: int) -> str:
+    """One derivation of ten digits, doubled so many times: 20 make 10 MB."""
+    return f"""
+let {SHELL} in sh "{name}" "s=0123456789; i=0; while [ $i -lt {times} ]; do s=$s$s; i=$((i+1)); done;
   echo $s > $out"
 """
 
 
-def leaf(name: str) -> str:
-    """One derivation without dependencies."""
-    return f'let {SHELL} in sh "{name}" "echo {name} > $out"'
+BIG = doubled("big", 20)
+LARGE = doubled("large", 21)  # more than 16 MB, which several threads compress
 
 
 def independent(count: int, prefix: str = "leaf") -> str:

@@ -13,11 +13,6 @@ from tests.ground.servers import Server
 from tests.ground.tool import Tool
 from tests.machines import graphs
 
-BIG = f"""
-let {graphs.SHELL} in sh "big" "s=0123456789; i=0; while [ $i -lt 20 ]; do s=$s$s; i=$((i+1)); done;
-  echo $s > $out"
-"""
-
 
 @pytest.fixture
 def builder(machine: MakeMachine) -> Machine:
@@ -74,7 +69,7 @@ def test_a_cache_that_nix_cannot_read_is_not_named_to_it(builder: Machine) -> No
 
 
 def push_and_push_again(job: Tool) -> None:
-    small, big = nix.build(job.machine, graphs.leaf("small")), nix.build(job.machine, BIG)
+    small, big = nix.build(job.machine, graphs.leaf("small")), nix.build(job.machine, graphs.BIG)
     assert job.run("push", small, big, timeout=120).stderr.startswith("2 pushed")
     assert job.run("push", small, big).stderr.startswith("0 pushed, 2 already there")
 
@@ -85,11 +80,11 @@ def test_plain_http_and_back(builder: Machine, tmp_path: Path) -> None:
         key = key_of(builder)
         job = Tool(builder, {"cache": server.url, "signing-key": key})
         job.run("setup")
-        small, big = nix.build(builder, graphs.leaf("small")), nix.build(builder, BIG)
+        small, big = nix.build(builder, graphs.leaf("small")), nix.build(builder, graphs.BIG)
         assert "2 pushed" in job.run("flush").stderr
         builder.run(["nix-store", "--delete", small, big])
         builder.sh("rm -rf /root/.cache/nix")
-        again = builder.run(["nix-build", "--no-out-link", "--max-jobs", "0", "--expr", BIG])
+        again = builder.run(["nix-build", "--no-out-link", "--max-jobs", "0", "--expr", graphs.BIG])
         assert f"copying path '{big}' from '{server.url}'" in again.stderr
         job.run("finish")
 
@@ -117,7 +112,7 @@ def test_a_proxy_of_the_usual_variables_is_used(builder: Machine, tls: bool, tmp
         push_and_push_again(Tool(builder, inputs, env))
         before = proxy.asked()
         exempt = Tool(builder, {**inputs, "cache": server.url}, {**env, "no_proxy": "127.0.0.1"})
-        assert "already there" in exempt.run("push", nix.build(builder, BIG)).stderr
+        assert "already there" in exempt.run("push", nix.build(builder, graphs.BIG)).stderr
         assert proxy.asked() == before
 
 

@@ -10,7 +10,7 @@ from tests.ground.roots import RECENT
 from tests.ground.tool import Tool
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
-from tests.machines.test_caches import BIG
+from tests.machines.graphs import BIG
 
 STATE = "/var/lib/nix-autocache"
 

@@ -16,7 +16,8 @@ from tests.ground.roots import OLD, RECENT
 from tests.ground.tool import Tool
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
-from tests.machines.test_caches import BIG, key_of
+from tests.machines.graphs import BIG
+from tests.machines.test_caches import key_of
 
 S3_ENV = servers.s3_env()
 

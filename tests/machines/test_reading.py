@@ -10,8 +10,9 @@ from tests.ground.roots import OLD, Generation
 from tests.ground.tool import Tool
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
+from tests.machines.graphs import BIG
 from tests.machines.installing import Job, bare
-from tests.machines.test_caches import BIG, key_of
+from tests.machines.test_caches import key_of
 
 
 def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: MakeMachine, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ LAYERS = (
     {"places", "installed"},
     {"platforms", "trust", "uploader", "nix"},
     {"exposure"},
-    {"notes"},
     {
         "probe",
         "custody",
