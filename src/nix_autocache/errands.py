@@ -21,9 +21,10 @@ from .uploader import foreground
 def push(context: Context, paths: list[str]) -> None:
     """Push paths and their closures now, without a queue that outlives this."""
     since = time.monotonic()
-    nix, place = find_nix(context.environ), context.destination()
+    nix = find_nix(context.environ)
     if nix is None:
         raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
+    place = context.destination()
     begun = foreground.begin(nix, place.url, context.environ, len(paths))
     from tempfile import TemporaryDirectory
 

@@ -14,7 +14,7 @@ _PROFILES: Final = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw
 
 def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None:
     """The Nix on PATH or, if asked, in the usual profiles."""
-    where = environ.get("PATH", os.defpath).split(os.pathsep)
+    where = [directory for directory in environ.get("PATH", os.defpath).split(os.pathsep) if directory]
     for directory in [*where, *_PROFILES, *_user_profiles(environ)] if profiles else where:
         program = Path(directory, "nix-store")
         if program.is_file() and os.access(program, os.X_OK):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from .. import caches
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
 _FIRST: Final = 3  # connections for a single entry: the cache itself is asked, and what the entry refers to
+_MANY: Final = 100  # entries; to count more would not make more connections
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _RECORD: Final = 1.0  # seconds for the drain to write down what it did
 
@@ -54,7 +56,9 @@ def drain_here(
     with queue.lock(_YIELD) as held:
         if not held:
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
-        begun = begun or begin(job.nix, parse_cache_url(job.cache), job.environ, len(list(queue.names())))
+        if begun is None:
+            entries = sum(1 for _ in islice(queue.names(), _MANY))
+            begun = begin(job.nix, parse_cache_url(job.cache), job.environ, entries)
         drain = job.drain(job.pusher(begun.cache), begun.store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()
