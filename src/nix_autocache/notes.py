@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .system.files import make_directory, write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -14,7 +15,5 @@ if TYPE_CHECKING:
 
 def save(note: DataclassInstance, path: Path) -> None:
     """Write it beside `path`, in the place of what is there; directories that are missing are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(dataclasses.asdict(note)), encoding="utf-8")
-    fresh.rename(path)
+    make_directory(path.parent, 0o755)
+    write_atomically(path, json.dumps(dataclasses.asdict(note)), 0o644)

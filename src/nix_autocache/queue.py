@@ -8,7 +8,6 @@ Whatever else lies there, links and garbage included, was not written by the hoo
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from .outcomes import Outcome, Outcomes
+from .system.files import locked
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each
@@ -60,11 +60,7 @@ class Queue:
 
         Yields False if another has it for more than `patience` seconds from now.
         """
-        # To lock a file one must only read it: who drains keeps it to themselves.
-        with open(os.open(self.directory / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
-            deadline = time.monotonic() + patience
-            while not (held := _locked(file.fileno())) and time.monotonic() < deadline:
-                time.sleep(0.01)
+        with locked(self.directory / "lock", patience) as held:
             yield held
 
     def names(self, taken: Container[str] = ()) -> Iterator[str]:
@@ -182,14 +178,6 @@ class Queue:
             return Entry(name, tuple(lines[: lines.index(".")]))
         # The disk was full, or the hook was killed: the name says what was built, the store knows the rest.
         return Entry(name, ()) if age > TORN_AFTER else None
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_entry(item: os.DirEntry[str]) -> bool:

@@ -39,8 +39,9 @@ LAYERS = (
         "keys",
         "settings",
         "urls",
-        "errors",
     },
+    {"system"},
+    {"errors"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

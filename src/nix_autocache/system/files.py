@@ -1,0 +1,92 @@
+"""Files and directories with the mode that is said here, whatever the umask is; files replaced in one step.
+
+GitLab's Docker executor has umask 0000, hardened images have 0077: neither may decide who can read or write what we
+make. Everything that we make is made here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+Owner: TypeAlias = tuple[int, int]
+"""The numbers of a user and of a group."""
+
+
+def make_directory(path: Path, mode: int, owner: Owner | None = None) -> bool:
+    """Make a directory, and those above it that are missing (0755); whether it was made now.
+
+    One that was there already keeps its mode and its owner. Raises OSError, also where something else is there.
+    """
+    if path.is_dir():
+        return False
+    if not path.parent.is_dir():
+        make_directory(path.parent, 0o755, owner)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if path.is_dir():  # somebody else was faster
+            return False
+        raise
+    set_mode(path, mode, owner)
+    return True
+
+
+def set_mode(path: Path, mode: int, owner: Owner | None = None) -> None:
+    """Mode and owner of a file or directory that we made; a link is refused. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if owner is not None:
+            os.fchown(descriptor, *owner)  # first: it takes away set-user-id bits
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, data: str | bytes, mode: int, owner: Owner | None = None) -> None:
+    """Put a file in the place of what is there, whole or not at all. Raises OSError, and leaves nothing then."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(fresh, flags, 0o600), "wb") as file:
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), mode)
+        fresh.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
+    """Hold the lock that is the file `path`, given up when the process ends however it ends.
+
+    Waits at most so many seconds, None for ever; yields whether the lock is held. Raises OSError.
+    """
+    # To lock a file one must only read it: whoever uses the lock keeps it to themselves.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
+        yield _lock(file.fileno(), seconds)
+
+
+def _lock(descriptor: int, seconds: float | None) -> bool:
+    if seconds is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

@@ -1,0 +1,75 @@
+"""Other programs, run to their end, and conditions waited for.
+
+A program gets no terminal, no standard input unless it is given some, and `/` as its working directory: what lies in
+the job's own directory (configuration of tools, Python modules) is not ours to obey.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import RunnerError
+
+POLL: Final = 0.01  # seconds between two looks at a condition
+_NOT_STARTED: Final = 127  # what a shell says
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended. Its output is decoded as UTF-8; bytes that are not are replaced."""
+
+    words: tuple[str, ...]
+    status: int
+    output: str
+    error: str
+
+    @property
+    def reason(self) -> str:
+        """The last line that it printed, on standard error if there is one."""
+        lines = (self.error.strip() or self.output.strip()).splitlines()
+        return lines[-1].strip() if lines else f"it said nothing and ended with status {self.status}"
+
+    def check(self, what: str) -> Finished:
+        """This. Raises RunnerError, which begins with `what`, where the program failed."""
+        if self.status:
+            raise RunnerError(f"{what}: {' '.join(self.words)}: {self.reason}")
+        return self
+
+
+def run(
+    words: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    cwd: str = "/",
+    timeout: float | None = None,
+) -> Finished:
+    """Run a program with `given` on its standard input; `environ` is all of its environment, None for ours.
+
+    Raises nothing: a program that cannot be started has status 127, one killed after `timeout` seconds -9.
+    """
+    try:
+        done = subprocess.run(
+            words, env=environ, input=given, capture_output=True, cwd=cwd, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Finished(tuple(words), -9, "", f"no answer within {timeout:g} s")
+    except (OSError, ValueError) as error:
+        return Finished(tuple(words), _NOT_STARTED, "", str(error))
+    return Finished(
+        tuple(words), done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, poll: float = POLL) -> bool:
+    """Wait for a condition, at most so many seconds; whether it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(poll)
+    return True
