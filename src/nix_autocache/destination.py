@@ -17,7 +17,7 @@ from . import keys
 from .errors import InputError
 from .platforms import Kept
 from .settings import Settings
-from .urls import CacheUrl, parse_cache_url
+from .urls import CacheUrl, of_directory
 
 _PUBLIC: Final = "nix-autocache.pub"  # beside the narinfos, for those that may read the cache and not its secret key
 
@@ -86,7 +86,7 @@ def _embedded(settings: Settings, kept: Kept) -> Destination:
         _make_key(key)
     public = keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
     return Destination(
-        url=parse_cache_url(f"file://{kept.cache}"),
+        url=of_directory(kept.cache),
         key_source=settings.signing_key or f"file:{key}",
         public_keys=settings.public_keys or ((public,) if public else ()),
         embedded=True,
@@ -98,7 +98,7 @@ def _sources(directories: Iterable[Path]) -> Iterator[Source]:
     for directory in directories:
         with suppress(OSError, UnicodeDecodeError, InputError):  # made by a job that did not end well: not there
             for line in (directory / _PUBLIC).read_text(encoding="ascii").splitlines():
-                yield Source(parse_cache_url(f"file://{directory}"), keys.parse_public(line))
+                yield Source(of_directory(directory), keys.parse_public(line))
 
 
 def _make_key(path: Path) -> None:

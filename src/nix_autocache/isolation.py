@@ -24,7 +24,6 @@ from .runner import Observations, Row
 from .session import Session
 from .urls import parse_cache_url
 
-_REACHED_APART: Final = frozenset({"s3", "gs", "az", "http", "https", "file"})  # all but what `nix copy` takes
 _PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
 _SHOWN: Final = 3  # paths named in one sentence
@@ -43,7 +42,7 @@ class Isolation:
     def apart(self) -> bool:
         """Whether the uploader is to be a user of its own: where root is to be taken away, and it can do its work."""
         hardens = self.context.settings.harden and self._can_harden and self.row.mode.daemon
-        return hardens and self.place.url.scheme in _REACHED_APART and not _own_directory(self.place)
+        return hardens and self.place.url.row.any_user and not _own_directory(self.place)
 
     @property
     def foreseen(self) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ class Isolation:
 
 
 def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iterator[str]:
-    if place.url.scheme not in _REACHED_APART:
+    if not place.url.row.any_user:
         yield f"uploads to {place.url.scheme} are made with the rights of the job's own user"
     if directory := _own_directory(place):
         yield f"the cache is a directory that the job's user can write, {directory}"

@@ -43,7 +43,7 @@ def reader_port(context: Context, place: Destination, verdict: trust.Verdict) ->
 
     A set-up that is repeated keeps the port.
     """
-    if not (verdict.push and place.url.asks_for_credentials) or context.is_dry_run(place):
+    if not (verdict.push and place.url.needs_reader) or context.is_dry_run(place):
         return 0
     if loopback.is_proxied(context.environ):
         context.platform.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")

@@ -118,7 +118,7 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
     lines = ["fallback = true"]
     lines += [f"extra-substituters = {other.url.substituter}" for other in place.others]
     if session.reader_port:
-        lines.append(f"extra-substituters = {loopback.url(session.reader_port)}")
+        lines.append(f"extra-substituters = {loopback.url(session.reader_port)}{place.url.reading_query}")
     elif place.url.is_read_by_nix:
         lines.append(f"extra-substituters = {place.url.substituter}")
     else:

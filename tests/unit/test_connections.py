@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nix_autocache.caches import http
-from nix_autocache.caches.http import Http, open_http
+from nix_autocache.caches.http import Http
 from nix_autocache.errors import CacheBusy
 from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.compress import Codec
@@ -110,7 +110,7 @@ def narinfo(directory: Path, path: StorePath, *, of: StorePath | None = None) ->
 
 
 def cache_of(server: ThreadingHTTPServer) -> Http:
-    return open_http(parse_cache_url(f"http://127.0.0.1:{server.server_port}"), {})
+    return Http(parse_cache_url(f"http://127.0.0.1:{server.server_port}"), {})
 
 
 def test_one_connection_answers_for_what_is_there_and_what_is_not(
@@ -133,7 +133,7 @@ def test_a_server_that_ends_each_connection_answers_for_the_first(
 
 
 def test_nobody_answers_for_nothing() -> None:
-    cache = open_http(parse_cache_url("http://127.0.0.1:1"), {})
+    cache = Http(parse_cache_url("http://127.0.0.1:1"), {})
     cache.begin(2)
     assert cache.get_many(["a"]) == {}
 
@@ -178,7 +178,7 @@ def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path, serve: partial[T
     narinfo(tmp_path, PATHS[0])
     narinfo(tmp_path, PATHS[1], of=PATHS[0])
     url = parse_cache_url(f"http://127.0.0.1:{serve(Plain).server_port}")
-    cache = BinaryCache(cache=open_http(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
+    cache = BinaryCache(cache=Http(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
     answers = cache.ask(PATHS)
     assert answers[PATHS[0]] is True
     assert PATHS[1] not in answers

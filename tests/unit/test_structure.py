@@ -41,7 +41,7 @@ LAYERS = (
         "urls",
     },
     {"system"},
-    {"errors"},
+    {"errors", "schemes"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

@@ -1,4 +1,4 @@
-"""Where store paths are pushed to. A new destination is a file here and a line in `open_cache`.
+"""Where store paths are pushed to. A new destination is a file here and a row in `schemes`.
 
 An `ObjectCache` keeps named objects, and we make narinfos and archives for it. A `PathCache` takes whole store
 paths and does all of that by itself, in whatever way it has.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
@@ -16,8 +17,6 @@ from ..urls import CacheUrl
 
 if TYPE_CHECKING:
     from ..aws import Login
-
-_HTTP: Final = frozenset({"http", "https"})
 
 Body: TypeAlias = bytes | Iterator[bytes]
 
@@ -77,25 +76,17 @@ class Access:
 
 def begin(url: CacheUrl, environ: Mapping[str, str], count: int) -> Cache | None:
     """A cache that `count` connections are opened to in the background; None for one that needs to know more first."""
-    if url.scheme not in _HTTP:
+    if url.scheme not in {"http", "https"}:
         return None
-    from .http import open_http
+    from .http import Http
 
-    cache = open_http(url, environ)
+    cache = Http(url, environ)
     cache.begin(count)
     return cache
 
 
 def open_cache(url: CacheUrl, access: Access) -> Cache:
     """The backend for a store URL. Asks nothing of the network yet. Raises InputError for bad parameters."""
-    if url.scheme in {"file", "s3", "gs", "az"}:
-        from .objects import open_objects
-
-        return open_objects(url, access.environ, access.login)
-    if url.scheme in _HTTP:
-        from .http import open_http
-
-        return open_http(url, access.environ)
-    from .nix_copy import NixCopy
-
-    return NixCopy(url, access.nix, access.key)
+    module, _, function = url.row.opener.rpartition(".")
+    opened: Cache = getattr(import_module(module), function)(url, access)
+    return opened

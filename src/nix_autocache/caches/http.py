@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import CacheBusy
 from ..urls import CacheUrl
-from . import Body, Content
+from . import Access, Body, Content
 from .ahead import ahead
 from .connections import Connections
 from .patience import Patience, context, seconds
@@ -143,9 +143,9 @@ class Http:
         return HTTPStore(self.where, client_options=options, retry_config=limits.retry_config)
 
 
-def open_http(url: CacheUrl, environ: Mapping[str, str]) -> Http:
+def open_http(url: CacheUrl, access: Access) -> Http:
     """The cache at an HTTP URL; asks nothing of the network yet."""
-    return Http(url, environ)
+    return Http(url, access.environ)
 
 
 def proxy_for(url: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:

@@ -13,6 +13,7 @@ from ..errors import CacheBusy, CacheError
 from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..urls import CacheUrl
+from . import Access
 
 _PERMANENT: Final = (
     "don't know how to open",
@@ -44,3 +45,8 @@ class NixCopy:
             reason = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
             kind = CacheError if any(text in done.stderr for text in _PERMANENT) else CacheBusy
             raise kind(f"nix {arguments[0]}: {reason[0].strip()}")
+
+
+def open_copied(url: CacheUrl, access: Access) -> NixCopy:
+    """A store that Nix itself writes to."""
+    return NixCopy(url, access.nix, access.key)

@@ -22,7 +22,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..urls import CacheUrl
-from . import Body, Content
+from . import Access, Body, Content
 from .patience import Patience
 from .refusal import missing, refusal
 
@@ -186,9 +186,10 @@ def _said(error: Exception) -> str:
     return f"{text[:_LONGEST]} ({causes[0]})" if causes else text[:_LONGEST]
 
 
-def open_objects(url: CacheUrl, environ: Mapping[str, str], login: Login | None) -> Objects:
-    """The store that a URL names; `login` is for S3. Raises CacheError when its parameters do not fit together."""
-    login = (login or _login(url, environ)) if url.scheme == "s3" else None
+def open_objects(url: CacheUrl, access: Access) -> Objects:
+    """The store that a URL names. Raises CacheError when its parameters do not fit together."""
+    environ = access.environ
+    login = (access.login or _login(url, environ)) if url.scheme == "s3" else None
     openers: dict[str, Callable[[CacheUrl, Mapping[str, str]], Opener]] = {
         "file": _directory,
         "s3": partial(_s3, login),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from ..errors import InputError, StoreError, one_line
+from ..schemes import CREDENTIALS
 from . import base32
 
 _CLIENT_MAGIC: Final = 0x6E697863
@@ -190,7 +191,7 @@ class Store:
 
 def _without_credentials() -> dict[str, str]:
     """Other processes of this user can read the environment that a child was given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)}
 
 
 def _number(value: int) -> bytes:

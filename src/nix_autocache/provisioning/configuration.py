@@ -16,6 +16,7 @@ from typing import Any, Final
 from ..errors import InputError
 from ..keys import is_in_aws
 from ..places import CONFIGURATION
+from ..schemes import CREDENTIALS, SECRET_FILES
 from ..settings import Settings, read
 
 _ENVIRONMENT: Final = "environment"
@@ -23,9 +24,7 @@ _OF_JOBS: Final = frozenset(
     {"push", "mode", "harden", "on-upload-failure", "flush-timeout", "dry-run", "github-token"}
     | {"aws-role", "oidc-audience", "id-token"}
 )
-# Variables that name a file with secrets: the uploader gets the file itself.
-_FILES: Final = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS")
-_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
+_VARIABLE = re.compile(rf"({'|'.join(CREDENTIALS)})[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
 _KEY: Final = "signing-key"
 _ITSELF: Final = "configuration"
 
@@ -43,7 +42,7 @@ class Configuration:
         found = {_ITSELF: CONFIGURATION}
         if self.settings.signing_key.startswith("file:"):
             found[_KEY] = Path(self.settings.signing_key.removeprefix("file:"))
-        return found | {name: Path(self.environ[name]) for name in _FILES if name in self.environ}
+        return found | {name: Path(self.environ[name]) for name in SECRET_FILES if name in self.environ}
 
     def given_as_credentials(self, directory: Path) -> Configuration:
         """The same, with the files where they are for the uploader."""
@@ -51,7 +50,7 @@ class Configuration:
         key = f"file:{there[_KEY]}" if _KEY in there else self.settings.signing_key
         return Configuration(
             settings=replace(self.settings, signing_key=key),
-            environ={**self.environ, **{name: path for name, path in there.items() if name in _FILES}},
+            environ={**self.environ, **{name: path for name, path in there.items() if name in SECRET_FILES}},
         )
 
     def check_secrets(self) -> None:

@@ -99,7 +99,7 @@ def _note(places: Places, url: CacheUrl | None, nix: Nix) -> Provisioned:
         nix_bin=str(nix.bin),
         cache=url.without_password,
         began=earlier.began if earlier else int(time.time()),
-        reader_port=port if url.asks_for_credentials else 0,
+        reader_port=port if url.needs_reader else 0,
     )
 
 

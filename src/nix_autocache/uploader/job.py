@@ -18,6 +18,7 @@ from ..identity import Identity
 from ..keys import PublicKey, SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
+from ..schemes import CREDENTIALS
 from ..settings import Compression, Settings, Upstream, archive_format
 from ..urls import CacheUrl, parse_cache_url
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .drain import Drain
     from .push import BinaryCache, Pusher
 
-_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
 _NETWORK: Final = frozenset(
     {"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HOME"}
 )
@@ -169,7 +169,7 @@ class Job:
 
 def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What of the environment a cache backend may need: cloud credentials, certificates, proxies."""
-    return {name: value for name, value in environ.items() if name.startswith(_CREDENTIALS) or name.upper() in _NETWORK}
+    return {name: value for name, value in environ.items() if name.startswith(CREDENTIALS) or name.upper() in _NETWORK}
 
 
 def _upstream(text: str) -> Upstream:
@@ -179,5 +179,5 @@ def _upstream(text: str) -> Upstream:
 
 def _cache_info(url: CacheUrl) -> str:
     """The lines of a new nix-cache-info after StoreDir. Priority: behind cache.nixos.org, which has 40."""
-    mass_query = {"true": "1", "false": "0"}.get(url.params.get("want-mass-query", "true"), "1")
-    return f"WantMassQuery: {mass_query}\nPriority: {url.params.get('priority', '41')}\n"
+    mass_query = int(url.boolean("want-mass-query", default=True))
+    return f"WantMassQuery: {mass_query}\nPriority: {url.integer('priority', 41)}\n"
