@@ -6,7 +6,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env HOME="$$HOME" PATH="$
 PYTEST := -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare demo test test-unit lint bench reference clean
+.PHONY: help prepare demo test test-unit soak lint bench reference clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: prepare ## all tests, on throwaway machines with the three Nix generations
 
 test-unit: prepare ## the tests that need neither root nor Nix
 	@$(PYTHON) -m pytest tests/unit
+
+soak: prepare ## the tests that try random inputs, at ten times the seeds (root)
+	@$(AS_ROOT) SOAK=1 $(PYTHON) $(PYTEST) -m soak tests
 
 lint: prepare ## everything that can be said about the code without running it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/lint

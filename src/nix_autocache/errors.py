@@ -6,6 +6,8 @@ and caught in `cli`, and per store path in the uploader; nowhere else.
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class Error(Exception):
     """Something failed that the job can go on without."""
@@ -51,7 +53,12 @@ class StoreError(Error):
     """Nix does not have a path, or its content is not what Nix registered."""
 
 
+_LONGEST: Final = 500  # characters of a message
+
+
 def one_line(error: BaseException) -> str:
-    """The first line of an error: libraries append whole debug dumps to theirs."""
+    """The first line of an error, with nothing in it that cannot be printed: libraries append whole debug dumps to
+    theirs, and Nix, caches and file names bring bytes of any kind."""
     lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    text = lines[0].strip()[:_LONGEST] if lines else type(error).__name__
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

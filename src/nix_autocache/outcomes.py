@@ -13,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_LONGEST: Final = 1 << 16  # characters of a line: a path and a reason take some hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +57,33 @@ class Outcomes:
         """The last outcome of every path, recorded since that time; torn lines are passed over."""
         last: dict[str, Outcome] = {}
         for line in chain(_lines(self._old), _lines(self.path)):
-            with suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                if row.get("at", 0.0) >= since:
-                    outcome = Outcome(row["path"], row["outcome"], row["bytes"], row["reason"])
-                    if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
-                        last[outcome.path] = outcome
+            outcome, at = _parsed(line)
+            if outcome is None or at < since:
+                continue
+            if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
+                last[outcome.path] = outcome
         yield from last.values()
 
 
+def _parsed(line: str) -> tuple[Outcome | None, float]:
+    """An outcome and when it was recorded; none for a line that no uploader wrote whole."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, 0.0
+    if not isinstance(row, dict):
+        return None, 0.0
+    path, what, size, reason = (row.get(name) for name in ("path", "outcome", "bytes", "reason"))
+    at = row.get("at", 0.0)
+    if isinstance(path, str) and isinstance(what, str) and isinstance(size, int) and isinstance(reason, str):
+        return Outcome(path, what, size, reason), at if isinstance(at, float | int) else 0.0
+    return None, 0.0
+
+
 def _lines(path: Path) -> Iterator[str]:
-    with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        yield from file
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        while line := file.readline(_LONGEST):
+            yield line
 
 
 def _append(file: BinaryIO, data: bytes) -> None:

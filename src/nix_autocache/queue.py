@@ -102,7 +102,7 @@ class Queue:
         lines = (*entry.outputs, ".", reason)
         aside = self.failed / entry.name
         try:
-            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
             self._keep_time(entry, aside)
         except OSError:
             return self._fail_in_silence(entry)
@@ -124,47 +124,52 @@ class Queue:
 
     def give_up(self, before: float) -> None:
         """Forget what failed of builds before that time, and let it be collected."""
-        with suppress(FileNotFoundError), os.scandir(self.failed) as found:
+        with suppress(OSError), os.scandir(self.failed) as found:
             for item in found:
-                if item.stat(follow_symlinks=False).st_mtime < before:
-                    lines = _read_regular(self.failed / item.name)[0].split("\n")
-                    Path(item.path).unlink(missing_ok=True)
-                    self._release(lines[: lines.index(".")] if "." in lines else ())
+                with suppress(OSError):  # one that cannot be removed does not keep the others
+                    if _is_entry(item) and item.stat(follow_symlinks=False).st_mtime < before:
+                        lines = _read_regular(self.failed / item.name)[0].split("\n")
+                        Path(item.path).unlink(missing_ok=True)
+                        self._release(lines[: lines.index(".")] if "." in lines else ())
 
     def _release(self, outputs: Iterable[str]) -> None:
         for root in self._roots(outputs):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # a name with a NUL is a ValueError
                 root.unlink(missing_ok=True)
 
     def retry_failed(self) -> int:
-        """Put what failed earlier back in line; how many."""
+        """Put what failed earlier back in line; how many. An entry that cannot be moved stays, and keeps no other."""
         count = 0
-        with suppress(FileNotFoundError):
-            for path in list(self.failed.iterdir()):
-                path.rename(self.new / path.name)
-                count += 1
+        with suppress(OSError), os.scandir(self.failed) as found:
+            for item in found:
+                with suppress(OSError):
+                    if _is_entry(item):
+                        (self.failed / item.name).rename(self.new / item.name)
+                        count += 1
         return count
 
     def set_aside(self, since: float) -> Iterator[Outcome]:
         """What failed of the builds since that time, with the reason."""
-        with suppress(FileNotFoundError), os.scandir(self.failed) as found:
+        with suppress(OSError), os.scandir(self.failed) as found:
             for item in found:
-                if item.stat(follow_symlinks=False).st_mtime >= since:
-                    outputs, _, reason = _read_regular(self.failed / item.name)[0].partition(".\n")
-                    for path in outputs.split() or [item.name]:
-                        yield Outcome(path, "failed", reason=reason.strip())
+                if _is_entry(item) and _built(item) >= since:
+                    lines = _read_regular(self.failed / item.name)[0].split("\n")
+                    end = lines.index(".") if "." in lines else len(lines)
+                    reason = " ".join(lines[end + 1 :]).strip()
+                    for path in [line for line in lines[:end] if _is_named(line)] or [item.name]:
+                        yield Outcome(path, "failed", reason=reason)
 
     def failures(self) -> int:
         """How many entries failed."""
-        with suppress(FileNotFoundError):
-            return len(os.listdir(self.failed))
+        with suppress(OSError), os.scandir(self.failed) as found:
+            return sum(map(_is_entry, found))
         return 0
 
     def take_canary(self, nonce: str) -> bool:
         """Whether the canary with this nonce arrived; it is removed, unless the queue is another user's."""
         found = [path for path in self.new.iterdir() if CANARY in path.name and nonce in path.name]
         for path in found:
-            with suppress(PermissionError):
+            with suppress(OSError):
                 path.unlink(missing_ok=True)
         return bool(found)
 
@@ -196,4 +201,20 @@ def _read_regular(path: Path) -> tuple[str, float]:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return "", 0.0
-        return file.read(MAX_ENTRY).decode("utf-8", "replace"), time.time() - status.st_mtime
+        try:
+            return file.read(MAX_ENTRY).decode("utf-8", "replace"), time.time() - status.st_mtime
+        except OSError:  # the disk has lost it
+            return "", time.time() - status.st_mtime
+
+
+def _built(item: os.DirEntry[str]) -> float:
+    """When an entry was built, in seconds since 1970; 0 where it is gone."""
+    try:
+        return item.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_named(line: str) -> bool:
+    """Whether a line of an entry can be a store path: what reports print is nothing else."""
+    return line.startswith("/") and _ENTRY_NAME.fullmatch(line.rpartition("/")[2]) is not None and line.isprintable()

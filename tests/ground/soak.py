@@ -1,0 +1,28 @@
+"""How much a test tries: `make soak` tries all of it, other runs a tenth.
+
+A test that has more to try is marked `soak` and asks for its number here: `@settings(max_examples=seeds(1000))`. One
+that is of no use in part is skipped otherwise: `@only_whole`. Else hypothesis tries the same in each run.
+Tests that use hypothesis import this module, which sets it up.
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+WHOLE = os.environ.get("SOAK") == "1"
+
+only_whole = pytest.mark.skipif(not WHOLE, reason="only `make soak` has the time")
+
+
+def seeds(whole: int) -> int:
+    """How many of `whole` examples to try in this run; at least one."""
+    return whole if WHOLE else max(1, whole // 10)
+
+
+# Machines are busy and examples use disks, so none is judged by its time. Nothing is kept in the checkout.
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "soak", deadline=None, database=None, derandomize=not WHOLE, print_blob=True, suppress_health_check=_SLOW
+)
+settings.load_profile("soak")
