@@ -11,12 +11,13 @@ from . import places, privileged, probe, registry
 from .context import Context
 from .destination import Destination, claim
 from .keys import is_in_aws
-from .nix import install, service, users
+from .nix import install, secret_lines, service, users
 from .nix.config import Config
 from .places import Places
 from .registry import Registration
 from .runner import Mode, Observations
 from .session import Session
+from .tokens import access_tokens
 from .uploader import loopback
 
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
@@ -27,11 +28,15 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     if session.push:
         claim(place)
     lines = _cache_lines(context, session, place) + _mode_lines(context, session, seen)
-    lines += context.settings.extra_nix_conf.splitlines()
-    tokens = _token_lines(context)
+    given, tokens = context.settings.extra_nix_conf.splitlines(), _token_lines(context)
     where, own = _places(context, session), context.own_places
     apart = where.nix_conf != own.nix_conf
-    wanted = _registration(context, session, seen, lines if apart else lines + tokens)
+    if apart:
+        lines += [line for line in given if not secret_lines.is_for_fetches(line)]
+        tokens = [line for line in given if secret_lines.is_secret(line) and secret_lines.is_for_users(line)] + tokens
+    else:
+        lines += given + tokens
+    wanted = _registration(context, session, seen, lines)
     if session.chosen.daemon:
         privileged.call("register", wanted.to_json(), context.environ)
     else:
@@ -137,5 +142,7 @@ def own_lines(context: Context) -> list[str]:
 
 
 def _token_lines(context: Context) -> list[str]:
-    token = context.settings.github_token
-    return [f"extra-access-tokens = github.com={token}"] if token else []
+    text = context.settings.github_token
+    if not text:
+        return []
+    return [f"extra-{secret_lines.ACCESS_TOKENS} = {access_tokens(text, context.platform.token_server())}"]

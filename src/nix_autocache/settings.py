@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
 from .keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .tokens import parse as parse_tokens
 from .urls import CacheUrl, parse_cache_url
 
 PINNED_NIX: Final = "2.34.7"
@@ -265,8 +266,9 @@ INPUTS: Final = (
         default_doc="`${{ github.token }}` on GitHub",
         github_default="${{ github.token }}",
         metavar="TOKEN",
-        parse=_text,
-        doc="Token for Nix's own fetches from GitHub (`access-tokens`).",
+        parse=parse_tokens,
+        doc="Token for Nix's own fetches from GitHub (`access-tokens`), or from the GHES, Forgejo or Gitea that "
+        "runs the workflow; `HOST=TOKEN` for another server.",
     ),
     Input(
         name="upstream-keys",

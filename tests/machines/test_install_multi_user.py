@@ -7,7 +7,7 @@ from tests.ground import busybox, container
 from tests.ground.machine import Machine
 from tests.ground.roots import NEW, Generation
 from tests.ground.waiting import wait_for
-from tests.machines.installing import STATE, Job, bare
+from tests.machines.installing import PROFILE, STATE, Job, bare
 
 LOG = f"{STATE}/daemon.log"
 
@@ -111,6 +111,41 @@ def test_a_token_reaches_nix_and_no_other_user(machine: MakeMachine) -> None:
     assert job.machine.sh(f"grep -rl ghp_secret {everywhere} || true").stdout == ""
     job.run("finish")
     assert not job.machine.exists(own)
+
+
+def test_secrets_in_extra_nix_conf_reach_nix_and_no_other_user(machine: MakeMachine) -> None:
+    """The daemon gets a password in a URL, the user's own Nix the tokens; a Nix that may not read a file goes on."""
+    conf = """extra-access-tokens = github.com=ghp_mine  # once: gitlab.com=PAT:glpat_old
+      access-tokens = gitlab.com=PAT:glpat_mine
+      extra-substituters = http://me:pass_word@127.0.0.1:9/ http://127.0.0.1:9/?token=par_ameter
+      connect-timeout = 1"""
+    job = bare(machine, user="runner", sudo=True)
+    given = {**job.inputs, "extra-nix-conf": conf, "github-token": "ghs_ofthisserver"}
+    github = {"GITHUB_SERVER_URL": "https://git.example.com:8443/", "GITHUB_API_URL": "https://git.example.com/api/v3"}
+    job = Job(job.machine, "runner", given, github, name="one")
+    job.machine.add_user("other")
+    said = job.said("setup")
+    show = "nix --extra-experimental-features nix-command show-config"
+    own = job.sh(show).stdout
+    tokens = next(line for line in own.splitlines() if line.startswith("access-tokens"))
+    assert "gitlab.com=PAT:glpat_mine" in tokens
+    assert "git.example.com:8443=ghs_ofthisserver" in tokens
+    assert "github.com=ghs_" not in own
+    daemons = job.machine.sh(f"HOME=/var/empty {PROFILE}/{show}").stdout
+    assert "me:pass_word@" in daemons
+    assert "par_ameter" in daemons
+    assert "ghp_mine" not in daemons
+    others = job.machine.sh(f"{PROFILE}/{show}", user="other").stdout
+    assert "connect-timeout = 1\n" in others
+    readable = job.machine.sh(
+        "find /etc /nix/var /var/lib/nix-autocache /tmp /home /run -type f -readable -print0 2>/dev/null"
+        " | xargs -0 grep -lsE 'ghp_mine|glpat|pass_word|par_ameter|ghs_' || true",
+        user="other",
+    )
+    assert readable.stdout == ""
+    assert not [secret for secret in ("ghp_mine", "glpat", "pass_word", "par_ameter", "ghs_") if secret in said]
+    job.run("finish")
+    assert job.machine.sh("grep -rlE 'ghp_mine|pass_word' /etc /var/lib /home || true").stdout == ""
 
 
 def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -> None:

@@ -38,6 +38,7 @@ LAYERS = (
         "identity",
         "keys",
         "settings",
+        "tokens",
         "urls",
     },
     {"system"},

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, RunnerError
+from ..system import files
+from . import secret_lines
 from .store import Nix
 
 _MARK: Final = "# nix-autocache: `nix-autocache undo` removes this line and the next"
@@ -35,6 +37,14 @@ class Config:
         return self.directory / "nix-autocache.conf"
 
     @property
+    def secret_include(self) -> Path:
+        """What the include file includes: lines for the daemon that other users must not read.
+
+        A Nix that may not open a file that it is to include goes on without, silently.
+        """
+        return self.directory / "nix-autocache-secret.conf"
+
+    @property
     def fixed(self) -> bool:
         """Whether nobody can change it, root neither: it is in a store, as on NixOS, or its file system read-only."""
         place = Path(os.path.realpath(self.main)).parent
@@ -44,16 +54,24 @@ class Config:
         return in_store or bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
     def write(self, lines: Iterable[str], *, private: bool = False) -> bool:
-        """Make Nix read these lines; whether anything changed. `private` hides them from other users.
+        """Make Nix read these lines; whether anything changed. `private` hides them from other users, and lines with
+        a secret are hidden always.
 
         Raises RunnerError when the directory cannot be written.
         """
-        text = "# written by nix-autocache; `nix-autocache undo` removes it\n" + "".join(f"{line}\n" for line in lines)
-        if self._read(self.include) == text and self._included:
+        public, secret = (list(lines), []) if private else secret_lines.split(lines)
+        if secret:
+            public.append(f"!include {self.secret_include}")
+        text, hidden = _text(public), _text(secret) if secret else ""
+        if self._read(self.include) == text and self._read(self.secret_include) == hidden and self._included:
             return False
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            if secret:
+                files.write_atomically(self.secret_include, hidden.encode(errors="surrogateescape"), 0o600)
             _replace(self.include, text, 0o600 if private else 0o644)
+            if not secret:
+                self.secret_include.unlink(missing_ok=True)
             if not self._included:
                 before = self._read(self.main)
                 glued = bool(before) and not before.endswith("\n")
@@ -72,6 +90,7 @@ class Config:
             _replace(self.main, after, 0o644) if after else self.main.unlink()
         existed = self.include.exists()
         self.include.unlink(missing_ok=True)
+        self.secret_include.unlink(missing_ok=True)
         return existed or after != before
 
     def value(self, name: str) -> str | None:
@@ -123,7 +142,7 @@ def check(nix: Nix, text: str, name: str) -> Sequence[str]:
     for number, line in lines:
         words = line.partition("#")[0].split()
         if words and not words[0].endswith("include") and (len(words) < 2 or words[1] != "="):
-            raise InputError(f"{name}: line {number}: {line!r} is not `name = value`")
+            raise InputError(f"{name}: line {number}: {_shown(line)!r} is not `name = value`")
     good, said = _try(nix, text)
     if good and not said:
         return []
@@ -131,9 +150,9 @@ def check(nix: Nix, text: str, name: str) -> Sequence[str]:
     for number, line in lines:
         good, said = _try(nix, line)
         if not good:
-            raise InputError(f"{name}: line {number}: {line!r}: {said}")
+            raise InputError(f"{name}: line {number}: {_shown(line)!r}: {secret_lines.shown(line, said)}")
         if said:
-            warnings.append(f"{name}: line {number}: {said}")
+            warnings.append(f"{name}: line {number}: {secret_lines.shown(line, said)}")
     return warnings
 
 
@@ -147,6 +166,14 @@ def effective(nix: Nix) -> Mapping[str, str]:
             lines = (line.partition(" = ") for line in done.stdout.splitlines())
             return {name.strip(): value.strip() for name, _, value in lines}
     return {}
+
+
+def _shown(line: str) -> str:
+    return secret_lines.shown(line, line)
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "# written by nix-autocache; `nix-autocache undo` removes it\n" + "".join(f"{line}\n" for line in lines)
 
 
 def _try(nix: Nix, text: str) -> tuple[bool, str]:

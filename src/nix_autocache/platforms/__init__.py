@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from ..identity import Identity
 
@@ -33,6 +33,9 @@ class Kept:
     others: tuple[Path, ...] = ()
 
 
+GITHUB: Final = "github.com"
+
+
 class Platform(Protocol):
     """A CI host, as seen by one job."""
 
@@ -47,6 +50,9 @@ class Platform(Protocol):
 
     def identity(self, audience: str) -> Identity | None:
         """Where this job's id token is to be had; None where this host has none to ask for, or this job may not."""
+
+    def token_server(self) -> str:
+        """The server, as `host` or `host:port`, that a `github-token` without a host is from and is sent to."""
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         """How the job's later steps could come by its secrets through this host, whatever the machine forbids.

@@ -15,16 +15,17 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ..identity import Identity
 from ..settings import inputs_of
-from . import Event, Kept, Origin
+from . import GITHUB, Event, Kept, Origin
 
 # Events whose code is that of the repository itself, whoever set them off.
 _OWN: Final = frozenset(
     {"push", "schedule", "workflow_dispatch", "release", "create", "merge_group", "deployment", "repository_dispatch"}
 )
+_PORTS: Final = {"https": 443, "http": 80}
 
 
 class GitHub:
@@ -59,6 +60,12 @@ class GitHub:
         """The variables are there with `permissions: id-token: write`, and never for a pull request from a fork."""
         url, bearer = (self._environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{what}", "") for what in ("URL", "TOKEN"))
         return Identity(url=f"{url}&audience={quote(audience, safe='')}", bearer=bearer) if url and bearer else None
+
+    def token_server(self) -> str:
+        """That of this workflow, which is not github.com on GHES, GHE.com, Forgejo and Gitea."""
+        urls = [self._environ.get(f"GITHUB_{what}_URL", "").strip() for what in ("SERVER", "API")]
+        servers = [server_of(url) for url in urls if url]
+        return next((server for server in servers if server != GITHUB), GITHUB)
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         if as_text:
@@ -131,6 +138,20 @@ class GitHub:
         """What the event is about; None where that cannot be read."""
         with suppress(OSError, ValueError, KeyError):
             return json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+
+
+def server_of(url: str) -> str:
+    """The server of a URL, as Nix writes it in access-tokens: `host`, or `host:port` if the port is not the scheme's.
+
+    `api.github.com` is github.com, and so with the other servers that GitHub itself runs (GHE.com).
+    """
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    host, port = (parts.hostname or "").rstrip("."), parts.netloc.rpartition("@")[2].rpartition(":")[2]
+    if host in {f"api.{GITHUB}", f"www.{GITHUB}"} or (host.startswith("api.") and host.endswith(".ghe.com")):
+        host = host.partition(".")[2]
+    host = f"[{host}]" if ":" in host else host
+    is_default = not port.isdecimal() or int(port) == _PORTS.get(parts.scheme, 0)
+    return host if is_default else f"{host}:{int(port)}"
 
 
 def _harmless(line: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..identity import Identity
-from . import Event, Kept
+from . import GITHUB, Event, Kept
 
 # Sources of pipelines that run what is in the project itself, whoever set them off.
 _OWN: Final = frozenset(
@@ -79,6 +79,9 @@ class GitLab:
     def identity(self, audience: str) -> Identity | None:
         """None but the template's `id_tokens`, which is the input `id-token` by its name as a variable."""
         return None
+
+    def token_server(self) -> str:
+        return GITHUB
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         yield "GitLab gives the job's code all that it gives to before_script, and to after_script again"

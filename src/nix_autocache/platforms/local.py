@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..identity import Identity
-from . import Event, Kept
+from . import GITHUB, Event, Kept
 
 
 class Local:
@@ -31,6 +31,9 @@ class Local:
 
     def identity(self, audience: str) -> Identity | None:
         return None
+
+    def token_server(self) -> str:
+        return GITHUB
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         if as_text:
