@@ -29,12 +29,7 @@ export function run(verb) {
 /** The job's own Python settings must not change what we import. */
 function environment() {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON"));
-  const ours = { PYTHONPATH: source, PYTHONUTF8: "1" };
-  // The action's own directory may be read-only, and compiling it anew costs every step 60 ms.
-  if (process.env.RUNNER_TOOL_CACHE) {
-    ours.PYTHONPYCACHEPREFIX = join(process.env.RUNNER_TOOL_CACHE, "nix-autocache", "bytecode");
-  }
-  return { ...Object.fromEntries(kept), ...ours };
+  return { ...Object.fromEntries(kept), PYTHONPATH: source, PYTHONUTF8: "1" };
 }
 
 /** The first Python that is new enough: on PATH, then in the runner's tool cache, the newest first. */

@@ -1,68 +1,111 @@
 """`python -sP -m nix_autocache.bootstrap VERB …`: the command line on a machine that has only a Python.
 
 Makes the environment of packages when it is not there, and installs Nix meanwhile, then goes on as the CLI in this
-same process. GitHub's action and GitLab's template both begin here.
+same process. GitHub's action and GitLab's template both begin here. What is imported is imported where an error, as
+that of a Python without all of its standard library, becomes a line and an exit status.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import environment, settings
-from .context import Context
-from .environment import Environment
-from .errors import Error, RunnerError, one_line
-from .platforms import detect
-
 if TYPE_CHECKING:
+    from .context import Context
+    from .environment import Environment
     from .runner import Observations
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a verb of the CLI; its exit status, or 3 when the packages cannot be had."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
+        signal.signal(number, signal.default_int_handler)
+    try:
+        seen = _prepare(argv)
+        from .cli import main as cli
+    except KeyboardInterrupt:
+        print("nix-autocache: interrupted; nothing was done yet", flush=True)
+        return 130
+    except Exception as error:
+        return _say(error)
+    return cli(argv, seen)
+
+
+def _prepare(argv: Sequence[str]) -> Observations | None:
+    """See to the packages. For a set-up that must make them, Nix is installed meanwhile, on a machine that was seen."""
+    from . import environment
+
+    _keep_bytecode()
     context = _context()
     wanted = environment.wanted(context.settings if context else None, os.environ)
-    seen = None
-    if not wanted.ready:
-        try:
-            seen = _make(wanted, context if list(argv) == ["setup"] else None)
-        except RunnerError as error:
-            print(f"nix-autocache: {one_line(error)}", flush=True)
-            return error.exit_code
-    sys.path.append(str(wanted.directory))
-    from .cli import main as cli
+    directory, seen = wanted.directory, None
+    if directory is None:
+        directory, seen = _make(wanted, context if list(argv) == ["setup"] else None)
+    sys.path.append(str(directory))
+    return seen
 
-    return cli(argv, seen)
+
+def _keep_bytecode() -> None:
+    """The action's own directory may be read-only, and compiling it anew costs every step 60 ms."""
+    from . import environment
+
+    if not sys.pycache_prefix and not os.access(Path(__file__).parent, os.W_OK):
+        directory = environment.bytecode(os.environ)
+        sys.pycache_prefix = str(directory) if directory else None
 
 
 def _context() -> Context | None:
     """The inputs, or None where they are wrong: the CLI will say how."""
+    from . import settings
+    from .context import Context
+    from .errors import Error
+    from .platforms import detect
+
     platform = detect(os.environ)
     with suppress(Error):
         return Context(settings.read(platform.inputs, os.environ, {}), platform, os.environ)
     return None
 
 
-def _make(wanted: Environment, context: Context | None) -> Observations | None:
-    """Make the environment; for a set-up, install Nix at the same time, on a machine of which this was seen."""
-    making, seen = wanted.begin(), None
-    if context:
-        from . import runner
-        from .steps import install
+def _make(wanted: Environment, context: Context | None) -> tuple[Path, Observations | None]:
+    from . import runner
+    from .errors import Error
+    from .steps import install
 
-        with suppress(Error):  # setup does it again, and says what is wrong
-            seen = runner.observe(context.environ)
-            install(context, runner.decide(seen, context.settings.mode))
-    making.finish()
-    return seen
+    making, seen = wanted.begin(), None
+    try:
+        if context:
+            with suppress(Error, OSError):  # setup does it again, and says what is wrong
+                seen = runner.observe(context.environ)
+                install(context, runner.decide(seen, context.settings.mode))
+        return making.finish(), seen
+    except BaseException:
+        making.end()
+        raise
+
+
+def _say(error: Exception) -> int:
+    """One line for what ended this before there was a CLI; the exit status. GitHub shows it where errors are shown."""
+    from .errors import Error, RunnerError, one_line
+    from .unexpected import explain
+
+    expected = isinstance(error, (Error, OSError))
+    text = one_line(error) if expected else explain(error)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(f"::error title=nix-autocache::{text.replace('%', '%25')}", flush=True)
+    else:
+        print(f"nix-autocache: {text}", flush=True)
+    return error.exit_code if isinstance(error, Error) else RunnerError.exit_code
 
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)  # nothing is left to do, and to take the interpreter apart takes 17 ms

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
@@ -116,6 +117,9 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     `seen` is what was seen of the machine, if it was looked at already.
     """
     custody.protect_memory()
+    for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 must not end us
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _options(sys.argv[1:] if argv is None else argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)
@@ -124,16 +128,28 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
         platform = detect(os.environ)
         verb = VERBS[options.verb]
         verb.run(Context(_settings(platform, options), platform, os.environ, seen), options)
-    except Error as error:
-        platform.error(one_line(error))
-        return error.exit_code
-    except OSError as error:  # a full disk, a read-only file system: nothing that a traceback would explain
-        platform.error(one_line(error))
-        return RunnerError.exit_code
-    except KeyboardInterrupt:
-        platform.error("interrupted; what was not pushed stays in the queue for the next flush")
-        return _INTERRUPTED
+    except BaseException as error:
+        text, status = _answer(error)
+        with suppress(OSError):  # nobody reads it any more
+            platform.error(text)
+        return status
     return 0
+
+
+def _answer(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, and the exit status. Raises what is neither an error nor an interruption."""
+    match error:
+        case Error():
+            return one_line(error), error.exit_code
+        case OSError():  # a full disk, a read-only file system: nothing that a traceback would explain
+            return one_line(error), RunnerError.exit_code
+        case KeyboardInterrupt():
+            return "interrupted; what was not pushed stays in the queue for the next flush", _INTERRUPTED
+        case Exception():
+            from .unexpected import explain
+
+            return explain(error), RunnerError.exit_code
+    raise error
 
 
 def _options(words: Sequence[str]) -> SimpleNamespace:

@@ -14,7 +14,7 @@ from tests.ground.roots import RECENT
 FRESH = "/root/tool-cache"
 
 
-def shim(machine: Machine, **env: str) -> Completed:
+def shim(machine: Machine, user: str = "root", cwd: str | None = None, **env: str) -> Completed:
     """The action's main step without its inputs, as a runner starts it; a wrong input ends it once it could begin."""
     variables = {
         **wheels.wheelhouse(tool.LOCKS).env(),
@@ -26,7 +26,12 @@ def shim(machine: Machine, **env: str) -> Completed:
         **env,
     }
     command = [f"{act.NODE}/node", f"{tools.TARGET}/src/action/main.mjs"]
-    return machine.run(command, env=variables, check=False)
+    return machine.run(command, env=variables, user=user, cwd=cwd, check=False)
+
+
+def began(done: Completed) -> bool:
+    """Whether the packages could be had: the wrong input was seen, and nothing else was said."""
+    return done.returncode == 2 and "not one of auto" in done.stdout and "Traceback" not in done.stderr
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def test_a_package_with_another_hash_is_refused(machine: MakeMachine, binds: lis
     done = shim(made)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "cannot install the packages of nix-autocache" in done.stdout
-    assert made.sh(f"ls {FRESH}/nix-autocache").stdout == "bytecode\n"
+    assert made.sh(f"ls -A {FRESH}/nix-autocache").stdout == "bytecode\n"
 
 
 def test_without_a_python_one_line_says_how_to_get_one(machine: MakeMachine, binds: list[Bind]) -> None:
@@ -92,3 +97,111 @@ def test_the_jobs_own_modules_are_not_imported(machine: MakeMachine, binds: list
     made.write("/root/elsewhere/json.py", "open('/root/owned', 'w')\n")
     shim(made, PYTHONPATH="/root/elsewhere", PYTHONSTARTUP="/root/json.py")
     assert not made.exists("/root/owned")
+
+
+ELSEWHERE = "/nonexistent/elsewhere"
+PIP_VARIABLES = {
+    "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_TARGET": ELSEWHERE,
+    "PIP_CONSTRAINT": ELSEWHERE,
+    "PIP_NO_BINARY": ":all:",
+    "PIP_REQUIRE_HASHES": "0",
+    "PIP_LOG": ELSEWHERE,
+}
+PIP_CONF = f"""
+[global]
+user = true
+require-virtualenv = true
+constraint = {ELSEWHERE}
+[install]
+target = {ELSEWHERE}
+find-links = {wheels.TARGET}
+[download]
+dest = {ELSEWHERE}
+no-index = true
+"""
+UV_VARIABLES = {
+    "UV_TARGET": ELSEWHERE,
+    "UV_CONSTRAINT": ELSEWHERE,
+    "UV_NO_BINARY": "1",
+    "UV_EXCLUDE_NEWER": "2001-01-01",
+    "UV_CACHE_DIR": ELSEWHERE,
+    "UV_PYTHON": "3.99",
+    "UV_NO_VERIFY_HASHES": "1",
+}
+UV_TOML = f"""
+exclude-newer = "2001-01-01"
+cache-dir = "{ELSEWHERE}"
+no-index = true
+[pip]
+target = "{ELSEWHERE}"
+no-binary = [":all:"]
+find-links = ["{wheels.TARGET}"]
+"""
+
+
+def test_of_pips_settings_only_where_packages_are_counts(machine: MakeMachine, binds: list[Bind]) -> None:
+    """An image that always installs for its user, or with constraints, does so for its own purposes."""
+    made = machine(RECENT, binds)
+    assert began(done := shim(made, RUNNER_TOOL_CACHE="/root/1", **PIP_VARIABLES)), done
+    made.write("/root/.config/pip/pip.conf", PIP_CONF)
+    made.write("/root/.pydistutils.cfg", f"[install]\nprefix={ELSEWHERE}\n")
+    assert began(done := shim(made, RUNNER_TOOL_CACHE="/root/2", PIP_NO_INDEX="", PIP_FIND_LINKS="")), done
+    made.sh("rm /root/.config/pip/pip.conf")
+    assert shim(made, RUNNER_TOOL_CACHE="/root/3", PIP_FIND_LINKS="").returncode == 3
+    assert not made.exists("/nonexistent")
+
+
+def test_of_uvs_settings_only_where_packages_are_counts(machine: MakeMachine, binds: list[Bind]) -> None:
+    made = machine(RECENT, [*binds, Bind(tools.program("uv"), "/usr/local/bin/uv")])
+    made.sh("rm -rf /usr/lib/python3/dist-packages/pip")
+    assert began(done := shim(made, RUNNER_TOOL_CACHE="/root/1", **UV_VARIABLES)), done
+    made.write("/root/.config/uv/uv.toml", UV_TOML)
+    assert began(done := shim(made, RUNNER_TOOL_CACHE="/root/2", UV_NO_INDEX="", UV_FIND_LINKS="")), done
+    assert not made.exists("/nonexistent")
+
+
+def test_what_uv_cannot_do_pip_does(machine: MakeMachine, binds: list[Bind]) -> None:
+    """Behind a firewall only one of them may know the index."""
+    made = machine(RECENT, [*binds, Bind(tools.program("uv"), "/usr/local/bin/uv")])
+    assert began(done := shim(made, UV_FIND_LINKS="")), done
+
+
+def test_packages_are_put_where_only_this_user_can_write(machine: MakeMachine, binds: list[Bind]) -> None:
+    made = machine(RECENT, binds)
+    made.add_user("ci")
+    made.sh("mkdir -m 755 /of-root; mkdir -m 777 /open; mkdir -m 1777 /sticky; mkdir /read-only /noexec; "
+            "mount -t tmpfs -o ro tmpfs /read-only; mount -t tmpfs -o noexec,mode=1777 tmpfs /noexec")  # fmt: skip
+    for cache in ("/of-root", "/open", "/read-only", "/noexec", "relative", "/dev/null"):
+        done = shim(made, user="ci", RUNNER_TOOL_CACHE=cache)
+        assert began(done), (cache, done)
+        assert "/home/ci/.cache/nix-autocache" in made.sh("ls -d /home/ci/.cache/nix-autocache/*").stdout
+    assert began(done := shim(made, user="ci", RUNNER_TOOL_CACHE="/sticky", HOME="/nonexistent")), done
+    assert made.sh("stat -c '%U %a' /sticky/nix-autocache").stdout == "ci 755\n"
+    assert began(done := shim(made, user="ci", RUNNER_TOOL_CACHE="", HOME="/")), done
+    (own,) = made.sh("stat -c '%U %a %n' /tmp/nix-autocache-*").stdout.splitlines()
+    assert own.startswith("ci 700 /tmp/nix-autocache-")
+
+
+def test_packages_that_another_user_could_have_put_there_are_not_imported(
+    machine: MakeMachine, binds: list[Bind]
+) -> None:
+    made = machine(RECENT, binds)
+    made.add_user("mallory")
+    shim(made)
+    (name,) = made.sh(f"cd {FRESH}/nix-autocache; ls -d ????????????????????").stdout.split()
+    made.sh("mkdir -m 1777 /sticky; mkdir -m 777 /open; mkdir /root/link; : >/tmp/proof; chmod 666 /tmp/proof")
+    plant = f"""
+for home in /tmp/nix-autocache-0 /sticky/nix-autocache /open/nix-autocache /home/mallory/nix-autocache; do
+  mkdir -p $home/{name}
+  for package in nacl obstore actions_toolkit requests; do
+    echo 'open("/tmp/proof", "a").write("run")' >$home/{name}/$package.py
+  done
+done"""
+    made.sh(plant, user="mallory")
+    made.sh("ln -s /home/mallory/nix-autocache /root/link/nix-autocache")
+    for cache in ("/sticky", "/open", "/home/mallory", "/root/link", ""):
+        done = shim(made, RUNNER_TOOL_CACHE=cache, HOME="/nonexistent")
+        assert began(done), (cache, done)
+    assert made.read("/tmp/proof") == ""

@@ -40,9 +40,11 @@ LAYERS = (
         "settings",
         "tokens",
         "urls",
+        "installers",
+        "wheels",
     },
     {"system"},
-    {"errors", "schemes"},
+    {"errors", "schemes", "unexpected"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

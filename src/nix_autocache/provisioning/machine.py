@@ -46,7 +46,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     """What must be there before Nix is told of anything: packages, for jobs too, and a daemon that outlives a boot."""
     places.state.mkdir(parents=True, exist_ok=True)
     for made in (environment.shared(None, {}), environment.shared(told.settings, told.environ)):
-        if not made.ready:
+        if made.directory is None:
             made.begin().finish()
     if probe.systemd() and not units.known():
         _note_of_daemon(places).touch()

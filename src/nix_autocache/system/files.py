@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+_LINKS: Final = 40  # on one way, as Linux has it
 Owner: TypeAlias = tuple[int, int]
 """The numbers of a user and of a group."""
 
@@ -63,6 +65,45 @@ def write_atomically(path: Path, data: str | bytes, mode: int, owner: Owner | No
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+
+
+def set_modes(directory: Path) -> None:
+    """Let everybody read a tree that we made, and its owner change it; it must lie where nobody else can write."""
+    for current, _, files in os.walk(directory):
+        set_mode(Path(current), 0o755)
+        for name in files:
+            set_mode(Path(current, name), 0o644)
+
+
+def is_only_of(path: Path, users: Collection[int]) -> bool:
+    """Whether only root and `users` decide what lies at an absolute path: each directory and each link on the way is
+    theirs, and nobody else may write there. False where there is nothing."""
+    here, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
+    try:
+        sticky = _is_theirs(os.lstat(here), users)
+        while rest and sticky is not None and links < _LINKS:
+            there = Path(os.path.normpath(here / rest.pop()))  # `..` of a directory, since links were followed
+            status = os.lstat(there)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                target = Path(os.readlink(there))
+                rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+                here = Path("/") if target.is_absolute() else here
+                sticky = False if status.st_uid in {0, *users} else None
+            else:
+                here, sticky = there, _is_theirs(status, users)
+    except OSError:
+        return False
+    return not rest and sticky is False
+
+
+def _is_theirs(status: os.stat_result, users: Collection[int]) -> bool | None:
+    """None where others may change what is there; True where they may add to it, and change only what is theirs."""
+    if status.st_uid not in {0, *users}:
+        return None
+    if not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    return True if status.st_mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Other programs, run to their end, and conditions waited for.
+"""Other programs, run to their end or in the background, and conditions waited for. Nothing else here starts one.
 
 A program gets no terminal, no standard input unless it is given some, and `/` as its working directory: what lies in
 the job's own directory (configuration of tools, Python modules) is not ours to obey.
@@ -10,12 +10,26 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Any, Final, TypeAlias
 
 from ..errors import RunnerError
 
 POLL: Final = 0.01  # seconds between two looks at a condition
+NOTHING: Final = subprocess.DEVNULL
+PIPE: Final = subprocess.PIPE
 _NOT_STARTED: Final = 127  # what a shell says
+
+Stream: TypeAlias = int | IO[bytes]
+"""A file, its descriptor, NOTHING or PIPE."""
+Process: TypeAlias = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Another user, by number, and that user's group. A program gets these two and no further groups."""
+
+    uid: int
+    gid: int
 
 
 @dataclass(frozen=True)
@@ -47,14 +61,23 @@ def run(
     given: bytes = b"",
     cwd: str = "/",
     timeout: float | None = None,
+    account: Account | None = None,
 ) -> Finished:
     """Run a program with `given` on its standard input; `environ` is all of its environment, None for ours.
 
-    Raises nothing: a program that cannot be started has status 127, one killed after `timeout` seconds -9.
+    Root may name the `account` that it runs as. Raises nothing: a program that cannot be started has status 127, one
+    killed after `timeout` seconds -9.
     """
     try:
         done = subprocess.run(
-            words, env=environ, input=given, capture_output=True, cwd=cwd, timeout=timeout, check=False
+            words,
+            env=environ,
+            input=given,
+            capture_output=True,
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+            **_as(account),
         )
     except subprocess.TimeoutExpired:
         return Finished(tuple(words), -9, "", f"no answer within {timeout:g} s")
@@ -63,6 +86,38 @@ def run(
     return Finished(
         tuple(words), done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
     )
+
+
+def start(
+    words: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    given: Stream = NOTHING,
+    output: Stream = NOTHING,
+    errors: Stream | None = None,
+    account: Account | None = None,
+    session: bool = False,
+    **more: Any,
+) -> Process:
+    """Start a program in the background, with its standard error where its output goes unless `errors` says where.
+
+    A `session` of its own outlives the terminal. `more` is for `subprocess.Popen`. Raises OSError.
+    """
+    return subprocess.Popen(
+        words,
+        env=environ,
+        stdin=given,
+        stdout=output,
+        stderr=subprocess.STDOUT if errors is None else errors,
+        cwd="/",
+        start_new_session=session,
+        **_as(account),
+        **more,
+    )
+
+
+def _as(account: Account | None) -> dict[str, Any]:
+    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, poll: float = POLL) -> bool:

@@ -1,0 +1,166 @@
+"""pip and uv, with the index, the proxy and the certificates that the user or the system set, and no other setting.
+
+Each runs in `/` with a fresh cache, so that neither the checkout nor what an earlier job left has a say. A setting
+such as PIP_USER, or a constraint, is for other installations than ours. Proxies and certificates in variables that are
+not pip's or uv's own are handed on as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .errors import RunnerError
+from .system import files, process
+
+_COMMON: Final = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+_INDEX: Final = ("index-url", "extra-index-url", "find-links", "no-index", "keyring-provider")
+_OF_PIP: Final = frozenset(
+    {*_INDEX, "proxy", "cert", "client-cert", "trusted-host", "default-timeout", "timeout", "retries"}
+)
+_PIP_VARIABLES: Final = {"PIP_CONFIG_FILE", *(f"PIP_{name.upper().replace('-', '_')}" for name in _OF_PIP)}
+_OF_UV: Final = frozenset({*_INDEX, "index", "index-strategy", "offline", "native-tls", "system-certs"}) | {
+    "allow-insecure-host", "http-proxy", "https-proxy", "no-proxy",
+}  # fmt: skip
+_UV_VARIABLES: Final = frozenset(
+    f"UV_{name}"
+    for name in ("DEFAULT_INDEX", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "KEYRING_PROVIDER", "CREDENTIALS_DIR")
+) | {"UV_INSECURE_HOST", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_REQUEST_TIMEOUT"}
+_UV_PREFIXES: Final = ("UV_INDEX", "UV_HTTP_")  # UV_INDEX_…_PASSWORD among them
+_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+_CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start. `wheels` is where it brings wheels, None if it installs into the directory by itself."""
+
+    words: Sequence[str]
+    environ: Mapping[str, str]
+    wheels: Path | None
+
+
+def found(scratch: Path, target: Path, locks: Sequence[Path], environ: Mapping[str, str]) -> Iterator[Command]:
+    """The installers of this machine, the faster first. `scratch` is an empty directory of ours for what they need.
+
+    Raises RunnerError where there is none.
+    """
+    requirements = [word for lock in locks for word in ("--requirement", str(lock))]
+    if uv := _uv(environ):
+        settings = scratch / "uv.toml"
+        settings.write_text(_uv_settings(environ), encoding="utf-8")
+        words = [uv, "pip", "install", *_COMMON, "--no-cache", "--config-file", str(settings), "--link-mode", "copy"]
+        words += ["--python", sys.executable, "--compile-bytecode", "--target", str(target), *requirements]
+        yield Command(words, _uv_environment(environ), None)
+    if (pip := _pip(environ)) is not None:
+        wheels = scratch / "wheels"
+        words = [*_pip_words("download"), *_COMMON, "--no-cache-dir", "--no-input", "--dest", str(wheels)]
+        yield Command([*words, *requirements], pip, wheels)
+    elif not uv:
+        raise RunnerError(f"neither uv nor pip is there for {sys.executable}; install python3-pip, or uv")
+
+
+def _pip_words(verb: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "pip", verb]
+
+
+def _pip(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """Variables that say to pip what it is to take from its own settings; None where there is no pip."""
+    plain = _without(environ, ("PYTHON", "PIP_"))
+    named = {name: value for name, value in environ.items() if name in _PIP_VARIABLES}
+    listed = process.run([*_pip_words("config"), "list", "--disable-pip-version-check"], environ=plain | named)
+    if listed.status:
+        return None
+    kept = dict(_pip_settings(listed.output.splitlines()))
+    variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in kept.items()}
+    if "cert" not in kept and (bundle := _certificates(environ)):
+        variables["PIP_CERT"] = bundle
+    ours = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {**plain, **variables, **ours}
+
+
+def _pip_settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What is kept of `pip config list`, whose lines are as `global.cert='/a'`; what comes later is stronger."""
+    for section in ("global", "install", "download", ":env:"):
+        for line in lines:
+            name, equals, value = line.partition("=")
+            where, _, key = name.strip().rpartition(".")
+            if equals and where == section and key in _OF_PIP and (text := str(ast.literal_eval(value))):
+                yield key, text
+
+
+def _uv(environ: Mapping[str, str]) -> str | None:
+    """uv on PATH, if nobody else could have put it there."""
+    program = shutil.which("uv", path=environ.get("PATH", os.defpath))
+    if program is None or not files.is_only_of(Path(os.path.abspath(program)), trusted()):
+        return None
+    return program
+
+
+def trusted() -> Collection[int]:
+    """Whom packages are taken from, beside root: this user, and the owner of this program, which is run anyway."""
+    return {os.geteuid(), Path(__file__).stat().st_uid}
+
+
+def _uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _UV_VARIABLES or name.startswith(_UV_PREFIXES) or not name.startswith(("UV_", "PYTHON"))
+    }
+    if bundle := _certificates(environ):
+        kept.setdefault("SSL_CERT_FILE", bundle)
+    return kept
+
+
+def _uv_settings(environ: Mapping[str, str]) -> str:
+    """What is kept of uv's own files, as TOML: the system's, then the user's."""
+    import tomllib
+
+    kept: dict[str, Any] = {}
+    for path in _uv_files(environ):
+        try:
+            read = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue
+        both = {**read, **(read["pip"] if isinstance(read.get("pip"), dict) else {})}
+        kept.update((name, value) for name, value in both.items() if name in _OF_UV)
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in kept.items())
+
+
+def _uv_files(environ: Mapping[str, str]) -> list[Path]:
+    if environ.get("UV_NO_CONFIG"):
+        return []
+    if named := environ.get("UV_CONFIG_FILE"):
+        return [Path(named)]
+    system = [Path(each, "uv/uv.toml") for each in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if each]
+    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '/nonexistent')}/.config"
+    every = [Path("/etc/uv/uv.toml"), *reversed(system), Path(home, "uv/uv.toml")]
+    return [path for path in every if path.is_absolute() and files.is_only_of(path, trusted())]
+
+
+def _toml(value: Any) -> str:
+    """Text, numbers, lists and tables; JSON's text is TOML's."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _certificates(environ: Mapping[str, str]) -> str | None:
+    """The bundle that the user, or else the system, trusts."""
+    named = [environ[name] for name in _CERTIFICATES if environ.get(name)]
+    system = () if environ.get("SSL_CERT_DIR") else _BUNDLES
+    return next((path for path in [*named, *system] if os.path.exists(path)), None)
+
+
+def _without(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith(prefixes)}
