@@ -41,6 +41,7 @@ def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: in
         nix_bin=str(nix.bin),
         cache=str(place.url),
         key=secrets.key,
+        readers=tuple(map(str, place.public_keys)),
         dry_run=context.is_dry_run(place),
         environ=secrets.environ,
         began=began,

@@ -20,7 +20,8 @@ _LONGEST: Final = 1 << 16  # characters of a line: a path and a reason take some
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a path: pushed, present (already there), upstream, skipped or failed; bytes as stored."""
+    """What became of a path: pushed, signed (it was there without a signature that readers trust), present (already
+    there), upstream, skipped or failed; bytes as stored."""
 
     path: str
     what: str

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _WORDS: Final = {
     "pushed": "pushed",
+    "signed": "signed again",
     "present": "already there",
     "upstream": "upstream",
     "skipped": "skipped",

@@ -13,8 +13,10 @@ import pytest
 from nix_autocache.caches import http
 from nix_autocache.caches.http import Http
 from nix_autocache.errors import CacheBusy
-from nix_autocache.nix.store import StorePath
+from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.uploader.compress import Codec
+from nix_autocache.uploader.narinfo import NarFile, render
+from nix_autocache.uploader.presence import THERE
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.urls import parse_cache_url
 
@@ -106,7 +108,9 @@ def serve(tmp_path: Path) -> Iterator[partial[ThreadingHTTPServer]]:
 
 
 def narinfo(directory: Path, path: StorePath, *, of: StorePath | None = None) -> None:
-    (directory / f"{path.hash_part}.narinfo").write_text(f"StorePath: {of or path}\nURL: nar/x\n")
+    info = PathInfo(of or path, "", (), f"sha256:{'0' * 52}", 120, "", ())
+    text = render(info, NarFile("nar/x.nar", "none", "0" * 52, 120), None)
+    (directory / f"{path.hash_part}.narinfo").write_text(text)
 
 
 def cache_of(server: ThreadingHTTPServer) -> Http:
@@ -179,6 +183,6 @@ def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path, serve: partial[T
     narinfo(tmp_path, PATHS[1], of=PATHS[0])
     url = parse_cache_url(f"http://127.0.0.1:{serve(Plain).server_port}")
     cache = BinaryCache(cache=Http(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
-    answers = cache.ask(PATHS)
-    assert answers[PATHS[0]] is True
+    answers = cache.ask([PathInfo(path, "", (), "", 0, "", ()) for path in PATHS])
+    assert answers[PATHS[0]] == THERE
     assert PATHS[1] not in answers

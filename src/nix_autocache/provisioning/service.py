@@ -51,6 +51,7 @@ def job(told: Configuration, places: Places) -> Job:
         began=note.began,
         reader_port=note.reader_port,
         trusted=tuple(effective(note.nix).get("trusted-public-keys", "").split()),
+        readers=tuple(map(str, told.settings.public_keys)),
         key=key if keys.is_in_aws(key) else str(keys.read_secret(key, {})),
         dry_run=False,
         environ=told.environ,

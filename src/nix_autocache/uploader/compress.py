@@ -6,14 +6,16 @@ zstd has threads of its own; they wait for the thread that feeds them after each
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import os
 import sys
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from ..nix.nar import PIECE
 
@@ -27,6 +29,9 @@ _LARGE_PIECE: Final = 2 << 20  # bytes for one thread: 1 MB compresses 2 % less,
 _THREADS: Final = 8
 _AHEAD: Final = 2  # pieces that are ready for a thread that becomes free
 SUFFIX: Final = {"zstd": ".zst", "xz": ".xz", "none": ""}
+_UNPACKED: Final = 1 << 20  # bytes that come out at once, however little goes in
+_WINDOW: Final = 23  # 8 MB, the logarithm: what nobody vouches for gets no more memory than that
+CORRUPT: Final = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error, zstd.ZstdError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,50 @@ def _stream(compressor: _Compressor, pieces: Iterable[bytes]) -> Iterator[bytes]
         if packed := compressor.compress(piece):
             yield packed
     yield compressor.flush()
+
+
+def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What was compressed with `name`, as narinfos name it, in pieces of a megabyte at the most.
+
+    Raises one of CORRUPT for what is broken, needs too much memory, or was compressed in a way that we do not read.
+    """
+    if name == "none":
+        return iter(pieces)
+    makers: dict[str, Callable[[], Any]] = {
+        "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW}),
+        "xz": lambda: lzma.LZMADecompressor(memlimit=32 << 20),
+        "bzip2": bz2.BZ2Decompressor,
+    }
+    if name == "gzip":
+        return _gunzipped(pieces)
+    if name not in makers:
+        raise ValueError(f"{name} is not read here")
+    return _unpacked(makers[name], pieces)
+
+
+def _unpacked(make: Callable[[], Any], pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """All frames, one after the other."""
+    decompressor = make()
+    for piece in pieces:
+        while piece:
+            if decompressor.eof:
+                decompressor = make()
+            yield decompressor.decompress(piece, _UNPACKED)
+            while not decompressor.eof and not decompressor.needs_input:
+                yield decompressor.decompress(b"", _UNPACKED)
+            piece = decompressor.unused_data if decompressor.eof else b""
+    if not decompressor.eof:
+        raise EOFError("it was cut off")
+
+
+def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    decompressor = zlib.decompressobj(wbits=31)
+    for piece in pieces:
+        yield decompressor.decompress(piece, _UNPACKED)
+        while decompressor.unconsumed_tail:
+            yield decompressor.decompress(decompressor.unconsumed_tail, _UNPACKED)
+    if not decompressor.eof:
+        raise EOFError("it was cut off")
 
 
 class _Frames:

@@ -199,8 +199,8 @@ class Drain:
     def brought(self, brought: Brought) -> list[Brought]:
         return self._note(partial(self._ledger.brought, brought))
 
-    def published(self, path: StorePath, size: int) -> list[Brought]:
-        return self._note(partial(self._settle_pushed, path, size))
+    def published(self, brought: Brought) -> list[Brought]:
+        return self._note(partial(self._settle_pushed, brought))
 
     def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
         return self._note(partial(self._settle_failed, path, reason, denied=denied))
@@ -215,9 +215,9 @@ class Drain:
             self._events.put(_wake)
         return ready
 
-    def _settle_pushed(self, path: StorePath, size: int) -> None:
+    def _settle_pushed(self, brought: Brought) -> None:
         self._denials = 0
-        self._ledger.settle(path, Outcome(path, "pushed", size))
+        self._ledger.settle(brought.path, Outcome(brought.path, brought.what, brought.size))
 
     def _settle_failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
         """With credentials that expired, leave the rest of the queue to a flush that may have others."""

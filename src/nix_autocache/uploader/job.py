@@ -36,9 +36,9 @@ _NETWORK: Final = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
-    AWS it is. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an ARN, it is
-    assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it reads it by
-    itself."""
+    AWS it is; `readers` are keys that readers trust beside its own. `began` and `trusted` are for `vouching`, `care`,
+    in seconds, for `Drain`. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At
+    `reader_port` Nix reads the cache, 0 if it reads it by itself."""
 
     queue: str
     roots: str
@@ -57,6 +57,7 @@ class Job:
     audience: str = ""
     identity: Identity | None = None
     care: float = 0.0
+    readers: tuple[str, ...] = ()
     reader_port: int = 0
 
     def to_json(self) -> str:
@@ -67,7 +68,8 @@ class Job:
         values = json.loads(text)
         identity = values["identity"] and Identity(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
-        return cls(**{**values, "upstreams": tuple(values["upstreams"]), "trusted": trusted, "identity": identity})
+        lists = {name: tuple(values[name]) for name in ("upstreams", "readers")}
+        return cls(**{**values, **lists, "trusted": trusted, "identity": identity})
 
     @classmethod
     def of(cls, settings: Settings, others: Iterable[PublicKey] = (), **more: Any) -> Job:
@@ -164,6 +166,10 @@ class Job:
             key=self.secret_key,
             codec=Codec(name=self.compression, level=self.compression_level),
             cache_info=_cache_info(parse_cache_url(self.cache)),
+            trusted=(
+                *map(parse_public, self.readers),
+                *(upstream.key for upstream in map(_upstream, self.upstreams) if upstream.key),
+            ),
         )
 
 

@@ -17,7 +17,7 @@ from ..queue import Entry
 from .narinfo import Brought
 from .plan import Plan
 
-GOOD: Final = frozenset({"pushed", "present", "upstream"})
+GOOD: Final = frozenset({"pushed", "signed", "present", "upstream"})
 
 
 @dataclass(slots=True)

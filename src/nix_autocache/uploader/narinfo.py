@@ -13,7 +13,7 @@ from ..keys import SecretKey
 from ..nix.store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
-_SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
+SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,17 @@ class NarFile:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A path whose content is in the cache, where it has `size` bytes, and the narinfo that will make it visible."""
+    """A path whose content is in the cache, and the narinfo that will make it visible.
+
+    `size` is what was uploaded for it, in bytes, `file` the archive, which other paths may share. `what` becomes of
+    the path is its outcome.
+    """
 
     path: StorePath
     size: int
     narinfo: bytes
+    file: NarFile | None = None
+    what: str = "pushed"
 
 
 def fingerprint(info: PathInfo) -> bytes:
@@ -43,7 +49,7 @@ def fingerprint(info: PathInfo) -> bytes:
 def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
     """The narinfo's text, with the store's own signatures and, given a key, ours."""
     # Any user can have the daemon add a signature to a path, and it does not look at the text.
-    formed = [signature for signature in info.signatures if _SIGNATURE.fullmatch(signature)]
+    formed = [signature for signature in info.signatures if SIGNATURE.fullmatch(signature)]
     signatures = [s for s in formed if key is None or not s.startswith(f"{key.name}:")]
     if key:
         signatures.append(key.sign(fingerprint(info)))
@@ -68,7 +74,7 @@ def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
 def parse(text: str) -> dict[str, list[str]]:
     """A narinfo's fields; each is a list, because `Sig` may stand several times."""
     fields: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, _, value = line.partition(": ")
         fields.setdefault(name.rstrip(":"), []).append(value)
     return fields

@@ -7,13 +7,13 @@ of it never completes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..errors import StoreError
 from ..nix import base32, nar
 from ..nix.store import PathInfo
-from .compress import SUFFIX, Codec
+from .compress import CORRUPT, SUFFIX, Codec, unpacked
 from .narinfo import NarFile
 
 STREAMED: Final = 4 << 20  # bytes of NAR from which on it is not held in memory whole
@@ -47,6 +47,38 @@ class Packing:
             raise StoreError(
                 f"{self.info.path} was changed on disk: its hash is {found}, the store registered {self.info.nar_hash}"
             )
+
+
+def verified(info: PathInfo, url: str, compression: str, pieces: Iterable[bytes]) -> NarFile | None:
+    """The archive that these pieces are, if it holds what the store registered of a path; None for anything else."""
+    packed, content = _Counted(pieces), hashlib.sha256()
+    size = 0
+    try:
+        for piece in unpacked(compression, packed):
+            content.update(piece)
+            size += len(piece)
+            if size > info.nar_size:
+                return None
+    except CORRUPT:
+        return None
+    if (size, f"sha256:{base32.encode(content.digest())}") != (info.nar_size, info.nar_hash):
+        return None
+    return NarFile(url, compression, base32.encode(packed.digest.digest()), packed.size)
+
+
+class _Counted:
+    """Pieces, with their hash and size when they ended."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.digest.update(piece)
+            self.size += len(piece)
+            yield piece
 
 
 def archive_url(info: PathInfo, codec: Codec) -> str:

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Protocol
 
 from ..caches import ObjectCache, PathCache
 from ..errors import CacheError
-from ..keys import SecretKey
+from ..keys import PublicKey, SecretKey
 from ..nix.store import PathInfo, StorePath
 from .compress import Codec
-from .narinfo import CONTENT_TYPE, Brought, render
-from .pack import STREAMED, Packing
+from .narinfo import CONTENT_TYPE, Brought, NarFile, render
+from .pack import STREAMED, Packing, archive_url, verified
+from .presence import ABSENT, Found, decoded, judge
 
 _INFO: Final = "nix-cache-info"
+_INFO_FIELDS: Final = frozenset({"StoreDir", "WantMassQuery", "Priority"})
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 
 
@@ -27,13 +30,20 @@ class Pusher(Protocol):
     def check(self, store_dir: str) -> None:
         """Whether the cache can be used, before the first path. Makes what a new cache needs."""
 
-    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
-        """Which of many paths are there, without those that there was no clear answer for. Raises nothing."""
+    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
+        """What is there of many paths, without those that there was no clear answer for. Raises nothing."""
 
-    def present(self, path: StorePath) -> bool: ...
+    def find(self, info: PathInfo) -> Found:
+        """What is there of one path."""
 
-    def upload(self, info: PathInfo) -> Brought:
-        """Bring the content there, invisible yet."""
+    def archive(self, info: PathInfo) -> str:
+        """The name of what `upload` makes, which paths of equal content share; empty if it makes nothing."""
+
+    def upload(self, info: PathInfo, found: Found) -> Brought:
+        """Bring the content there, invisible yet; `found` is what is there already."""
+
+    def describe(self, info: PathInfo, file: NarFile) -> Brought:
+        """The same for a path whose content was uploaded with another one."""
 
     def publish(self, brought: Brought) -> None:
         """Make it visible. Its references are visible already."""
@@ -41,44 +51,71 @@ class Pusher(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCache:
-    """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours."""
+    """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours.
+
+    `trusted` are keys that readers trust beside ours.
+    """
 
     cache: ObjectCache
     key: SecretKey | None
     codec: Codec
     cache_info: str
+    trusted: tuple[PublicKey, ...] = ()
 
     def check(self, store_dir: str) -> None:
-        found = self.cache.get(_INFO)
-        if found is None:
+        found = decoded(self.cache.get(_INFO) or b"")
+        if not found.strip():
             self.cache.put(_INFO, f"StoreDir: {store_dir}\n{self.cache_info}".encode(), "text/x-nix-cache-info")
             return
-        for line in found.decode("utf-8", "replace").splitlines():
-            name, _, value = line.partition(": ")
-            if name == "StoreDir" and value.strip() != store_dir:
-                raise CacheError(
-                    f"the cache holds paths of {value.strip()}, this Nix has {store_dir}; take another cache"
-                )
+        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in found.splitlines())}
+        if not fields.keys() & _INFO_FIELDS:
+            raise CacheError(
+                f"not a binary cache: what it answers for {_INFO} begins with {found.strip()[:40]!r}; correct `cache`"
+            )
+        if fields.get("StoreDir", store_dir) != store_dir:
+            raise CacheError(
+                f"the cache holds paths of {fields['StoreDir']}, this Nix has {store_dir}; take another cache"
+            )
 
-    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
-        contents = self.cache.get_many([_name(path) for path in paths])
-        found = {path: contents[_name(path)] for path in paths if _name(path) in contents}
+    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
+        contents = self.cache.get_many([_name(info.path) for info in infos])
+        asked = [(info, contents[_name(info.path)]) for info in infos if _name(info.path) in contents]
+        found = {info.path: (content, judge(content, info, self._readers)) for info, content in asked}
         # A narinfo must be the path's own: nothing else tells that the answers came in order.
-        return {
-            path: content is not None
-            for path, content in found.items()
-            if content is None or f"StorePath: {path}\n".encode() in content
-        }
+        return {path: answer for path, (content, answer) in found.items() if content is None or answer != ABSENT}
 
-    def present(self, path: StorePath) -> bool:
-        return self.cache.exists(_name(path))
+    def find(self, info: PathInfo) -> Found:
+        return judge(self.cache.get(_name(info.path)), info, self._readers)
 
-    def upload(self, info: PathInfo) -> Brought:
+    def archive(self, info: PathInfo) -> str:
+        return archive_url(info, self.codec)
+
+    def upload(self, info: PathInfo, found: Found) -> Brought:
+        if found.archive and (file := self._verified(info, found)):
+            signed = replace(info, signatures=(*info.signatures, *found.archive.signatures))
+            return replace(self.describe(signed, file), what="signed")
         packing = Packing(info, self.codec)
         body = b"".join(packing) if info.nar_size < STREAMED else iter(packing)
         self.cache.put(packing.url, body, _ARCHIVE_TYPE)
         assert packing.file, "put() reads its body to the end"
-        return Brought(info.path, packing.file.file_size, render(info, packing.file, self.key).encode())
+        return replace(self.describe(info, packing.file), size=packing.file.file_size)
+
+    def describe(self, info: PathInfo, file: NarFile) -> Brought:
+        return Brought(info.path, 0, render(info, file, self.key).encode(), file)
+
+    def _verified(self, info: PathInfo, found: Found) -> NarFile | None:
+        """The archive that an unsigned narinfo names, if it holds what the store registered: who can write the cache
+        without the key must not have other content signed."""
+        assert found.archive, "there is one"
+        try:
+            content = self.cache.open(found.archive.url)
+            return verified(info, found.archive.url, found.archive.compression, content.pieces) if content else None
+        except CacheError:
+            return None
+
+    @cached_property
+    def _readers(self) -> tuple[PublicKey, ...]:
+        return (self.key.public, *self.trusted) if self.key else ()
 
     def publish(self, brought: Brought) -> None:
         self.cache.put(_name(brought.path), brought.narinfo, CONTENT_TYPE)
@@ -93,14 +130,20 @@ class WholePaths:
     def check(self, store_dir: str) -> None:
         pass
 
-    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
-        return dict.fromkeys(paths, False)
+    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
+        return {info.path: ABSENT for info in infos}
 
-    def present(self, path: StorePath) -> bool:
-        return False
+    def find(self, info: PathInfo) -> Found:
+        return ABSENT
 
-    def upload(self, info: PathInfo) -> Brought:
+    def archive(self, info: PathInfo) -> str:
+        return ""
+
+    def upload(self, info: PathInfo, found: Found) -> Brought:
         return Brought(info.path, info.nar_size, b"")
+
+    def describe(self, info: PathInfo, file: NarFile) -> Brought:
+        return Brought(info.path, 0, b"")
 
     def publish(self, brought: Brought) -> None:
         self.cache.copy(brought.path)
@@ -115,13 +158,19 @@ class DryRun:
     def check(self, store_dir: str) -> None:
         pass
 
-    def ask(self, paths: Sequence[StorePath]) -> Mapping[StorePath, bool]:
-        return self.pusher.ask(paths)
+    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
+        return self.pusher.ask(infos)
 
-    def present(self, path: StorePath) -> bool:
-        return self.pusher.present(path)
+    def find(self, info: PathInfo) -> Found:
+        return self.pusher.find(info)
 
-    def upload(self, info: PathInfo) -> Brought:
+    def archive(self, info: PathInfo) -> str:
+        return ""
+
+    def upload(self, info: PathInfo, found: Found) -> Brought:
+        return Brought(info.path, 0, b"", what="signed" if found.archive else "pushed")
+
+    def describe(self, info: PathInfo, file: NarFile) -> Brought:
         return Brought(info.path, 0, b"")
 
     def publish(self, brought: Brought) -> None:

@@ -16,8 +16,10 @@ from typing import Final, Protocol, TypeVar
 
 from ..errors import CacheBusy, CredentialsError, Error, one_line
 from ..nix.store import PathInfo, StorePath
+from .archives import Archives
 from .narinfo import Brought
 from .pack import STREAMED
+from .presence import Found
 from .push import Pusher
 from .workers import LONGEST, Budget, Gate, Once, Workers, retrying
 
@@ -36,7 +38,7 @@ class Listener(Protocol):
 
     def brought(self, brought: Brought) -> list[Brought]: ...
 
-    def published(self, path: StorePath, size: int) -> list[Brought]: ...
+    def published(self, brought: Brought) -> list[Brought]: ...
 
     def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
         """`denied` when it was for the credentials."""
@@ -52,6 +54,7 @@ class Tasks:
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
         self._gate = Gate()
+        self._archives = Archives()
         self._ranks = count()
 
     def begin(self) -> None:
@@ -59,7 +62,8 @@ class Tasks:
         self._workers.submit(self._check, _AT_ONCE)
 
     def look_again(self) -> None:
-        """Look once more at a cache that could not be used."""
+        """Look once more at a cache that could not be used, and for what was in it."""
+        self._archives.forget()
         if self.checked.failed:
             self.checked = Once()
             self.begin()
@@ -80,33 +84,49 @@ class Tasks:
 
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
         """Ask for paths together; those without an answer are asked for one by one."""
-        answers: Mapping[StorePath, bool] = {}
+        answers: Mapping[StorePath, Found] = {}
         if not self._gate.closed_for():
             with suppress(Exception):  # it is a shortcut, and must not hold up what it cuts short
-                answers = self._pusher.ask([info.path for _, info in ranked])
+                answers = self._pusher.ask([info for _, info in ranked])
         ready: list[Brought] = []
         for rank, info in ranked:
-            if answers.get(info.path):
+            found = answers.get(info.path)
+            if found and found.there:
                 ready += self._listener.present(info.path)
             else:
-                self._workers.submit(partial(self._bring, info, asked=info.path in answers), rank)
+                self._workers.submit(partial(self._bring, info, rank, found), rank)
         self._publish(ready)
 
-    def _bring(self, info: PathInfo, *, asked: bool) -> None:
+    def _bring(self, info: PathInfo, rank: int, found: Found | None) -> None:
+        """`found` is what is in the cache, None if there was no clear answer."""
         try:
-            ready = self._bring_one(info, asked=asked)
+            ready = self._bring_one(info, rank, found)
         except Exception as error:
             ready = self._fail(info.path, error)
         self._publish(ready)
 
-    def _bring_one(self, info: PathInfo, *, asked: bool) -> list[Brought]:
-        if not asked and self._retrying(lambda: self._pusher.present(info.path)):
+    def _bring_one(self, info: PathInfo, rank: int, found: Found | None) -> list[Brought]:
+        found = found or self._retrying(lambda: self._pusher.find(info))
+        if found.there:
             return self._listener.present(info.path)
         self.checked.wait()
+        if not (name := self._pusher.archive(info)):
+            return self._listener.brought(self._upload(info, found))
+        again = partial(self._workers.submit, partial(self._bring, info, rank, found), rank)
+        if not self._archives.claim(name, again):
+            return []
+        brought: Brought | None = None
+        try:
+            file = self._archives.uploaded(name)
+            brought = self._pusher.describe(info, file) if file else self._upload(info, found)
+        finally:
+            self._archives.release(name, brought.file if brought else None)
+        return self._listener.brought(brought)
+
+    def _upload(self, info: PathInfo, found: Found) -> Brought:
         # A stream holds its parts and the compressor's window, whatever its size.
         with self._budget.hold(min(2 * info.nar_size, 8 * STREAMED)):
-            brought = self._retrying(lambda: self._pusher.upload(info))
-        return self._listener.brought(brought)
+            return self._retrying(lambda: self._pusher.upload(info, found))
 
     def _publish(self, ready: list[Brought]) -> None:
         """Make paths visible, one in this thread, which then goes on with what waited for that: a chain of references
@@ -120,7 +140,7 @@ class Tasks:
     def _publish_one(self, brought: Brought) -> list[Brought]:
         try:
             self._retrying(lambda: self._pusher.publish(brought))
-            return self._listener.published(brought.path, brought.size)
+            return self._listener.published(brought)
         except Exception as error:
             return self._fail(brought.path, error)
 

@@ -1,0 +1,164 @@
+"""What a cache's answer to the question for a narinfo is worth: "already there", or something to be mended.
+
+A cache may answer with a web page, with half a file, with another path's narinfo, or with one that somebody planted.
+There is only what Nix could read, what names the path and an archive, and what carries a signature that the readers
+trust. Format: src/libstore/nar-info.cc of Nix, which refuses a narinfo for a single field that it cannot parse.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..keys import PublicKey
+from ..nix import base32
+from ..nix.store import PathInfo, StorePath, parse_store_path
+from .compress import CORRUPT, unpacked
+from .narinfo import SIGNATURE, fingerprint, parse
+
+_LARGEST: Final = 1 << 20  # bytes of a narinfo
+_SIGNATURES: Final = 32  # of a narinfo, that are looked at
+_ONCE: Final = frozenset({"StorePath", "URL", "NarHash", "NarSize"})
+_AT_MOST_ONCE: Final = ("Compression", "FileHash", "FileSize", "References", "Deriver", "CA")
+_COMPRESSIONS: Final = frozenset(
+    {"none", "br", "bzip2", "compress", "grzip", "gzip", "lrzip", "lz4", "lzip", "lzma", "lzop", "xz", "zstd"}
+)
+# Nix stores compressed narinfos with a Content-Encoding (narinfo-compression), which not everything undoes.
+_ENCODED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
+# An archive in this cache: Nix would fetch a whole URL from wherever it leads.
+_OWN_ARCHIVE: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=-]*")
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}|unknown-deriver")
+_CA: Final = re.compile(r"(text|fixed):(r:|git:)?(md5|sha1|sha256|sha512|blake3):[0-9A-Za-z+/=]+")
+_SHA256: Final = re.compile(r"sha256[:-](?:([0-9a-df-np-sv-z]{52})|([0-9a-fA-F]{64})|([0-9A-Za-z+/]{43}=))")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where a narinfo says that a path's content is; nobody vouches for that. `signatures` are those it carries."""
+
+    url: str
+    compression: str
+    signatures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in the cache of a path. `archive` is given where only a signature seems to be missing."""
+
+    there: bool
+    archive: Archive | None = None
+
+
+ABSENT: Final = Found(False)
+THERE: Final = Found(True)
+
+
+def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey]) -> Found:
+    """What `content`, asked for as the narinfo of a path, says. `readers` are the keys that readers trust; without
+    any, nothing needs a signature."""
+    fields = _fields(content)
+    found = fields and _path_info(fields, info.path)
+    if not fields or not found:
+        return ABSENT
+    if not readers or _is_signed(found, readers) or _names_itself(found, info):
+        return THERE
+    ours = replace(info, signatures=(), deriver="", ca="", registered=0, ultimate=False)
+    if replace(found, signatures=(), ca="") != ours or not _OWN_ARCHIVE.fullmatch(fields["URL"][0]):
+        return ABSENT
+    compression = fields.get("Compression", ["bzip2"])[0]
+    return Found(False, Archive(fields["URL"][0], compression, found.signatures))
+
+
+def decoded(content: bytes) -> str:
+    """The text of a small object, whatever it was compressed with; empty where that cannot be undone."""
+    for magic, name in _ENCODED.items():
+        if content.startswith(magic):
+            return _text(b"".join(_at_most(unpacked(name, [content]))))
+    return _text(content)
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
+def _at_most(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Nothing of what is larger than a narinfo can be, or is broken."""
+    whole, size = [], 0
+    with suppress(*CORRUPT):
+        for piece in pieces:
+            whole.append(piece)
+            size += len(piece)
+            if size > _LARGEST:
+                return
+        yield from whole
+
+
+def _fields(content: bytes | None) -> Mapping[str, list[str]] | None:
+    """The fields of a narinfo; None for what is no narinfo to Nix, or could be read in two ways."""
+    text = decoded(content) if content else ""
+    if not text.endswith("\n") or any(": " not in line and line[-1:] != ":" for line in text[:-1].split("\n")):
+        return None
+    fields = parse(text)
+    counted = all(len(fields.get(name, ())) == 1 for name in _ONCE)
+    if not counted or any(len(fields.get(name, ())) > 1 for name in _AT_MOST_ONCE):
+        return None
+    return fields
+
+
+def _path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | None:
+    """What the fields say of `path`; None where they are of another path, or one of them is malformed."""
+    optional = {name: fields[name][0] for name in _AT_MOST_ONCE if fields.get(name)}
+    nar_hash = _base32(fields["NarHash"][0])
+    signatures = tuple(fields.get("Sig", ())[:_SIGNATURES])
+    well_formed = (
+        fields["StorePath"][0] == path
+        and fields["URL"][0].strip()
+        and nar_hash
+        and _DIGITS.fullmatch(fields["NarSize"][0])
+        and optional.get("Compression", "none") in _COMPRESSIONS
+        and _base32(optional.get("FileHash", f"sha256:{'0' * 52}"))
+        and _DIGITS.fullmatch(optional.get("FileSize", "0"))
+        and _BASE_NAME.fullmatch(optional.get("Deriver", "unknown-deriver"))
+        and _CA.fullmatch(optional.get("CA") or "text:sha256:0")
+        and all(SIGNATURE.fullmatch(signature) for signature in signatures)
+    )
+    references = _references(optional.get("References", ""), path.rpartition("/")[0])
+    if not well_formed or nar_hash is None or references is None:
+        return None
+    size = int(fields["NarSize"][0])
+    return PathInfo(path, "", references, nar_hash, size, optional.get("CA", ""), signatures)
+
+
+def _references(text: str, store_dir: str) -> tuple[StorePath, ...] | None:
+    try:
+        return tuple(sorted(parse_store_path(f"{store_dir}/{name}", store_dir) for name in text.split()))
+    except ValueError:
+        return None
+
+
+def _base32(text: str) -> str | None:
+    """A sha256 in any of the ways that Nix reads, as it writes it in a fingerprint; None for anything else."""
+    match = _SHA256.fullmatch(text)
+    if not match:
+        return None
+    nix, hexadecimal, base64_text = match.groups()
+    if nix:
+        return f"sha256:{nix}"
+    return f"sha256:{base32.encode(bytes.fromhex(hexadecimal) if hexadecimal else base64.b64decode(base64_text))}"
+
+
+def _is_signed(found: PathInfo, readers: Collection[PublicKey]) -> bool:
+    text = fingerprint(found)
+    return any(key.verifies(text, signature) for signature in found.signatures for key in readers)
+
+
+def _names_itself(found: PathInfo, info: PathInfo) -> bool:
+    """Whether it is content-addressed, as this store knows it too: then nobody asks for a signature."""
+    return bool(info.ca) and (found.ca, found.nar_hash, found.nar_size, found.references) == (
+        info.ca, info.nar_hash, info.nar_size, info.references,
+    )  # fmt: skip
