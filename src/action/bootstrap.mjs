@@ -17,6 +17,7 @@ export function run(verb) {
     process.exit(3);
   }
   remember("python", python);
+  process.umask(0o022); // or others could change the compiled Python that this makes
   const child = spawn(python, ["-sP", "-m", "nix_autocache.bootstrap", verb], { stdio: "inherit", env: environment() });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {

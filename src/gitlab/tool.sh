@@ -3,6 +3,7 @@
 # nix-autocache: where this job's part of it lies, and how it is run
 nix_autocache_job=${TMPDIR:-/tmp}/nix-autocache-$CI_JOB_ID
 nix_autocache() (
+  umask 022 # or others could change the compiled Python that this makes
   # The job's own Python settings must not change what is imported.
   for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do
     unset "$nix_autocache_name"

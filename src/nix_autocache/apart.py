@@ -8,16 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import shutil
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from .nix import users
-from .places import JobPlace, Places
+from .places import Places
+from .system.files import copy_tree, make_directory, make_file, set_mode
+from .system.removal import remove_tree
 
 USER: Final = "nix-autocache"
 HOME: Final = "/var/empty"
@@ -28,7 +29,7 @@ _PACKAGE: Final = Path(__file__).parent
 def owner(places: Places) -> tuple[int, int]:
     """The system user's and its group's number; made if it is not there. Raises RunnerError if that fails."""
     if users.missing([USER]):
-        _note(places).touch()
+        make_file(_note(places), 0o644)
         users.make_alone(USER, "nix-autocache's uploader")
     account = pwd.getpwnam(USER)
     return account.pw_uid, account.pw_gid
@@ -42,24 +43,16 @@ def forget(places: Places) -> None:
         users.remove([USER], group=USER)
 
 
-def enclose(job: JobPlace, directories: Iterable[Path], places: Places) -> None:
-    """Give a job's directories to the system user: others may read them, and change nothing."""
-    uid, gid = owner(places)
-    for directory in directories:
-        os.chown(directory, uid, gid, follow_symlinks=False)
-        directory.chmod(0o755)
-
-
 def program(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
     """What PYTHONPATH is to name: copies, below a directory, of this package and of directories of `packages`."""
     place = directory / _digest(packages)
     if not place.exists():
-        shutil.rmtree(directory, ignore_errors=True)  # of another version
+        remove_tree(directory)  # of another version
         fresh = directory / "fresh"
-        shutil.copytree(_PACKAGE, fresh / "0" / _PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        make_directory(fresh / "0", 0o755)
+        copy_tree(_PACKAGE, fresh / "0" / _PACKAGE.name)
         for number, packed in enumerate(packages, 1):
-            shutil.copytree(packed, fresh / str(number))
-        _close(fresh)
+            copy_tree(packed, fresh / str(number))
         fresh.rename(place)
     return tuple(place / str(number) for number in range(len(packages) + 1))
 
@@ -67,8 +60,8 @@ def program(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
 def bytecode(places: Places) -> Path:
     """Where the copy's modules are kept compiled, by the one user that may: the uploader's."""
     directory = places.program / "bytecode"
-    directory.mkdir(exist_ok=True)
-    os.chown(directory, *owner(places))
+    make_directory(directory, 0o755)
+    set_mode(directory, 0o755, owner(places))
     return directory
 
 
@@ -81,14 +74,6 @@ def _digest(packages: Sequence[Path]) -> str:
     for directory in packages:
         digest.update(f"\0{directory}\0{directory.stat().st_mtime_ns}".encode())
     return digest.hexdigest()[:20]
-
-
-def _close(directory: Path) -> None:
-    """Only root, who owns it, may change what is in there; a copy keeps the modes of what was copied."""
-    for current, _, files in os.walk(directory):
-        Path(current).chmod(0o755)
-        for name in files:
-            Path(current, name).chmod(0o644)
 
 
 def _end_all(uid: int) -> None:

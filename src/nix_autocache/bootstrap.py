@@ -38,6 +38,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(argv: Sequence[str]) -> Observations | None:
     """See to the packages. For a set-up that must make them, Nix is installed meanwhile, on a machine that was seen."""
+    from .system.files import UMASK
+
+    os.umask(UMASK)
     from . import environment
 
     _keep_bytecode()

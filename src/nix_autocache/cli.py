@@ -18,6 +18,7 @@ from .places import CONFIGURATION
 from .platforms import Platform, detect
 from .platforms.local import Local
 from .settings import INPUTS, Settings, read
+from .system.files import UMASK
 
 if TYPE_CHECKING:
     import argparse
@@ -120,6 +121,7 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 must not end us
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    os.umask(UMASK)
     options = _options(sys.argv[1:] if argv is None else argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)

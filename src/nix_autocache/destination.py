@@ -17,6 +17,7 @@ from . import keys
 from .errors import InputError
 from .platforms import Kept
 from .settings import Settings
+from .system.files import make_directory, write_atomically
 from .urls import CacheUrl, of_directory
 
 _PUBLIC: Final = "nix-autocache.pub"  # beside the narinfos, for those that may read the cache and not its secret key
@@ -75,9 +76,9 @@ def claim(place: Destination) -> None:
     """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
     if place.url.scheme == "file":
         with suppress(OSError):  # the uploader will say it better
-            Path(place.url.path, "nar").mkdir(parents=True, exist_ok=True)
+            make_directory(Path(place.url.path, "nar"), 0o755)
             if place.embedded:
-                Path(place.url.path, _PUBLIC).write_text("".join(f"{key}\n" for key in place.public_keys))
+                write_atomically(Path(place.url.path, _PUBLIC), "".join(f"{key}\n" for key in place.public_keys), 0o644)
 
 
 def _embedded(settings: Settings, kept: Kept) -> Destination:
@@ -103,12 +104,11 @@ def _sources(directories: Iterable[Path]) -> Iterator[Source]:
 
 def _make_key(path: Path) -> None:
     """Two jobs may come here at once: the first key stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent, 0o755)
     fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.touch(mode=0o600)
     # Nix keeps one key of a name, and a job may have to trust the keys of two such caches.
-    fresh.write_text(str(keys.generate(f"nix-autocache-{os.urandom(4).hex()}-1")))
+    write_atomically(fresh, str(keys.generate(f"nix-autocache-{os.urandom(4).hex()}-1")), 0o600)
     with suppress(FileExistsError):
         os.link(fresh, path)
     fresh.unlink()
-    path.with_suffix(".pub").write_text(str(keys.parse_secret(path.read_text()).public))
+    write_atomically(path.with_suffix(".pub"), str(keys.parse_secret(path.read_text()).public), 0o644)

@@ -55,7 +55,7 @@ class Environment:
         home = next((home for home in self.homes if _can_be_made_in(home)), None) or self._fresh()
         scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}-", dir=home))
         target = scratch / "packages"
-        target.mkdir(mode=0o700)
+        files.make_directory(target, 0o700)
         commands = installers.found(scratch, target, self.locks, os.environ)
         try:
             first = _Running.of(next(commands))
@@ -112,7 +112,7 @@ class Making:
             if command is None:
                 raise RunnerError(f"cannot install the packages of nix-autocache: {'; '.join(reasons)}")
             _remove(self.target)
-            self.target.mkdir(mode=0o700)
+            files.make_directory(self.target, 0o700)
             running = _Running.of(command)
         if running.command.wheels:
             self._unpack(running.command.wheels)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from .nix import units, users
 from .nix.release import Release
 from .nix.store import Nix
 from .places import Places
+from .system.files import make_file, set_mode
+from .system.removal import remove_tree
 
 
 def is_complete(places: Places, kind: Kind) -> bool:
@@ -64,7 +65,7 @@ def uninstall(places: Places, *, daemon: bool) -> None:
         registry.close_kvm(places)
         harden.reopen(places)
         apart.forget(places)
-        shutil.rmtree(places.state)
+        remove_tree(places.state)
     for directory in around:
         with suppress(OSError):  # somebody else uses it by now
             directory.rmdir()
@@ -86,16 +87,15 @@ def _note(kind: Kind) -> Installed:
 
 def _remove(ours: Installed) -> None:
     for path in map(Path, ours.made):
-        installer.remove_tree(path)
+        remove_tree(path)
     store = installer.PARTS[0]
     if ours.kept is not None and ours.owner is not None:
         for name in set(os.listdir(store)).difference(ours.kept):
-            installer.remove_tree(store / name)
+            remove_tree(store / name)
         mode, uid, gid = ours.owner
-        os.chown(store, uid, gid)
-        store.chmod(mode)
+        set_mode(store, mode, (uid, gid))
 
 
 def _make_units(nix: Nix, places: Places) -> None:
-    places.daemon_environment.touch(mode=0o600)
+    make_file(places.daemon_environment, 0o600)
     units.write(nix.program("nix-daemon"), places.daemon_environment)

@@ -55,7 +55,7 @@ def found(scratch: Path, target: Path, locks: Sequence[Path], environ: Mapping[s
     requirements = [word for lock in locks for word in ("--requirement", str(lock))]
     if uv := _uv(environ):
         settings = scratch / "uv.toml"
-        settings.write_text(_uv_settings(environ), encoding="utf-8")
+        files.write(settings, _uv_settings(environ), 0o600)
         words = [uv, "pip", "install", *_COMMON, "--no-cache", "--config-file", str(settings), "--link-mode", "copy"]
         words += ["--python", sys.executable, "--compile-bytecode", "--target", str(target), *requirements]
         yield Command(words, _uv_environment(environ), None)

@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from .system.files import open_to_append
+
 _LONGEST: Final = 1 << 16  # characters of a line: a path and a reason take some hundred
 
 
@@ -42,7 +44,7 @@ class Outcomes:
         rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason, "at": now} for o in outcomes]
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
         try:
-            with open(self.path, "a+b") as file:
+            with open_to_append(self.path, 0o644) as file:
                 _append(file, data)
         except OSError:
             return False

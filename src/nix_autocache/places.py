@@ -16,6 +16,7 @@ from typing import Final
 
 from .nix.config import Config
 from .queue import Queue
+from .system.files import close_to_others, make_directory, open_to_append, write_atomically
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
@@ -101,7 +102,7 @@ class Places:
         while True:
             self._make_state()
             # To lock a file one must only read it: who may change what is here keeps it to themselves.
-            with open(os.open(self.state / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
+            with open_to_append(self.state / "lock", 0o600) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if _is(file.fileno(), self.state / "lock"):  # else an undo removed it while we waited
                     yield
@@ -120,11 +121,12 @@ class Places:
 
     def _make_state(self) -> None:
         if self.state.exists():
+            close_to_others(self.state)
             return
         around = (self.nix_conf, *self.nix_conf.parents, *self.state.parents)
         missing = sorted({path for path in around if not path.exists()}, key=lambda path: -len(path.parts))
-        self.state.mkdir(parents=True, exist_ok=True)
-        self._made.write_text("".join(f"{path}\n" for path in missing), encoding="utf-8")
+        make_directory(self.state, 0o755)
+        write_atomically(self._made, "".join(f"{path}\n" for path in missing), 0o644)
 
 
 def machine(environ: Mapping[str, str]) -> Places:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import probe
 from .errors import Error, InputError, RunnerError
 from .places import machine
+from .system.files import UMASK
 
 if TYPE_CHECKING:
     from .uploader.client import Started
@@ -160,7 +161,7 @@ def main(verb: str) -> int:
     """Answer the request on standard input."""
     said = json.loads(_read_line(sys.stdin.fileno()))
     os.environ.update(said["environ"])
-    os.umask(0o022)
+    os.umask(UMASK)
     answer: dict[str, Any]
     try:
         answer = {"answer": VERBS[verb](said["request"], os.environ)}

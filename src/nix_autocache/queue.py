@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from .outcomes import Outcome, Outcomes
-from .system.files import locked
+from .system.files import locked, make_directory, make_file, write, write_atomically
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each
@@ -52,7 +52,7 @@ class Queue:
 
     def create(self) -> None:
         for directory in (self.new, self.failed):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory, 0o755)
 
     @contextmanager
     def lock(self, patience: float = 0.0) -> Iterator[bool]:
@@ -77,7 +77,7 @@ class Queue:
 
     def add(self, name: str, outputs: Iterable[str]) -> None:
         """Note a path by hand, as the hook would."""
-        (self.new / name).write_text("".join(f"{path}\n" for path in (*outputs, ".")), encoding="utf-8")
+        write_atomically(self.new / name, "".join(f"{path}\n" for path in (*outputs, ".")), 0o644)
 
     def protect(self, outputs: Iterable[str]) -> None:
         """Make outputs garbage collection roots, where the hook was not told them and so could not.
@@ -86,7 +86,7 @@ class Queue:
         """
         for root in self._roots(outputs):
             with suppress(OSError):
-                root.touch()
+                make_file(root, 0o644)
 
     def done(self, entry: Entry, outputs: Iterable[str] = ()) -> bool:
         """Forget an entry, and let its `outputs` be collected; whether that was possible."""
@@ -102,7 +102,7 @@ class Queue:
         lines = (*entry.outputs, ".", reason)
         aside = self.failed / entry.name
         try:
-            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
+            write(aside, "".join(f"{line}\n" for line in lines).encode(errors="replace"), 0o644)
             self._keep_time(entry, aside)
         except OSError:
             return self._fail_in_silence(entry)

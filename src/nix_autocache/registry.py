@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -20,12 +19,14 @@ from typing import Any, Final
 
 from . import apart
 from .installed import Installed
-from .nix import hook, install, service, units, users
+from .nix import hook, service, units, users
 from .nix.config import Config
 from .nix.store import Nix
 from .nix.supervisor import Supervisor
 from .places import JobPlace, Places
 from .provisioned import JOB
+from .system.files import make_directory, set_mode, write_atomically
+from .system.removal import remove_tree
 from .uploader.client import Uploader
 
 _STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
@@ -86,7 +87,7 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
         _write_part(places, wanted.job, lines)
         changed = _compose(places, private=private)
         if wanted.daemon and places.daemon_environment.exists():
-            places.daemon_environment.write_text(units.environment_text(wanted.environ))
+            write_atomically(places.daemon_environment, units.environment_text(wanted.environ), 0o600)
         if wanted.daemon:
             service.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
 
@@ -120,9 +121,9 @@ def clear(places: Places, *, daemon: bool) -> None:
         for name in _names(places):
             Uploader(places.job(name).directory).stop()
             _forget(places.job(name))
-        shutil.rmtree(places.parts, ignore_errors=True)
+        remove_tree(places.parts)
         _settle(places, daemon=daemon)
-        install.remove_tree(places.roots)
+        remove_tree(places.roots)
 
 
 def _settle(places: Places, *, daemon: bool) -> None:
@@ -170,26 +171,23 @@ def _booted() -> float:
 
 def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
     """The job's own directories. Its roots are written by the hook and by the uploader, who may be two users."""
-    job.steps.mkdir(parents=True, exist_ok=True)
+    make_directory(job.steps, 0o755)
+    owner = apart.owner(places) if wanted.apart else wanted.owner
     directories = [job.directory]
     if wanted.queue:
         job.queue.create()
         directories += [job.queue.directory, job.queue.new, job.queue.failed]
         with suppress(PermissionError):  # a user that the daemon does not trust may have no place for roots
-            job.roots.mkdir(parents=True, exist_ok=True)
-            directories.append(job.roots)
-    if os.geteuid() == 0:
-        os.chown(job.steps, *wanted.owner)
-    if wanted.apart:
-        apart.enclose(job, directories, places)
-    elif os.geteuid() == 0:
-        for directory in directories:
-            os.chown(directory, *wanted.owner)
+            make_directory(job.roots, 0o755)
+            set_mode(job.roots, 0o755, owner)
+    set_mode(job.steps, 0o755, wanted.owner)
+    for directory in directories:
+        set_mode(directory, 0o755, owner)
 
 
 def _forget(job: JobPlace) -> None:
-    install.remove_tree(job.roots)
-    install.remove_tree(job.directory)
+    remove_tree(job.roots)
+    remove_tree(job.directory)
 
 
 def _others(places: Places) -> str:
@@ -199,11 +197,8 @@ def _others(places: Places) -> str:
 
 
 def _write_part(places: Places, name: str, lines: list[str]) -> None:
-    places.parts.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = places.parts / f".{name}"
-    fresh.touch(mode=0o600)
-    fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    fresh.rename(places.parts / name)
+    make_directory(places.parts, 0o700)
+    write_atomically(places.parts / name, "".join(f"{line}\n" for line in lines), 0o600)
 
 
 def _parts(places: Places) -> Iterator[str]:
@@ -250,10 +245,10 @@ def _open_kvm(places: Places) -> None:
     if _KVM.exists() and not note.exists():
         mode = stat.S_IMODE(_KVM.stat().st_mode)
         if mode & 0o666 != 0o666:
-            note.write_text(f"{mode:o}")
-            _KVM.chmod(mode | 0o666)
+            write_atomically(note, f"{mode:o}", 0o644)
+            set_mode(_KVM, mode | 0o666)
 
 
 def close_kvm(places: Places) -> None:
     with suppress(OSError, ValueError):
-        _KVM.chmod(int((places.state / "kvm-mode").read_text(), 8))
+        set_mode(_KVM, int((places.state / "kvm-mode").read_text(), 8))

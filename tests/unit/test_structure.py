@@ -109,3 +109,36 @@ def test_functions_stay_short() -> None:
             if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
                 long.append(f"{path.name}: {node.name}")
     assert long == []
+
+
+# What makes a file or a directory, or gives it a mode or an owner. `system/files.py` does it for all others.
+MAKING = {
+    "chmod", "chown", "copy2", "copyfile", "copytree", "fchmod", "fchown", "lchown", "makedirs", "mkdir", "mkfifo",
+    "mknod", "touch", "write_bytes", "write_text",
+}  # fmt: skip
+# A release and wheels are unpacked where nobody else looks, and get their modes before they are seen.
+MAKERS = {"system/files.py", "system/removal.py", "nix/unpack.py", "wheels.py", "harden.py"}
+
+
+def makes(node: ast.AST) -> bool:
+    """Whether it is a call that makes something with a mode that the umask has a say in."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    words = [*node.args, *(keyword.value for keyword in node.keywords)]
+    modes = [word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    if called == "open":
+        return any(set(mode) & set("wax") and set(mode) <= set("rwaxbt+") for mode in modes)
+    return called in MAKING
+
+
+def test_modes_are_said_in_one_place() -> None:
+    """Under umask 0 a build of another user's could replace what others make, root's hook for one."""
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
+        for path in PACKAGE.rglob("*.py")
+        if str(path.relative_to(PACKAGE)) not in MAKERS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and (makes(node) or "O_CREAT" in ast.unparse(node))
+    ]
+    assert wrong == []

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, RunnerError
-from ..system import files
+from ..system.files import make_directory, write_atomically
 from . import secret_lines
 from .store import Nix
 
@@ -66,9 +68,9 @@ class Config:
         if self._read(self.include) == text and self._read(self.secret_include) == hidden and self._included:
             return False
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self.directory, 0o755)
             if secret:
-                files.write_atomically(self.secret_include, hidden.encode(errors="surrogateescape"), 0o600)
+                write_atomically(self.secret_include, hidden.encode(errors="surrogateescape"), 0o600)
             _replace(self.include, text, 0o600 if private else 0o644)
             if not secret:
                 self.secret_include.unlink(missing_ok=True)
@@ -186,11 +188,13 @@ def _try(nix: Nix, text: str) -> tuple[bool, str]:
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
-    """Write a whole file at once: Nix may read it at any moment. A link is written through."""
-    target = Path(os.path.realpath(path))
-    mode = target.stat().st_mode & 0o777 if target.exists() else mode
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-    fresh.rename(target)
+    """Write a whole file at once: Nix may read it at any moment. A link is written through.
+
+    A file that is there keeps its mode and, if root writes it, its owner.
+    """
+    target, owner = Path(os.path.realpath(path)), None
+    with suppress(FileNotFoundError):
+        status = target.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+    write_atomically(target, text.encode("utf-8", "surrogateescape"), mode, owner)

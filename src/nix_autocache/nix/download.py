@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import RunnerError
+from ..system.files import open_to_write
 
 _TIMEOUT: Final = 30.0  # seconds without a byte
 _PIECE: Final = 1 << 20
@@ -32,7 +33,7 @@ def to_file(url: str, target: Path) -> str:
 
     def attempt() -> str:
         digest = hashlib.sha256()
-        with _open(url) as answer, open(target, "wb") as file:
+        with _open(url) as answer, open_to_write(target, 0o600) as file:
             while piece := answer.read(_PIECE):
                 digest.update(piece)
                 file.write(piece)

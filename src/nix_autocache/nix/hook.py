@@ -14,6 +14,7 @@ from typing import Final
 
 from ..errors import RunnerError
 from ..queue import CANARY, Queue
+from ..system.files import write_atomically
 from .store import Nix
 
 _UNREACHABLE: Final = "cannot connect to"
@@ -43,12 +44,7 @@ def install(place: Path, *, jobs: Path, roots: Path, others: str = "") -> None:
     text = _SOURCE.read_text(encoding="ascii")
     for name, value in {"@jobs@": str(jobs), "@roots@": str(roots), "@others@": others}.items():
         text = text.replace(name, shlex.quote(value))
-    if place.exists() and place.read_text(encoding="utf-8") == text:
-        return
-    fresh = place.with_suffix(f".{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(0o755)
-    fresh.rename(place)
+    write_atomically(place, text, 0o755, (os.geteuid(), os.getegid()))
 
 
 def sing(nix: Nix, queue: Queue) -> bool:

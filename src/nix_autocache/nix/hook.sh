@@ -41,6 +41,8 @@ main() {
     done
 }
 
+# Who may change an entry is for us to say, and not for who started Nix: the uploader signs what it names.
+umask 022
 IFS=' '
 main 2>&-
 unset IFS

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
+from ..system.files import make_directory, open_to_write
+from ..system.removal import remove_tree
 from . import users
 from .release import Release
 from .store import Nix
@@ -87,7 +88,7 @@ class _Unpacked:
 
 
 def _install(source: Release) -> Nix:
-    ROOT.mkdir(mode=0o755, exist_ok=True)
+    make_directory(ROOT, 0o755)
     for left in ROOT.glob(f"{_STAGING}*"):  # of an installation that was killed: the caller has a lock
         remove_tree(left)
     with _staging() as staging:
@@ -114,7 +115,7 @@ def _copy(url: str, target: Path) -> str:
 
     digest = hashlib.sha256()
     try:
-        with open(unquote(url.removeprefix("file://")), "rb") as source, open(target, "wb") as file:
+        with open(unquote(url.removeprefix("file://")), "rb") as source, open_to_write(target, 0o600) as file:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 file.write(piece)
@@ -149,7 +150,7 @@ def _find(staging: Path, source: Release) -> _Unpacked:
 def _register(release: _Unpacked) -> Nix:
     """Move the release's store paths into the store, tell Nix's database of them, and make the default profile."""
     store = ROOT / "store"
-    store.mkdir(mode=0o755, exist_ok=True)
+    make_directory(store, 0o755)
     for path in (release.directory / "store").iterdir():
         _move(path, store / path.name)
     with open(release.directory / ".reginfo", "rb") as registration:
@@ -178,18 +179,7 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _link(link: Path, target: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(link.parent, 0o755)
     with suppress(FileNotFoundError):
         link.unlink()
     link.symlink_to(target)
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove a file, or a directory whose parts may be read-only, as those of a store are."""
-    if directory.is_symlink() or directory.is_file():
-        directory.unlink()
-        return
-    for current, _, _ in os.walk(directory):
-        with suppress(OSError):
-            os.chmod(current, 0o700)
-    shutil.rmtree(directory, ignore_errors=True)

@@ -10,12 +10,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..system.files import write_atomically
 from .store import Nix, PathInfo, Store, StorePath, parse_store_path
 
 
 def snapshot(nix: Nix, note: Path) -> None:
     """Note what is in the store."""
-    note.write_text("\n".join(_names(nix)), encoding="ascii")
+    write_atomically(note, "\n".join(_names(nix)), 0o644)
 
 
 def new_builds(nix: Nix, note: Path) -> list[PathInfo]:

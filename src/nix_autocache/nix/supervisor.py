@@ -24,6 +24,7 @@ from types import FrameType
 from typing import IO, Final
 
 from ..errors import RunnerError
+from ..system.files import UMASK, make_directory, open_file, open_to_append, set_mode
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
@@ -54,9 +55,9 @@ class Supervisor:
 
     def start(self, program: str, environ: Mapping[str, str]) -> None:
         """Start it in the background; returns when the daemon's socket is there. Raises RunnerError if it is not."""
-        self.state.mkdir(parents=True, exist_ok=True)
+        make_directory(self.state, 0o755)
         environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
-        with open(self.log, "ab") as log:
+        with open_to_append(self.log, 0o644) as log:
             process = subprocess.Popen(
                 [sys.executable, "-sP", "-m", __name__, program, str(self.state)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, start_new_session=True,
@@ -172,12 +173,12 @@ def _start(program: str) -> subprocess.Popen[bytes]:
 
 def _listen() -> None:
     """Listen on the daemon's socket, as the descriptor that the daemon will look for it at."""
-    SOCKET.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_directory(SOCKET.parent, 0o755)
     fresh = SOCKET.with_suffix(".fresh")
     fresh.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(str(fresh))
-    fresh.chmod(0o666)
+    set_mode(fresh, 0o666)
     server.listen(64)
     fresh.rename(SOCKET)  # there is one at every moment
     os.dup2(server.fileno(), _FIRST_FD)
@@ -200,7 +201,7 @@ def holder(path: Path) -> str:
 @contextmanager
 def holding(path: Path) -> Iterator[IO[str] | None]:
     """The lock that says that we live; None when another has it. Above the descriptor that is the socket's."""
-    low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    low = open_file(path, os.O_RDWR, 0o600)
     high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(low)
     with open(high, "r+") as file:
@@ -227,6 +228,7 @@ def _locked(file: IO[str]) -> bool:
 
 def main(program: str, state: Path) -> int:
     """Keep a daemon until told to stop; 1 when there is a supervisor already."""
+    os.umask(UMASK)
     with holding(Supervisor(state).lock) as file:
         if file is None:
             return 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
+from ..system.files import make_directory, write_atomically
 
 SERVICE: Final = "nix-daemon.service"
 _SOCKET: Final = "nix-daemon.socket"
@@ -50,10 +51,10 @@ WantedBy=sockets.target
 
 def write(program: str, environment: Path) -> None:
     """Make the units; `environment` is a file of variables for the daemon. Raises RunnerError."""
-    _DIRECTORY.mkdir(parents=True, exist_ok=True)
+    make_directory(_DIRECTORY, 0o755)
     texts = (_SERVICE_TEXT.format(program=program, environment=environment), _SOCKET_TEXT)
     for path, text in zip(FILES, texts, strict=True):
-        path.write_text(text)
+        write_atomically(path, text, 0o644)
     control("daemon-reload")
     control("enable", "--quiet", _SOCKET)
 

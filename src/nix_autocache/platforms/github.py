@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from ..identity import Identity
 from ..settings import inputs_of
+from ..system.files import open_to_append
 from . import GITHUB, Event, Kept, Origin
 
 # Events whose code is that of the repository itself, whoever set them off.
@@ -124,8 +125,8 @@ class GitHub:
 
     def summarize(self, markdown: str) -> None:
         if path := self._environ.get("GITHUB_STEP_SUMMARY"):
-            with suppress(OSError), open(path, "a", encoding="utf-8") as file:
-                file.write(markdown)
+            with suppress(OSError), open_to_append(Path(path), 0o644) as file:
+                file.write(markdown.encode())
 
     def measure(self, figures: Mapping[str, float]) -> None:
         pass

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..identity import Identity
+from ..system.files import make_directory, open_to_append, write_atomically
 from . import GITHUB, Event, Kept
 
 # Sources of pipelines that run what is in the project itself, whoever set them off.
@@ -151,14 +152,14 @@ class GitLab:
         if project := self._environ.get("CI_PROJECT_DIR"):
             report = Path(project, ".nix-autocache", "metrics.txt")
             with suppress(OSError):
-                report.parent.mkdir(exist_ok=True)
+                make_directory(report.parent, 0o755)
                 lines = [f"nix_autocache_{name} {figure:g}\n" for name, figure in figures.items()]
-                report.write_text("".join(lines) + "# EOF\n", encoding="ascii")
+                write_atomically(report, "".join(lines) + "# EOF\n", 0o644)
 
     def _for_the_script(self, line: str) -> None:
         if directory := self._environ.get("nix_autocache_job"):
-            with open(Path(directory, "environment"), "a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+            with open_to_append(Path(directory, "environment"), 0o600) as file:
+                file.write(f"{line}\n".encode())
         else:
             self.info(f"for the commands that follow: {line}")
 

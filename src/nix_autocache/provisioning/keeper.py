@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from .. import apart, provisioned
 from ..errors import Error, RunnerError, one_line
 from ..nix.supervisor import Pauses, holder, holding
 from ..places import Places, machine
+from ..system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
+from ..system.removal import remove_tree
 from ..uploader.client import Uploader
 from . import configuration
 
@@ -38,7 +39,7 @@ def start(command: Iterable[str], environ: Mapping[str, str], places: Places) ->
     if pid := _pid(places):
         os.kill(pid, signal.SIGHUP)
         return
-    with open(log(places), "ab") as file:
+    with open_to_append(log(places), 0o644) as file:
         subprocess.Popen(
             [sys.executable, "-sP", "-m", __name__, *command],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", start_new_session=True,
@@ -52,7 +53,7 @@ def stop(places: Places) -> None:
     if pid := _pid(places):
         os.kill(pid, signal.SIGTERM)
         _wait(lambda: not _pid(places), f"the uploader's keeper (process {pid}) does not end")
-    shutil.rmtree(CREDENTIALS.parent, ignore_errors=True)
+    remove_tree(CREDENTIALS.parent)
 
 
 class _Keeper:
@@ -87,7 +88,7 @@ class _Keeper:
         Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
         uid, gid = apart.owner(self._places)
         self._process = subprocess.Popen(
-            self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=0o022,
+            self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=UMASK,
             start_new_session=True,
             preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
             env={**os.environ, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
@@ -115,21 +116,17 @@ class _Keeper:
 def _hand_out(places: Places) -> None:
     """The secrets, each in a file that only the uploader's user may read."""
     told = configuration.load()
-    shutil.rmtree(CREDENTIALS, ignore_errors=True)
-    CREDENTIALS.mkdir(mode=0o700, parents=True)
+    remove_tree(CREDENTIALS)
+    make_directory(CREDENTIALS, 0o700)
     for name, path in told.secrets.items():
-        fresh = CREDENTIALS / name
-        fresh.touch(mode=0o400)
-        fresh.write_bytes(path.read_bytes())
-        os.chown(fresh, *apart.owner(places))
-    CREDENTIALS.chmod(0o500)
-    os.chown(CREDENTIALS, *apart.owner(places))
+        write_atomically(CREDENTIALS / name, path.read_bytes(), 0o400, apart.owner(places))
+    set_mode(CREDENTIALS, 0o500, apart.owner(places))
 
 
 def _shorten(log: Path) -> None:
     """The uploader goes on writing at the end of the same file, which begins anew."""
     if log.stat().st_size > _LONGEST:
-        shutil.copyfile(log, log.with_suffix(".log.1"))
+        write(log.with_suffix(".log.1"), log.read_bytes(), 0o644)
         os.truncate(log, 0)
 
 
@@ -156,6 +153,7 @@ def _wait(condition: Callable[[], bool], complaint: str) -> None:
 
 def main(command: list[str]) -> int:
     """Keep the uploader until told to stop; 1 when there is a keeper already."""
+    os.umask(UMASK)
     places = machine({})
     with holding(_lock(places)) as file:
         if file is None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from .. import apart, environment, probe, provisioned
-from ..errors import RunnerError
+from ..errors import InputError, RunnerError
 from ..nix import units
 from ..nix.store import Nix
 from ..nix.supervisor import SOCKET
 from ..places import Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
+from ..system.files import make_directory, make_file
 from ..uploader import loopback
 from ..uploader.client import Answer
 from ..urls import CacheUrl
@@ -44,13 +45,15 @@ def check() -> None:
 
 def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     """What must be there before Nix is told of anything: packages, for jobs too, and a daemon that outlives a boot."""
-    places.state.mkdir(parents=True, exist_ok=True)
+    make_directory(places.state, 0o755)
+    if (url := told.settings.cache) and url.scheme == "file":
+        _make_cache(Path(url.path), places)
     for made in (environment.shared(None, {}), environment.shared(told.settings, told.environ)):
         if made.directory is None:
             made.begin().finish()
     if probe.systemd() and not units.known():
-        _note_of_daemon(places).touch()
-        places.daemon_environment.touch(mode=0o600)
+        make_file(_note_of_daemon(places), 0o644)
+        make_file(places.daemon_environment, 0o600)
         units.write(nix.program("nix-daemon"), places.daemon_environment)
     note = _note(places, told.settings.cache, nix)
     note.save(places)
@@ -72,7 +75,7 @@ def start(places: Places, told: Configuration) -> Answer:
     job = provisioned.place(places)
     writable = [job.directory, job.roots]
     if (url := told.settings.cache) and url.scheme == "file":
-        writable.append(_own_cache(Path(url.path), places))
+        writable.append(Path(url.path))
     if probe.systemd():
         unit.start(command, variables, told.secrets, writable)
     else:
@@ -108,12 +111,22 @@ def _note_of_daemon(places: Places) -> Path:
     return places.state / "daemon-unit-made"
 
 
-def _own_cache(directory: Path, places: Places) -> Path:
-    """A cache that is a directory of this machine belongs to the uploader's user, if it is not there yet."""
-    if not directory.exists():
-        directory.mkdir(parents=True)
-        os.chown(directory, *apart.owner(places))
-    return directory
+def _make_cache(directory: Path, places: Places) -> None:
+    """A cache that is a directory of this machine belongs to the uploader's user, if it is not there yet.
+
+    Before Nix is told of it, which makes a cache that it is only to read. Raises InputError and RunnerError.
+    """
+    if probe.systemd() and any(directory.is_relative_to(hidden) for hidden in _HIDDEN):
+        raise InputError(
+            f"cache: file://{directory} is hidden from the service; take one outside of {directory.parts[1]}"
+        )
+    owner = apart.owner(places)
+    try:
+        make_directory(directory.parent, 0o755)
+        if make_directory(directory, 0o755, owner):
+            make_directory(directory / "nar", 0o755, owner)
+    except OSError as error:
+        raise RunnerError(f"cannot make the cache {directory}: {error.strerror}") from None
 
 
 def _first_word(places: Places) -> Answer:

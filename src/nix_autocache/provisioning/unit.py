@@ -8,6 +8,7 @@ from typing import Final
 
 from .. import apart
 from ..nix import units
+from ..system.files import write_atomically
 
 NAME: Final = "nix-autocache.service"
 _FILE: Final = Path("/etc/systemd/system", NAME)
@@ -62,14 +63,16 @@ def start(
     command: Iterable[str], environ: Mapping[str, str], credentials: Mapping[str, Path], writable: Iterable[Path]
 ) -> None:
     """Write the unit and start it, or start it anew. Raises RunnerError."""
-    _FILE.write_text(
+    write_atomically(
+        _FILE,
         _TEXT.format(
             command=" ".join(command),
             user=apart.USER,
             environment=_lines("Environment", (f'"{name}={value}"' for name, value in environ.items())),
             credentials=_lines("LoadCredential", (f"{name}:{path}" for name, path in credentials.items())),
             writable=_lines("ReadWritePaths", map(str, writable)),
-        )
+        ),
+        0o644,
     )
     units.control("daemon-reload")
     units.control("enable", "--quiet", NAME)

@@ -6,18 +6,23 @@ make. Everything that we make is made here.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
+UMASK: Final = 0o022
+"""That of our own processes: what we only have made, by a library or another program, takes its mode from it."""
 _LINKS: Final = 40  # on one way, as Linux has it
 Owner: TypeAlias = tuple[int, int]
 """The numbers of a user and of a group."""
+_HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)  # it opens what we may not read, and sockets
 
 
 def make_directory(path: Path, mode: int, owner: Owner | None = None) -> bool:
@@ -40,14 +45,71 @@ def make_directory(path: Path, mode: int, owner: Owner | None = None) -> bool:
 
 
 def set_mode(path: Path, mode: int, owner: Owner | None = None) -> None:
-    """Mode and owner of a file or directory that we made; a link is refused. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Mode and owner of a file, a directory or a socket that we made; a link is refused. Raises OSError."""
+    descriptor = os.open(path, _HANDLE | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        same = f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else descriptor
         if owner is not None:
-            os.fchown(descriptor, *owner)  # first: it takes away set-user-id bits
-        os.fchmod(descriptor, mode)
+            os.chown(same, *owner)  # first: it takes away set-user-id bits
+        os.chmod(same, mode)
     finally:
         os.close(descriptor)
+
+
+def close_to_others(path: Path) -> None:
+    """Take from others the right to change a directory or file, if it is ours: an earlier umask may have given it."""
+    status = path.lstat()
+    if status.st_uid == os.geteuid() and not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o022:
+        set_mode(path, stat.S_IMODE(status.st_mode) & ~0o022)
+
+
+def open_file(path: Path, flags: int, mode: int, owner: Owner | None = None) -> int:
+    """A descriptor for a file; one that is not there is made, with this mode. A link is refused. Raises OSError."""
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # somebody else removed it meanwhile
+                return os.open(path, flags)
+        else:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
+            return descriptor
+
+
+def make_file(path: Path, mode: int, owner: Owner | None = None) -> None:
+    """An empty file, unless one is there; that keeps its content, and gets this mode. Raises OSError."""
+    os.close(open_file(path, os.O_WRONLY | os.O_NONBLOCK, mode, owner))
+    set_mode(path, mode, owner)
+
+
+def open_to_append(path: Path, mode: int) -> BinaryIO:
+    """For a log: a file that is written at its end, by several at once, and may be read. Raises OSError."""
+    return os.fdopen(open_file(path, os.O_RDWR | os.O_APPEND, mode), "a+b")
+
+
+def open_to_write(path: Path, mode: int) -> BinaryIO:
+    """A file that begins empty, with this mode if it is made now. Raises OSError."""
+    return os.fdopen(open_file(path, os.O_WRONLY | os.O_TRUNC, mode), "wb")
+
+
+def write(path: Path, data: str | bytes, mode: int) -> None:
+    """A whole file, in place: for what nobody reads meanwhile. Raises OSError."""
+    with open_to_write(path, mode) as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """A copy that all may read and nobody but us may change, without compiled Python. Raises OSError."""
+    import shutil  # here, since most steps need none of it
+
+    shutil.copytree(source, target, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+    set_modes(target)
 
 
 def write_atomically(path: Path, data: str | bytes, mode: int, owner: Owner | None = None) -> None:
@@ -69,10 +131,11 @@ def write_atomically(path: Path, data: str | bytes, mode: int, owner: Owner | No
 
 def set_modes(directory: Path) -> None:
     """Let everybody read a tree that we made, and its owner change it; it must lie where nobody else can write."""
-    for current, _, files in os.walk(directory):
-        set_mode(Path(current), 0o755)
+    for current, _, files, descriptor in os.fwalk(directory):
+        os.fchmod(descriptor, 0o755)
         for name in files:
-            set_mode(Path(current, name), 0o644)
+            if not os.path.islink(os.path.join(current, name)):
+                set_mode(Path(current, name), 0o644)
 
 
 def is_only_of(path: Path, users: Collection[int]) -> bool:
@@ -113,7 +176,7 @@ def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
     Waits at most so many seconds, None for ever; yields whether the lock is held. Raises OSError.
     """
     # To lock a file one must only read it: whoever uses the lock keeps it to themselves.
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab") as file:
+    with open_to_append(path, 0o600) as file:
         yield _lock(file.fileno(), seconds)
 
 

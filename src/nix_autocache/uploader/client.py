@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import Error, RunnerError
+from ..system.files import open_to_append
 from .job import Job
 from .progress import Progress
 from .sockets import at
@@ -97,7 +98,7 @@ class Uploader:
 
     def begin(self, environment: Mapping[str, str], owner: int, stdin: int, **user: Any) -> subprocess.Popen[bytes]:
         """A process that waits for its job on `stdin`; `owner` is the user that it answers, `user` whom it runs as."""
-        with open(self.log, "ab") as log:
+        with open_to_append(self.log, 0o644) as log:
             return subprocess.Popen(
                 [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
                 stdin=stdin,

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from .. import custody
 from ..errors import CacheBusy, CredentialsError, Error, RunnerError, one_line
+from ..system.files import UMASK
 from .drain import Drain
 from .job import Job
 from .loopback import reading
@@ -36,7 +37,7 @@ _FORGOTTEN: Final = 24 * 3600.0  # seconds with nothing queued and no flush: the
 def main(socket_path: Path, owner: int) -> int:
     """Run the job that standard input brings; if it ends without one, the job may not push after all."""
     custody.protect_memory()
-    os.umask(0o022)
+    os.umask(UMASK)
     text = sys.stdin.readline()
     if not text:
         return 0

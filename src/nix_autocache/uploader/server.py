@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ..system.files import set_mode
 from .sockets import at
 
 MAX_REQUEST: Final = 4096  # bytes
@@ -127,8 +128,7 @@ def listen(path: Path, *, open_to_all: bool) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with at(path) as address:
         server.bind(address)
-    if open_to_all:
-        path.chmod(0o777)
+    set_mode(path, 0o777 if open_to_all else 0o700)
     server.listen(_BACKLOG)
     server.setblocking(False)
     return server
