@@ -8,6 +8,7 @@ Format: Eelco Dolstra's thesis, figure 5.2; Nix manual, "Nix Archive (NAR) forma
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -15,9 +16,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..errors import StoreError
+from ..errors import CacheBusy, StoreError, one_line
 
 PIECE: Final = 1 << 18  # bytes
+_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 
 
 def _string(text: bytes) -> bytes:
@@ -43,12 +45,14 @@ _CASE_HACK: Final = b"~nix~case~hack~"  # how Nix on macOS tells apart names tha
 def archive(path: str, size: int = PIECE) -> Iterator[bytes]:
     """The NAR of a path, in pieces of `size` bytes at least, and below twice that, but for the last.
 
-    Raises StoreError when the path, or a part of it, is gone or cannot be read.
+    Raises StoreError when the path, or a part of it, is gone or cannot be read, CacheBusy when it may be read later.
     """
     try:
-        yield from _joined(_node(os.fsencode(path), size), size)
+        yield from _joined(_nodes(os.fsencode(path), size), size)
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if error.errno in _FOR_NOW:
+            raise CacheBusy(f"{path} cannot be read now: {error.strerror}") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
 
 
 def _joined(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -64,7 +68,28 @@ def _joined(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
     yield b"".join(pending)
 
 
-def _node(path: bytes, size: int) -> Iterator[bytes]:
+def _nodes(path: bytes, size: int) -> Iterator[bytes]:
+    """A file, or a directory with all that is in it: a tree may be deeper than Python calls functions."""
+    open_directories: list[Iterator[tuple[bytes, bytes]]] = []
+    yield from _beginning(path, size, open_directories)
+    while open_directories:
+        entry = next(open_directories[-1], None)
+        if entry is None:
+            open_directories.pop()
+            yield _CLOSE
+            if open_directories:  # of the entry that the directory was
+                yield _CLOSE
+            continue
+        name, path = entry
+        yield _ENTRY + _string(name) + _NODE
+        depth = len(open_directories)
+        yield from _beginning(path, size, open_directories)
+        if len(open_directories) == depth:
+            yield _CLOSE
+
+
+def _beginning(path: bytes, size: int, open_directories: list[Iterator[tuple[bytes, bytes]]]) -> Iterator[bytes]:
+    """All of a file or link; of a directory what comes before its entries, which are added to `open_directories`."""
     status = os.lstat(path)
     if stat.S_ISREG(status.st_mode):
         yield _REGULAR + (_EXECUTABLE if status.st_mode & stat.S_IXUSR else b"") + _CONTENTS
@@ -72,11 +97,7 @@ def _node(path: bytes, size: int) -> Iterator[bytes]:
         yield _CLOSE
     elif stat.S_ISDIR(status.st_mode):
         yield _DIRECTORY
-        for name, entry in _entries(path):
-            yield _ENTRY + _string(name) + _NODE
-            yield from _node(entry, size)
-            yield _CLOSE
-        yield _CLOSE
+        open_directories.append(iter(_entries(path)))
     elif stat.S_ISLNK(status.st_mode):
         yield _SYMLINK + _string(os.readlink(path)) + _CLOSE
     else:
@@ -91,8 +112,12 @@ def _entries(directory: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _contents(path: bytes, most: int) -> Iterator[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
+    # A link or a pipe that came in its place is not followed, and not waited for.
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(f"{os.fsdecode(path)} changed while it was read")
+        size = status.st_size
         yield struct.pack("<Q", size)
         left = size
         while left:

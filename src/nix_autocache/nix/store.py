@@ -2,33 +2,42 @@
 
 The protocol is the one between a client and the daemon, spoken as version 1.21, which Nix 2.8 to 2.34 answer alike,
 while the JSON of `nix path-info` differs. It works as any user, through a daemon or without one, and unlike
-`nix-store --serve` it says which paths were built here. Source: src/libstore/worker-protocol.hh and daemon.cc of Nix.
+`nix-store --serve` it says which paths were built here. What it answers of a path may be wrong: it is judged path by
+path.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 import subprocess
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Final, Self, TypeAlias
 
 from ..errors import InputError, StoreError, one_line
 from ..schemes import CREDENTIALS
 from . import base32
+from . import worker_protocol as protocol
+from .worker_protocol import BrokenConversation, Pipe, Source
 
-_CLIENT_MAGIC: Final = 0x6E697863
-_SERVER_MAGIC: Final = 0x6478696F
-_VERSION: Final = 0x115
 _QUERY_PATH_INFO: Final = 26
-_LOGGED, _FAILED, _LAST = 0x6F6C6D67, 0x63787470, 0x616C7473
 _BATCH: Final = 100  # questions, which together fit into a pipe: Nix answers each before it reads the next
+_ANSWER: Final = 30.0  # seconds for an answer
+_SILENCE: Final = 60.0  # seconds without an answer that can be used, after which nothing more is asked
+_END: Final = 5.0  # seconds for a process that was killed
+_LONGEST: Final = 4096  # bytes of a text that means something
+_SIGNATURES: Final = 1024  # of one path: any user can add more, and each takes time to verify
 
 _BASE_NAME = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
 _OUTPUT = re.compile(r'\("[^"]+","([^"]+)","[^"]*","[^"]*"')
+_OUTPUTS: Final = 1 << 20  # bytes at a derivation's beginning, where its outputs are
+_HASH = re.compile(rb"[0-9a-f]{64}")
+_CONTENT_ADDRESS = re.compile(rb"[!-~]*")
+_SIGNATURE = re.compile(rb"[!-9;-~]{1,200}:[A-Za-z0-9+/]{86}==")  # 64 bytes
 
 
 class StorePath(str):
@@ -108,11 +117,16 @@ class Nix:
         None for a derivation that is gone. Format: Eelco Dolstra's thesis, figure 5.8 (the .drv's ATerm).
         """
         try:
-            text = Path(derivation).read_text(encoding="utf-8", errors="replace")
+            with open(derivation, "rb") as file:
+                beginning = file.read(_OUTPUTS).decode("utf-8", "replace")
         except OSError:
             return []
-        first_list = text[: text.find(")],[")]
-        return [StorePath(path) for path in _OUTPUT.findall(first_list)]
+        found = _OUTPUT.findall(beginning[: beginning.find(")],[")])
+        return [path for text in found if (path := _store_path(text.encode(), self.store_dir))]
+
+
+Answer: TypeAlias = PathInfo | StoreError
+"""What Nix knows of a valid path, or why what it says of it cannot be used."""
 
 
 class Store:
@@ -122,7 +136,7 @@ class Store:
     def __init__(self, nix: Nix) -> None:
         self.nix = nix
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipes: tuple[IO[bytes], IO[bytes]] | None = None
+        self._from_nix: Pipe | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -131,10 +145,14 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.communicate()
-            self._process = self._pipes = None
+        if process := self._process:
+            self._process = self._from_nix = None
+            process.kill()
+            for pipe in filter(None, (process.stdin, process.stdout)):
+                with suppress(OSError):
+                    pipe.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END)
 
     def begin(self) -> None:
         """Start Nix, which takes 15 ms, while something else is done. Raises OSError when it is not there."""
@@ -143,108 +161,142 @@ class Store:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd="/",
             env=_without_credentials(),
         )
         assert process.stdin is not None, "it is a pipe"
         # No processor to run on, and no space to reserve.
-        process.stdin.write(b"".join(map(_number, (_CLIENT_MAGIC, _VERSION, 0, 0))))
-        process.stdin.flush()
+        process.stdin.write(b"".join(map(protocol.number, (protocol.CLIENT_MAGIC, protocol.VERSION, 0, 0))))
 
     def path_infos(self, paths: Collection[StorePath]) -> dict[StorePath, PathInfo]:
-        """What Nix knows of those of `paths` that are valid. Raises StoreError when Nix cannot be asked."""
-        infos = {}
-        todo = list(paths)
-        for start in range(0, len(todo), _BATCH):
-            for info in self._path_infos(todo[start : start + _BATCH]):
-                infos[info.path] = info
-        return infos
+        """`answers` without what cannot be used."""
+        return {path: answer for path, answer in self.answers(paths).items() if isinstance(answer, PathInfo)}
 
-    def _path_infos(self, paths: Sequence[StorePath], *, again: bool = True) -> list[PathInfo]:
-        try:
-            return self._ask(paths)
-        except (OSError, EOFError, StoreError) as error:
+    def answers(self, paths: Collection[StorePath]) -> dict[StorePath, Answer]:
+        """What Nix says of those of `paths` that are valid.
+
+        A path that ends the conversation, or lets it hang, has an error of its own, and the others are asked in another
+        conversation. Raises StoreError when Nix cannot be asked at all.
+        """
+        found: dict[StorePath, Answer] = {}
+        todo, doubtful = list(paths), ""
+        answered = time.monotonic()
+        while todo:
+            count, error = self._ask(todo[: 1 if todo[0] == doubtful else _BATCH], found)
+            answered = time.monotonic() if count else answered
+            todo = todo[count:]
+            if error is None:
+                continue
             self.close()
-            if again:  # the daemon behind it may have been restarted since the last question
-                return self._path_infos(paths, again=False)
-            raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
+            if time.monotonic() - answered > _SILENCE:
+                raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
+            if todo[0] == doubtful:
+                found[todo[0]] = StoreError(f"nix-daemon --stdio cannot be asked for it: {one_line(error)}")
+                todo = todo[1:]
+            else:  # the daemon behind it may have been restarted since the last question
+                doubtful = todo[0]
+        return found
 
-    def _ask(self, paths: Sequence[StorePath]) -> list[PathInfo]:
-        to_nix, from_nix = self._pipes or self._start()
-        to_nix.write(b"".join(_number(_QUERY_PATH_INFO) + _string(path) for path in paths))
-        to_nix.flush()
-        return [info for path in paths if (info := _read_info(from_nix, path))]
+    def _ask(
+        self, paths: list[StorePath], found: dict[StorePath, Answer]
+    ) -> tuple[int, OSError | BrokenConversation | None]:
+        """Note the answers for `paths`, in order; how many there were, and what ended the conversation."""
+        count = 0
+        from_nix = self._conversation()
+        try:
+            self._send(b"".join(protocol.number(_QUERY_PATH_INFO) + protocol.text(path.encode()) for path in paths))
+            for path in paths:
+                from_nix.allow(_ANSWER)
+                if answer := read_answer(from_nix, path, self.nix.store_dir):
+                    found[path] = answer
+                count += 1
+        except (OSError, BrokenConversation) as error:
+            return count, error
+        return count, None
 
-    def _start(self) -> tuple[IO[bytes], IO[bytes]]:
+    def _conversation(self) -> Pipe:
+        """The one that goes on, or another. Raises StoreError where none can be begun, also at the second attempt."""
+        if self._from_nix is None:
+            try:
+                self._from_nix = self._greeted()
+            except (OSError, BrokenConversation):
+                self.close()
+                try:
+                    self._from_nix = self._greeted()
+                except (OSError, BrokenConversation) as error:
+                    self.close()
+                    raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
+        return self._from_nix
+
+    def _greeted(self) -> Pipe:
         if self._process is None:
             self.begin()
-        process = self._process
-        assert process is not None, "it was begun"
-        assert process.stdin is not None, "it is a pipe"
-        assert process.stdout is not None, "it is a pipe"
-        if _read_number(process.stdout) != _SERVER_MAGIC:
-            raise EOFError("it does not speak the daemon's protocol")
-        _read_number(process.stdout)  # the server's version; it speaks ours
-        _read_log(process.stdout)
-        self._pipes = process.stdin, process.stdout
-        return self._pipes
+        assert self._process is not None, "it was begun"
+        assert self._process.stdout is not None, "it is a pipe"
+        from_nix = Pipe(self._process.stdout.fileno())
+        from_nix.allow(_ANSWER)
+        protocol.greet(from_nix)
+        return from_nix
+
+    def _send(self, data: bytes) -> None:
+        assert self._process is not None, "there is a conversation"
+        assert self._process.stdin is not None, "it is a pipe"
+        while data:
+            data = data[self._process.stdin.write(data) or 0 :]
 
 
-def _without_credentials() -> dict[str, str]:
+def read_answer(source: Source, path: StorePath, store_dir: str) -> Answer | None:
+    """What Nix says of a path; None for one that is not valid. Raises BrokenConversation, or as `source` does."""
+    if (refused := protocol.read_log(source)) is not None:
+        return StoreError(f"Nix says: {refused}")
+    if not protocol.read_bool(source):
+        return None
+    deriver, nar_hash = protocol.read_text(source, _LONGEST), protocol.read_text(source, _LONGEST)
+    references, others = protocol.read_texts(source, _LONGEST, lambda each: bool(_store_path(each, store_dir)))
+    registered, nar_size = protocol.read_number(source), protocol.read_number(source)
+    ultimate = protocol.read_bool(source)
+    # Any user can have the daemon add signatures, and it does not look at them.
+    signatures, _ = protocol.read_texts(
+        source, _LONGEST, lambda each: _SIGNATURE.fullmatch(each) is not None, _SIGNATURES
+    )
+    ca = protocol.read_text(source, _LONGEST)
+    if others:
+        return _nonsense(path, "a reference that is no store path")
+    if nar_hash is None or not _HASH.fullmatch(nar_hash):
+        return _nonsense(path, "a hash that is none")
+    if not 0 < nar_size < 1 << 63:
+        return _nonsense(path, f"a size of {nar_size} bytes")
+    if ca is None or not _CONTENT_ADDRESS.fullmatch(ca):
+        return _nonsense(path, "a content address that is none")
+    return PathInfo(
+        path=path,
+        deriver=_store_path(deriver or b"", store_dir) or "",
+        references=tuple(StorePath(reference.decode()) for reference in sorted(set(references))),
+        nar_hash=f"sha256:{base32.encode(bytes.fromhex(nar_hash.decode()))}",
+        nar_size=nar_size,
+        ca=ca.decode(),
+        signatures=tuple(each.decode() for each in signatures),
+        registered=registered,
+        ultimate=ultimate,
+    )
+
+
+def _nonsense(path: StorePath, what: str) -> StoreError:
+    return StoreError(f"Nix knows {what} of {path}; `nix-store --verify` may say more")
+
+
+def _is_signature(data: bytes) -> bool:
+    return _SIGNATURE.fullmatch(data) is not None
+
+
+def _store_path(data: bytes, store_dir: str) -> StorePath | None:
+    """The store path that some bytes are, None where they are none."""
+    with suppress(ValueError):
+        return parse_store_path(data.decode("latin-1"), store_dir)
+    return None
+
+
+def _without_credentials() -> Mapping[str, str]:
     """Other processes of this user can read the environment that a child was given."""
     return {name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)}
-
-
-def _number(value: int) -> bytes:
-    return struct.pack("<Q", value)
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode()
-    return _number(len(encoded)) + encoded + bytes(-len(encoded) % 8)
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError("it ended in the middle of an answer")
-    return data
-
-
-def _read_number(stream: IO[bytes]) -> int:
-    (value,) = struct.unpack("<Q", _read(stream, 8))
-    return int(value)
-
-
-def _read_string(stream: IO[bytes]) -> str:
-    size = _read_number(stream)
-    return _read(stream, size + -size % 8)[:size].decode()
-
-
-def _read_strings(stream: IO[bytes]) -> list[str]:
-    return [_read_string(stream) for _ in range(_read_number(stream))]
-
-
-def _read_log(stream: IO[bytes]) -> None:
-    """What comes before an answer. Raises StoreError where there is none."""
-    while (kind := _read_number(stream)) != _LAST:
-        text = _read_string(stream)
-        if kind == _FAILED:
-            _read_number(stream)
-            raise StoreError(f"Nix says: {text}")
-        if kind != _LOGGED:
-            raise EOFError(f"it said {kind:#x}, which is no word of its protocol")
-
-
-def _read_info(stream: IO[bytes], path: StorePath) -> PathInfo | None:
-    """None for a path that is not valid."""
-    _read_log(stream)
-    if not _read_number(stream):
-        return None
-    deriver, nar_hash = _read_string(stream), bytes.fromhex(_read_string(stream))
-    references = tuple(StorePath(text) for text in sorted(_read_strings(stream)))
-    registered, nar_size, ultimate = (_read_number(stream) for _ in range(3))
-    signatures, ca = tuple(_read_strings(stream)), _read_string(stream)
-    return PathInfo(
-        path, deriver, references, f"sha256:{base32.encode(nar_hash)}", nar_size, ca, signatures,
-        registered, bool(ultimate),
-    )  # fmt: skip

@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from ..errors import StoreError, one_line
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..outcomes import Outcome
 from ..queue import Entry
 from ..settings import Upstream
 from .narinfo import fingerprint
 from .vouching import Vouching, objection
+
+_CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +44,33 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
     """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
     outputs = {entry.name: tuple(_outputs(entry, store)) for entry in entries}
     built = {path for entry in entries if entry.name.endswith(".drv") for path in outputs[entry.name]}
-    told = {path for entry in entries if entry.outputs for path in outputs[entry.name]}
+    wanted = {path for entry in entries if entry.outputs for path in outputs[entry.name]}  # and so must be valid
     candidates: list[PathInfo] = []
     settled: list[Outcome] = []
     seen: set[str] = set()
+    invalid: set[StorePath] = set()
     frontier = _fresh((path for paths in outputs.values() for path in paths), known, seen)
     while frontier:
-        infos = store.path_infos(frontier)
-        settled += [_gone(path) for path in frontier if path not in infos and path in told]
-        for info in infos.values():
+        answers = store.answers(frontier)
+        invalid |= set(frontier) - set(answers)
+        settled += [_failed(path, answer) for path, answer in answers.items() if isinstance(answer, StoreError)]
+        infos = [answer for answer in answers.values() if isinstance(answer, PathInfo)]
+        for info in infos:
             outcome = _not_ours(info, policy, built=info.path in built)
             settled.append(outcome) if outcome else candidates.append(info)
-        frontier = _fresh((reference for info in infos.values() for reference in info.references), known, seen)
-    invalid = seen - {info.path for info in candidates} - {outcome.path for outcome in settled}
+        references = [reference for info in infos for reference in info.references]
+        wanted.update(references)
+        frontier = _fresh(references, known, seen)
+    settled += [_gone(path) for path in sorted(invalid & wanted)]
+    invalid -= wanted
+    circular = _circular(candidates)
+    settled += [_failed(path, _CIRCULAR) for path in sorted(circular)]
+    candidates = [info for info in candidates if info.path not in circular]
+    planned = {info.path for info in candidates}
     for entry in entries:
         kept = tuple(path for path in outputs[entry.name] if path not in invalid)
         lost = [] if kept else [_gone(path) for path in outputs[entry.name] or _derivation(entry, store)]
+        lost = [outcome for outcome in lost if outcome.path not in planned and outcome.path not in known]
         settled += lost
         outputs[entry.name] = kept or tuple(StorePath(outcome.path) for outcome in lost)
     return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled))
@@ -82,6 +97,32 @@ def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) ->
     fresh = {path for path in paths if path not in seen and path not in known}
     seen |= fresh
     return sorted(fresh)
+
+
+def _circular(candidates: Sequence[PathInfo]) -> set[StorePath]:
+    """Paths that refer to themselves by way of others, and what refers to these: each would wait for the other.
+
+    Nix makes none, but an answer may say anything.
+    """
+    left = {info.path: set(info.references) - {info.path} for info in candidates}
+    dependents: dict[StorePath, list[StorePath]] = {}
+    for path, references in left.items():
+        references &= left.keys()
+        for reference in references:
+            dependents.setdefault(reference, []).append(path)
+    ready = [path for path, references in left.items() if not references]
+    while ready:
+        path = ready.pop()
+        del left[path]
+        for dependent in dependents.get(path, ()):
+            left[dependent].discard(path)
+            if not left[dependent]:
+                ready.append(dependent)
+    return set(left)
+
+
+def _failed(path: StorePath, error: StoreError) -> Outcome:
+    return Outcome(path, "failed", reason=one_line(error))
 
 
 def _gone(path: StorePath) -> Outcome:

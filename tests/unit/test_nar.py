@@ -1,0 +1,64 @@
+"""Archives of trees that are odd: deep ones, names of any bytes, what is no file."""
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.errors import CacheBusy, StoreError
+from nix_autocache.nix import nar
+
+DEPTH = 1900  # directories: with one letter each, as deep as a path may be long
+
+
+def words(*texts: bytes) -> bytes:
+    return b"".join(struct.pack("<Q", len(text)) + text + bytes(-len(text) % 8) for text in texts)
+
+
+def test_a_tree_of_1900_directories_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t").mkdir()
+    deep = b"t"
+    for _ in range(DEPTH):
+        deep += b"/d"
+        os.mkdir(deep)
+    inner = words(b"(", b"type", b"directory")
+    entry = words(b"entry", b"(", b"name", b"d", b"node")
+    expected = words(b"nix-archive-1") + inner + (entry + inner) * DEPTH + words(b")") + words(b")", b")") * DEPTH
+    try:
+        assert b"".join(nar.archive("t")) == expected
+    finally:
+        os.removedirs(deep)  # what pytest removes with is no deeper than Python's calls
+
+
+def test_names_that_are_no_text_are_in_an_archive_as_they_are(tmp_path: Path) -> None:
+    directory = os.fsencode(tmp_path)
+    for name in (b"\xff\xfe", b"new\nline", b"b"):
+        with open(directory + b"/" + name, "wb") as file:
+            file.write(name)
+    archive = b"".join(nar.archive(str(tmp_path)))
+    assert archive.index(words(b"name", b"b")) < archive.index(words(b"name", b"new\nline"))
+    assert archive.index(words(b"name", b"new\nline")) < archive.index(words(b"name", b"\xff\xfe"))
+
+
+def test_what_is_no_file_is_this_paths_error_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(os.fsencode(tmp_path) + b"/\xff\xfepipe")
+    with pytest.raises(StoreError, match="no file, directory"):
+        list(nar.archive(str(tmp_path)))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(StoreError, match="no file, directory"):
+            list(nar.archive(str(tmp_path / "s")))
+
+
+def test_a_moment_without_descriptors_is_no_fault_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("content")
+
+    def refuse(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(CacheBusy, match="now"):
+        list(nar.archive(str(tmp_path / "file")))
