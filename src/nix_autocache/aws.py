@@ -97,7 +97,8 @@ def found(profile: str | None = None) -> Login:
             raise CredentialsError(f"AWS credentials: {one_line(error)}") from None
         if credentials is None:
             raise CredentialsError(
-                "there are no AWS credentials: neither in the environment nor in ~/.aws; set aws-role"
+                "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or aws-role; "
+                "~/.aws and this machine's own role were tried, too"
             )
         return credentials
 

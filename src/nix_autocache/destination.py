@@ -53,6 +53,15 @@ class Destination:
             return self
         return replace(self, public_keys=(keys.parse_public(public_key),))
 
+    def doubts(self, public_key: str) -> str:
+        """What is wrong with `public-keys`, if the cache is signed with the key of this public half; else empty."""
+        if not public_key or not self.public_keys or public_key in map(str, self.public_keys):
+            return ""
+        return (
+            f"public-keys do not hold the signing key's own public half, so Nix will take nothing of what is pushed "
+            f"and build it again each time; add {public_key}"
+        )
+
     def signing_key(self, environ: Mapping[str, str]) -> str:
         """The key as the uploader takes it: itself, or where in AWS it is; empty where there is none.
 

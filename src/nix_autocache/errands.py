@@ -81,6 +81,8 @@ def provision(context: Context) -> None:
     answer = provisioning.start(context.places, told)
     if (trusted := place.trusting(answer.public_key)) != place:
         register(context, session, trusted, seen)
+    if doubts := place.doubts(answer.public_key):
+        context.platform.warning(doubts)
     if not hook.sing(nix, context.job.queue):
         raise RunnerError("Nix does not call the post-build hook: is there another one in its configuration?")
     for trouble in filter(None, (answer.error, answer.progress.trouble)):

@@ -16,6 +16,7 @@ from typing import Final
 from .destination import Destination
 from .errors import InputError, one_line
 from .keys import is_in_aws
+from .system.text import decoded
 from .uploader.job import relevant_environment
 
 _SECRET = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
@@ -92,6 +93,6 @@ def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the credentials in {path}: {error}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from .urls import parse_cache_url
 
 _PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
+_TRUSTED = re.compile("[?&]trusted=(?!false|no|0)")
 _SHOWN: Final = 3  # paths named in one sentence
 
 
@@ -163,7 +165,7 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
         words = (Config(Path("/etc/nix")).value(setting) or "").split()
         if words and (part := exposure.changeable(Path(words[0]))):
             yield f"root runs what the job's user can change, {setting} = {part}"
-    unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if "trusted=" in url]
+    unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if _TRUSTED.search(url)]
     if unsigned:
         yield f"Nix takes unsigned paths from {', '.join(unsigned)}"
     for given in settings.get("sandbox-paths", "").split():

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import InputError
+from .system.text import clean, decoded
 
 _IN_AWS = ("aws-ssm", "aws-secretsmanager")
+_QUOTES = frozenset("\"'`\u201c\u201d\u2018\u2019")
 CACHE_NIXOS_ORG = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
 
 
@@ -94,20 +96,23 @@ def read_secret(source: str, environ: Mapping[str, str]) -> SecretKey:
     Raises InputError when it is not there or is no key.
     """
     kind, _, place = source.partition(":")
-    if kind == "file":
+    if kind == "file" and place:
         try:
-            return parse_secret(Path(place).read_text(encoding="ascii"))
+            return parse_secret(decoded(Path(place).read_bytes()), name=f"signing-key: {place}")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"signing-key: cannot read {place}: {error}") from None
-    if kind == "env":
+    if kind == "env" and place:
         if not environ.get(place):
             raise InputError(f"signing-key: the environment has no variable {place}")
-        return parse_secret(environ[place])
+        return parse_secret(environ[place], name=f"signing-key: {place}")
     return parse_secret(source)
 
 
 def _split(text: str, name: str, *, expected: int) -> tuple[str, bytes]:
-    key_name, colon, encoded = text.strip().partition(":")
+    text = clean(text)
+    if advice := _not_a_key(text):
+        raise InputError(f"{name}: {advice}")
+    key_name, colon, encoded = text.partition(":")
     if not colon or not key_name or any(c.isspace() for c in key_name):
         raise InputError(f"{name}: the key has no name; it is written name:base64, as `nix-autocache keygen` prints it")
     try:
@@ -115,6 +120,35 @@ def _split(text: str, name: str, *, expected: int) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         raise InputError(f"{name}: what follows `{key_name}:` is not base64") from None
     if len(raw) != expected:
-        kind = {32: "public", 64: "secret"}[expected]
-        raise InputError(f"{name}: a {kind} key has {expected} bytes, `{key_name}` has {len(raw)}")
+        raise InputError(f"{name}: {_other_half(key_name, len(raw), expected)}")
     return key_name, raw
+
+
+def _not_a_key(text: str) -> str:
+    """What somebody gave instead of a key, and what to write; empty for what may be one."""
+    kind, _, place = text.partition(":")
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        return "the key is in quotes; give it without them"
+    if "," in text:
+        return "there is a comma; keys are separated by blanks"
+    if text.startswith("-----BEGIN") or text[:1] in {"{", "["}:
+        return "this is no key of Nix; it is a line name:base64 alone, as `nix-autocache keygen` prints it"
+    if kind in {"file", "env", *_IN_AWS}:
+        return f"{kind}: names nothing" if not place else f"{text} is where a key is, and here the key itself is needed"
+    if kind == "arn" and (service := {"ssm": _IN_AWS[0], "secretsmanager": _IN_AWS[1]}.get(text.split(":")[2])):
+        return f"this is an ARN; write {service}:{text}"
+    if text.startswith(("/", "~", "./", "../")) and len(text.split()) == 1:
+        return f"{text} is a file's name, not a key; write file:{text}"
+    return ""
+
+
+def _other_half(key_name: str, size: int, expected: int) -> str:
+    if (size, expected) == (32, 64):
+        return f"`{key_name}` is a public key; the secret half is what `nix-autocache keygen` prints on standard output"
+    if (size, expected) == (64, 32):
+        return (
+            f"`{key_name}` is a secret key, which must not be published; the public half is what "
+            "`nix-autocache keygen` prints on standard error"
+        )
+    kind = {32: "public", 64: "secret"}[expected]
+    return f"a {kind} key has {expected} bytes, `{key_name}` has {size}"

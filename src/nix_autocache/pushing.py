@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
 from . import jobs, report, trust
 from .context import Context
@@ -28,6 +29,7 @@ from .uploader.progress import Rest
 def mask(context: Context, place: Destination) -> None:
     """Keep out of the log what is secret before anything is read; the key is masked when it is."""
     context.platform.mask(place.url.password)
+    context.platform.mask(unquote(place.url.password))
     if identity := context.identity:
         context.platform.mask(identity.bearer or identity.token)
 
@@ -106,6 +108,8 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
     if not answer.error:
         if answer.progress.trouble:
             context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
+        if doubts := place.doubts(answer.public_key):
+            context.platform.warning(doubts)
         return session, place.trusting(answer.public_key)
     uploader.stop()
     if answer.exit_code == InputError.exit_code:

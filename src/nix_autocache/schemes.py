@@ -91,8 +91,9 @@ _S3: Final = {
     "buffer-size": Parameter(kind="size", use="writing"),
     "storage-class": Parameter(kind="word", use="unused"),
 }
+_GOOGLE: Final = {**_BINARY_CACHE, "scheme": _S3["scheme"]}
 _AZURE: Final = {
-    **_BINARY_CACHE,
+    **_GOOGLE,
     "account": Parameter(kind="word", use="connecting"),
     "endpoint": Parameter(kind="endpoint", use="connecting"),
 }
@@ -124,7 +125,7 @@ SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
             Scheme(
                 name="gs",
                 opener=_OBJECTS,
-                parameters=_BINARY_CACHE,
+                parameters=_GOOGLE,
                 read_by_nix=False,
                 needs_credentials=True,
                 variables=("GOOGLE_",),

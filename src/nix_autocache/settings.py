@@ -7,14 +7,15 @@ are all read from `INPUTS`. To add an input, add a row there and a field to `Set
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
 from .keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .system.text import clean
 from .tokens import parse as parse_tokens
-from .urls import CacheUrl, parse_cache_url
+from .urls import CacheUrl, parse_boolean, parse_cache_url
 
 PINNED_NIX: Final = "2.34.7"
 ENVIRONMENT_PREFIX: Final = "NIX_AUTOCACHE_"
@@ -109,9 +110,16 @@ def _number(low: int, high: int) -> Callable[[str, str], int]:
 
 
 def _boolean(text: str, name: str) -> bool:
-    if text.lower() not in {"true", "false"}:
+    value = parse_boolean(text.lower())
+    if value is None:
         raise InputError(f"{name}: {text!r} is neither true nor false")
-    return text.lower() == "true"
+    return value
+
+
+def _push(text: str, name: str) -> str:
+    """Other actions' `push` is true or false."""
+    value = parse_boolean(text.lower())
+    return _choice("auto", "always", "never")(text if value is None else "auto" if value else "never", name)
 
 
 def _optional(parse: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
@@ -161,6 +169,8 @@ def _pattern(text: str, name: str) -> re.Pattern[str]:
 
 
 def _version(text: str, name: str) -> str:
+    if re.fullmatch(r"\d+\.\d", text):
+        raise InputError(f"{name}: {text} is what YAML makes of {text}0; write it in quotes, and in full: '{text}0.0'")
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", text):
         raise InputError(f"{name}: {text!r} is not a Nix version such as {PINNED_NIX}")
     return text
@@ -226,7 +236,7 @@ INPUTS: Final = (
         name="push",
         default="auto",
         choices=("auto", "always", "never"),
-        parse=_choice("auto", "always", "never"),
+        parse=_push,
         doc="Whether to upload: `auto` does for trusted events, `always` also for untrusted ones, `never` only pulls.",
     ),
     Input(
@@ -376,18 +386,21 @@ TEMPLATE_INPUTS: Final = (
 )
 
 
+_NAMES: Final = tuple(row.name for row in INPUTS)
+
+
 def read(given: Mapping[str, str], environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
     """The settings from a platform's inputs, `NIX_AUTOCACHE_*` and flags; the later beats the earlier.
 
     An empty value counts as not given, as an empty secret is on every CI host. Raises InputError.
     """
-    named = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
-    _refuse_unknown(named, [row.variable for row in INPUTS], "environment variable")
-    _refuse_unknown(list(given), [row.name for row in INPUTS], "input")
+    for name in given:
+        if name not in _NAMES:
+            raise InputError(f"unknown input {name}; {_near(name, _NAMES) or 'known are ' + ', '.join(_NAMES)}")
     values = {}
     for row in INPUTS:
-        text = flags.get(row.name) or environ.get(row.variable) or given.get(row.name) or row.default
-        values[row.attribute] = row.parse(text.strip(), row.name)
+        texts = map(clean, (flags.get(row.name, ""), environ.get(row.variable, ""), given.get(row.name, "")))
+        values[row.attribute] = row.parse(next(filter(None, texts), row.default), row.name)
     settings = Settings(**values)
     _check_together(settings)
     return settings
@@ -397,25 +410,40 @@ def archive_format(settings: Settings) -> tuple[Compression, int]:
     """How archives are compressed: the URL's parameters beat the inputs. Raises InputError for what does not fit."""
     params = settings.cache.params if settings.cache else {}
     compression = parse_compression(params.get("compression", settings.compression), "compression")
-    level = _number(0, 22)(params.get("compression-level", str(settings.compression_level)), "compression-level")
+    level = int(params.get("compression-level", -1))
+    if level < 0:  # Nix's word for whatever is usual
+        level = settings.compression_level
     if compression == "xz" and level > 9:
         raise InputError(f"compression-level: {level} is too high for xz, which has 0 to 9")
     return compression, level
 
 
 def inputs_of(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The inputs in an environment that has them as `PREFIX` + upper-case name, dashes kept (GitHub's way)."""
-    return {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
+    """The inputs in an environment that has them as `PREFIX` + upper-case name, dashes kept (GitHub's way).
+
+    Such variables may be the job's own as well: `doubtful` tells of those that look like an input.
+    """
+    found = {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
+    return {name: value for name, value in found.items() if name in _NAMES}
 
 
-def _refuse_unknown(names: list[str], known: list[str], kind: str) -> None:
-    for name in names:
-        if name not in known:
-            import difflib
+def doubtful(environ: Mapping[str, str]) -> Iterator[str]:
+    """A warning for each variable that is no input, and looks as if somebody had meant one."""
+    variables = {row.variable for row in INPUTS}
+    for name in sorted(environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in variables:
+            advice = _near(name, variables) or "`nix-autocache setup --help` names those that there are"
+            yield f"{name} is no input and is ignored; {advice}"
+        word = name.removeprefix("INPUT_").lower()
+        if word != name.lower() and word not in _NAMES and (advice := _near(word, _NAMES)):
+            yield f"{name} is no input of nix-autocache and is ignored; {advice}"
 
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"unknown {kind} {name}; {advice}")
+
+def _near(name: str, known: Collection[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _check_together(settings: Settings) -> None:

@@ -26,7 +26,7 @@ _KINDS: Final[Mapping[Kind, tuple[str, str]]] = {
     "boolean": ("|".join(sorted(_TRUE | _FALSE)), "true, yes, 1, false, no or 0"),
     "integer": (r"-?[0-9]{1,10}", "a whole number"),
     "size": (r"[0-9]{1,18}[KMGT]?", "a number, of bytes or as 8M"),
-    "word": (r"[^\s\x00-\x1f\x7f]+", "a word"),
+    "word": (r"[\w.+=@/-]+", "a word of letters, digits and -._"),
     "text": (r"[^\x00-\x1f\x7f]+", "a text of one line"),
     "path": (r"/[^\x00-\x1f\x7f]*", "an absolute path"),
     "endpoint": (
@@ -37,7 +37,7 @@ _KINDS: Final[Mapping[Kind, tuple[str, str]]] = {
 _HOST = re.compile(r"([^@:/\s]+(:[^@/\s]*)?@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _BUCKET = re.compile(r"[\w.$-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_ANOTHER = re.compile(r"(?:\s+|[,;|]\s*)(?:/|[a-z][a-z0-9+-]*://)", re.IGNORECASE)  # a second cache begins
+_ANOTHER = re.compile(r"\s/|[\s,;|][a-z][a-z0-9+-]*://", re.IGNORECASE)  # a second cache begins
 _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -251,7 +251,7 @@ def _decoded(text: str) -> str:
 
 def _shown(text: str) -> str:
     """What of a text may stand in a message: no parameters, and nothing that could be a password."""
-    return repr(re.sub(r"//.*@", "//…@", text.partition("?")[0]))
+    return repr(re.sub(r".*@", "…@", text.partition("?")[0]))
 
 
 def _advice(text: str) -> str:

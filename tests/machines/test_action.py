@@ -28,9 +28,11 @@ KEY_INPUT = "signing-key: ${{ secrets.KEY }}"
 
 
 def workflow(*steps: str, event: str = "push") -> str:
-    """A workflow of one job; a step is a line or several, of which the first begins the list item."""
+    """A workflow of one job; a step is a line or several, of which the first begins the list item. Like many, it gives
+    its scripts a variable that looks like an input of an action."""
     listed = "".join("      - " + step.replace("\n", "\n        ") + "\n" for step in steps)
-    return f"on: {event}\njobs:\n  job:\n    runs-on: ubuntu-latest\n    steps:\n{listed}"
+    env = "env:\n  INPUT_ENVIRONMENT: production\n"
+    return f"on: {event}\n{env}jobs:\n  job:\n    runs-on: ubuntu-latest\n    steps:\n{listed}"
 
 
 @pytest.fixture

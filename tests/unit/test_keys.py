@@ -1,8 +1,10 @@
 """Keys and signatures, against a pair and a signature that Nix 2.26.3 made."""
 
+from pathlib import Path
+
 import pytest
 
-from nix_autocache import keys
+from nix_autocache import keys, settings
 from nix_autocache.errors import InputError
 
 
@@ -38,9 +40,66 @@ def test_a_key_is_not_in_its_text_for_debugging() -> None:
     assert str(key).partition(":")[2] not in repr(key)
 
 
-def test_a_key_may_be_elsewhere(tmp_path: object) -> None:
+def test_a_key_may_be_elsewhere() -> None:
     key = keys.generate("a-1")
     assert keys.read_secret("env:KEY", {"KEY": f"{key}\n"}) == key
     for missing in ("env:NO", "file:/no/such/file"):
         with pytest.raises(InputError, match="signing-key"):
             keys.read_secret(missing, {})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_key_in_a_file_that_a_windows_editor_wrote_is_read(tmp_path: Path, encoding: str) -> None:
+    key, file = keys.generate("a-1"), tmp_path / "key"
+    file.write_text(f"{key}\r\n", encoding=encoding)
+    assert keys.read_secret(f"file:{file}", {}) == key
+    assert keys.read_secret("env:KEY", {"KEY": f"\ufeff{key}"}) == key
+    file.write_bytes(b"\xff\x00\xfe")
+    with pytest.raises(InputError, match="cannot read"):
+        keys.read_secret(f"file:{file}", {})
+
+
+KEY = keys.generate("a-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (str(KEY.public), "is a public key; the secret half is what `nix-autocache keygen` prints on standard output"),
+        (f'"{KEY}"', "in quotes"),
+        (f"'{KEY}", "in quotes"),
+        (f"\u201c{KEY}\u201d", "in quotes"),
+        (f"{KEY},{KEY}", "comma"),
+        ("/builds/acme/project.tmp/SIGNING_KEY", "write file:/builds/acme/project.tmp/SIGNING_KEY"),
+        ("~/secret-key", "write file:~/secret-key"),
+        ("./key", "write file:./key"),
+        ("file:", "file: names nothing"),
+        ("aws-ssm:", "aws-ssm: names nothing"),
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:k-AbCdEf", "aws-secretsmanager:arn:aws:secretsmanager:"),
+        ("arn:aws:ssm:eu-west-1:123456789012:parameter/key", "write aws-ssm:arn:aws:ssm:"),
+        ('{"key": "a-1:AAAA"}', "no key of Nix"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "no key of Nix"),
+    ],
+)
+def test_what_people_give_instead_of_a_secret_key_is_answered_with_what_they_meant(text: str, advice: str) -> None:
+    with pytest.raises(InputError) as caught:
+        keys.read_secret(text, {})
+    assert advice in str(caught.value)
+    assert str(KEY).partition(":")[2] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (str(KEY), "is a secret key, which must not be published"),
+        (f"{KEY.public},{KEY.public}", "separated by blanks"),
+        (f"{KEY.public}, ", "separated by blanks"),
+        (f'"{KEY.public}"', "in quotes"),
+        ("file:key.pub", "the key itself is needed"),
+    ],
+)
+def test_what_people_give_instead_of_public_keys_is_answered_with_what_they_meant(text: str, advice: str) -> None:
+    with pytest.raises(InputError) as caught:
+        settings.read({"public-keys": text}, {}, {})
+    assert advice in str(caught.value)
+    assert str(KEY).partition(":")[2] not in str(caught.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
-from nix_autocache.settings import INPUTS, inputs_of, read
+from nix_autocache.settings import INPUTS, archive_format, doubtful, inputs_of, read
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,18 +65,56 @@ def test_a_wrong_value_names_the_input_the_value_and_what_is_allowed(name: str, 
     assert "\n" not in str(caught.value)
 
 
+def test_an_unknown_input_is_refused_with_the_nearest_known() -> None:
+    with pytest.raises(InputError, match="did you mean signing-key"):
+        read({"signing_key": "x"}, {}, {})
+
+
+def test_variables_that_only_look_like_inputs_are_a_warning_at_most() -> None:
+    own = {"INPUT_ENVIRONMENT": "production", "INPUT_NAME": "x", "INPUT_": "y", "NIX_AUTOCACHE_VERSION": "v1"}
+    meant = {"INPUT_SIGNING_KEY": "k", "NIX_AUTOCACHE_FLUSH_TIMOUT": "5"}
+    environ = {**own, **meant, "INPUT_PUSH": "never"}
+    assert inputs_of(environ, "INPUT_") == {"push": "never"}
+    assert read(inputs_of(environ, "INPUT_"), environ, {}).flush_timeout == 600
+    said = list(doubtful(environ))
+    assert len(said) == 3
+    assert "did you mean signing-key?" in said[0]
+    assert "did you mean NIX_AUTOCACHE_FLUSH_TIMEOUT?" in said[1]
+    assert "NIX_AUTOCACHE_VERSION is no input and is ignored" in said[2]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u00ef\u00bb\u00bf", "\udcef\udcbb\udcbf", " \ufeff ", "\u200b", "\u00a0"])
+def test_a_byte_order_mark_is_no_part_of_any_input(mark: str) -> None:
+    plain = {row.name: row.default for row in INPUTS} | {
+        "cache": "s3://bucket?region=eu-west-1",
+        "signing-key": "env:KEY",
+        "aws-role": "arn:aws:iam::123456789012:role/ci",
+        "extra-nix-conf": "cores = 1",
+        "nix-sha256": "0" * 64,
+    }
+    marked = {name: f"{mark}{text}{mark}\r\n" for name, text in plain.items()}
+    variables = {row.variable: marked[row.name] for row in INPUTS}
+    assert read(marked, {}, {}) == read({}, variables, {}) == read({}, {}, marked) == read(plain, {}, {})
+
+
 @pytest.mark.parametrize(
-    ("given", "environ", "advice"),
-    [
-        ({"signing_key": "x"}, {}, "signing-key"),
-        ({}, {"NIX_AUTOCACHE_FLUSH_TIMOUT": "5"}, "NIX_AUTOCACHE_FLUSH_TIMEOUT"),
-    ],
+    ("text", "push"), [("true", "auto"), ("yes", "auto"), ("True", "auto"), ("false", "never"), ("0", "never")]
 )
-def test_an_unknown_input_is_refused_with_the_nearest_known(
-    given: dict[str, str], environ: dict[str, str], advice: str
-) -> None:
-    with pytest.raises(InputError, match=f"did you mean {advice}"):
-        read(given, environ, {})
+def test_push_may_be_what_other_actions_call_it(text: str, push: str) -> None:
+    assert read({"push": text}, {}, {}).push == push
+
+
+@pytest.mark.parametrize(("made", "meant"), [("2.3", "2.30"), ("2.1", "2.10"), ("2.4", "2.40")])
+def test_a_version_that_yaml_cut_short_is_told_of(made: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"nix-version: {made} is what YAML makes of {meant}.*quotes"):
+        read({"nix-version": made}, {}, {})
+
+
+def test_compression_level_minus_one_is_nixs_word_for_the_usual_one() -> None:
+    given = {"cache": "file:///a?compression-level=-1&compression=xz", "compression-level": "6"}
+    assert archive_format(read(given, {}, {})) == ("xz", 6)
+    with pytest.raises(InputError, match="compression-level"):
+        read({"cache": "file:///a?compression-level=22&compression=xz"}, {}, {})
 
 
 def test_a_secret_is_not_in_the_settings_text() -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from nix_autocache import keys
-from nix_autocache.errors import CacheBusy, CacheError, InputError, StoreError
+from nix_autocache.errors import CacheBusy, CacheError, StoreError
 from nix_autocache.nix import base32, nar
 from nix_autocache.nix.store import PathInfo, StorePath, parse_store_path
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.uploader.pack import Packing
 from nix_autocache.uploader.workers import Budget, retrying
-from nix_autocache.urls import parse_cache_url
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -103,18 +102,6 @@ def test_a_narinfo_carries_the_stores_signatures_and_ours() -> None:
 def test_what_is_no_store_path_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         parse_store_path(text, "/nix/store")
-
-
-def test_a_url_keeps_its_parameters_and_tells_nix_only_what_a_reader_needs() -> None:
-    url = parse_cache_url("s3://bucket/prefix?region=eu-west-1&endpoint=http://127.0.0.1:9000&compression=xz")
-    assert str(url).endswith("compression=xz")
-    assert url.substituter == "s3://bucket/prefix?region=eu-west-1&endpoint=http://127.0.0.1:9000"
-
-
-@pytest.mark.parametrize("text", ["bucket", "s3://", "file://host/dir", "file://dir", "http:/x", "://x"])
-def test_what_is_no_url_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="cache"):
-        parse_cache_url(text)
 
 
 def test_a_busy_cache_is_asked_again_until_it_answers() -> None:

@@ -18,6 +18,7 @@ from ..keys import is_in_aws
 from ..places import CONFIGURATION
 from ..schemes import CREDENTIALS, SECRET_FILES
 from ..settings import Settings, read
+from ..system.text import decoded
 
 _ENVIRONMENT: Final = "environment"
 _OF_JOBS: Final = frozenset(
@@ -68,7 +69,7 @@ class Configuration:
 def load(file: Path = CONFIGURATION) -> Configuration:
     """Read the file. Raises InputError, in one line that names it."""
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(decoded(file.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{CONFIGURATION}: {reason}; `nix-autocache provision --help` shows an example") from None
