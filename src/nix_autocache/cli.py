@@ -95,7 +95,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "keygen": Verb(
         lambda context, options: _errands().keygen(options.name),
         "make a signing key; the public key goes to standard error",
-        "nix-autocache keygen cache.example.org-1 > secret-key",
+        "nix-autocache keygen cache.example.org-1 | gh secret set NIX_SIGNING_KEY",
         takes_inputs=False,
     ),
     "provision": Verb(
