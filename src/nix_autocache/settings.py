@@ -102,7 +102,7 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
 
 def _number(low: int, high: int) -> Callable[[str, str], int]:
     def parse(text: str, name: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
+        if not re.fullmatch("[0-9]+", text) or not low <= int(text) <= high:
             raise InputError(f"{name}: {text!r} is not a whole number from {low} to {high}")
         return int(text)
 
@@ -156,6 +156,8 @@ def _upstream(word: str, name: str) -> Upstream:
     if word == CACHE_NIXOS_ORG.partition(":")[0]:
         word = CACHE_NIXOS_ORG
     if ":" not in word:
+        if re.search("[,;\"']", word):
+            raise InputError(f"{name}: {word!r} is no name of a key; names are separated by blanks, without quotes")
         return Upstream(name=word, key=None)
     key = parse_public(word, name=name)
     return Upstream(name=key.name, key=key)
@@ -173,6 +175,19 @@ def _version(text: str, name: str) -> str:
         raise InputError(f"{name}: {text} is what YAML makes of {text}0; write it in quotes, and in full: '{text}0.0'")
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", text):
         raise InputError(f"{name}: {text!r} is not a Nix version such as {PINNED_NIX}")
+    return text
+
+
+def _tarball(text: str, name: str) -> str:
+    if text and not re.fullmatch(r"(https?|file)://\S+", text):
+        raise InputError(f"{name}: {text!r} is not an https://, http:// or file:// URL")
+    return text
+
+
+def _line(text: str, name: str) -> str:
+    """One line; it may be a secret."""
+    if not text.isprintable():
+        raise InputError(f"{name}: there is a line break or a control character in it")
     return text
 
 
@@ -221,7 +236,7 @@ INPUTS: Final = (
         name="oidc-audience",
         default="sts.amazonaws.com",
         metavar="TEXT",
-        parse=_text,
+        parse=_line,
         doc="Audience of the id token, where the CI host lets the job choose it, as GitHub does.",
     ),
     Input(
@@ -229,7 +244,7 @@ INPUTS: Final = (
         default="",
         default_doc="asked of the CI host",
         metavar="TOKEN",
-        parse=_text,
+        parse=_line,
         doc="The id token itself, where the CI host hands it out as a variable, as GitLab does.",
     ),
     Input(
@@ -258,7 +273,7 @@ INPUTS: Final = (
         default="",
         default_doc="the publisher's",
         metavar="URL",
-        parse=_text,
+        parse=_tarball,
         doc="Another release tarball to install from (`https://`, `http://` or `file://`).",
     ),
     Input(
