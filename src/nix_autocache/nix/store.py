@@ -25,11 +25,13 @@ from . import worker_protocol as protocol
 from .worker_protocol import BrokenConversation, Pipe, Source
 
 _QUERY_PATH_INFO: Final = 26
+_QUERY_OUTPUT_MAP: Final = 41
 _BATCH: Final = 100  # questions, which together fit into a pipe: Nix answers each before it reads the next
 _ANSWER: Final = 30.0  # seconds for an answer
 _SILENCE: Final = 60.0  # seconds without an answer that can be used, after which nothing more is asked
 _END: Final = 5.0  # seconds for a process that was killed
 _LONGEST: Final = 4096  # bytes of a text that means something
+_OUTPUTS: Final = 10_000  # of a derivation
 _SIGNATURES: Final = 1024  # of one path: any user can add more, and each takes time to verify
 
 _BASE_NAME = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
@@ -197,6 +199,25 @@ class Store:
             else:  # the daemon behind it may have been restarted since the last question
                 doubtful = todo[0]
         return found
+
+    def outputs_of(self, derivation: StorePath) -> list[StorePath]:
+        """The outputs of a derivation as Nix's database has them, those of a content-addressed one included.
+
+        Any user of the daemon may have written them there. None where Nix does not say. Raises StoreError when it
+        cannot be asked at all.
+        """
+        from_nix = self._conversation()
+        from_nix.allow(_ANSWER)
+        try:
+            self._send(protocol.number(_QUERY_OUTPUT_MAP) + protocol.text(derivation.encode()))
+            if protocol.read_log(from_nix) is not None:
+                return []
+            count = min(protocol.read_number(from_nix), _OUTPUTS)
+            texts = [protocol.read_text(from_nix, _LONGEST) for _ in range(2 * count)]
+        except (OSError, BrokenConversation):
+            self.close()
+            return []
+        return [path for text in texts[1::2] if (path := _store_path(text or b"", self.nix.store_dir))]
 
     def _ask(
         self, paths: list[StorePath], found: dict[StorePath, Answer]

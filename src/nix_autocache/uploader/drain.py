@@ -63,7 +63,7 @@ class Drain:
     def __init__(self, queue: Queue, store: Store, pusher: Pusher, policy: Policy, care: float = 0.0) -> None:
         self.stop = threading.Event()
         self.refused = ""  # why the drain ended by itself: nothing can be pushed with these credentials
-        self._queue, self._store, self._policy = queue, store, policy
+        self._queue, self._store, self._policy, self._pusher = queue, store, policy, pusher
         self._ledger = Ledger()
         self._lock = threading.Lock()  # of the ledger, for whoever changes it
         self._tasks = Tasks(pusher, store.nix.store_dir, self, self.stop)
@@ -190,8 +190,10 @@ class Drain:
             if not entry.outputs:
                 self._queue.protect(planned.outputs[entry.name])
         with self._lock:
-            infos = self._ledger.admit(entries, planned)
+            infos = self._ledger.admit(entries, planned, self._pusher.realise)
+            ready = self._ledger.take_ready()
         self._tasks.bring(infos)
+        self._tasks.publish(ready)
 
     def present(self, path: StorePath) -> list[Brought]:
         return self._note(partial(self._ledger.settle, path, Outcome(path, "present")))

@@ -7,17 +7,18 @@ and the narinfos of all its references are visible: only then may its own be pub
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from ..outcomes import Outcome
 from ..queue import Entry
 from .narinfo import Brought
 from .plan import Plan
 
-GOOD: Final = frozenset({"pushed", "signed", "present", "upstream"})
+GOOD: Final = frozenset({"pushed", "signed", "realised", "present", "upstream"})
 
 
 @dataclass(slots=True)
@@ -63,15 +64,21 @@ class Ledger:
         """Paths that are in work or settled."""
         return _Known(self)
 
-    def admit(self, entries: Iterable[Entry], planned: Plan) -> list[PathInfo]:
-        """Take entries into work; the paths to bring to the cache, those that others refer to first."""
+    def admit(
+        self, entries: Iterable[Entry], planned: Plan, realise: Callable[[Realisation], Brought | None]
+    ) -> list[PathInfo]:
+        """Take entries into work; the paths to bring to the cache, those that others refer to first.
+
+        A realisation is a path here, too, one that refers to the path that it names and needs no archive.
+        """
         for outcome in planned.settled:
             self.settle(StorePath(outcome.path), outcome)
         for info in planned.candidates:
             self._nodes[info.path] = _Node(info)
+        realised = {entry.name: self._realised(planned.realised[entry.name], realise) for entry in entries}
         for entry in entries:
-            self._await_outputs(entry, planned.outputs[entry.name])
-        for info in planned.candidates:
+            self._await_outputs(entry, planned.outputs[entry.name], [info.path for info in realised[entry.name]])
+        for info in (*planned.candidates, *(info for infos in realised.values() for info in infos)):
             self._link(info)
         return [info for info in reversed(planned.candidates) if info.path in self._nodes]
 
@@ -117,13 +124,25 @@ class Ledger:
         """
         self._settled.clear()
 
-    def _await_outputs(self, entry: Entry, outputs: tuple[StorePath, ...]) -> None:
-        pending = Pending(entry, outputs, left=len(outputs))
+    def _realised(
+        self, found: Iterable[Realisation], realise: Callable[[Realisation], Brought | None]
+    ) -> list[PathInfo]:
+        infos = []
+        for brought, path in ((realise(each), each.path) for each in found):
+            if brought and brought.path not in self._nodes:
+                info = PathInfo(brought.path, "", (path,), "", 0, "", ())
+                self._settled.pop(info.path, None)  # it was built once more, and may be another path
+                self._nodes[info.path] = _Node(info, brought=brought)
+                infos.append(info)
+        return infos
+
+    def _await_outputs(self, entry: Entry, outputs: tuple[StorePath, ...], realised: list[StorePath]) -> None:
+        pending = Pending(entry, outputs, left=len(outputs) + len(realised))
         self.pending[entry.name] = pending
         if not outputs:
             pending.reason, pending.left = "its derivation is not in the store any more", 1
             self._finish_output(pending, None)
-        for output in outputs:
+        for output in (*outputs, *realised):
             if output in self._nodes:
                 self._awaited.setdefault(output, []).append(pending)
             else:
@@ -141,12 +160,16 @@ class Ledger:
             elif bad := self._settled[reference]:
                 self.settle(info.path, _follows(info.path, bad))
                 return
+        if node:
+            self._note_if_ready(node)
 
     def _note_if_ready(self, node: _Node) -> None:
         if node.brought and not node.waiting:
             self._ready.append(node.brought)
 
     def _count(self, outcome: Outcome) -> None:
+        if outcome.what == "realised" or ("!" in outcome.path and outcome.reason.startswith("refers to ")):
+            return  # of a realisation there is something to be said only where it fails by itself
         self.counts[outcome.what] += 1
         self.pushed_bytes += outcome.bytes
         self.records.append(outcome)

@@ -31,7 +31,8 @@ class Brought:
     """A path whose content is in the cache, and the narinfo that will make it visible.
 
     `size` is what was uploaded for it, in bytes, `file` the archive, which other paths may share. `what` becomes of
-    the path is its outcome.
+    the path is its outcome. A realisation is published like a path: `path` is then `derivation!output`, which is no
+    store path, and `name` that of its object.
     """
 
     path: StorePath
@@ -39,6 +40,7 @@ class Brought:
     narinfo: bytes
     file: NarFile | None = None
     what: str = "pushed"
+    name: str = ""
 
 
 def fingerprint(info: PathInfo) -> bytes:

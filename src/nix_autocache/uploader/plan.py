@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import StoreError, one_line
+from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..outcomes import Outcome
 from ..queue import Entry
@@ -33,16 +34,18 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`outputs` per entry's name; `candidates` and `settled` are disjoint, and hold nothing known before."""
+    """`outputs` and `realised` per entry's name; `candidates` and `settled` are disjoint, and hold nothing known
+    before."""
 
     outputs: dict[str, tuple[StorePath, ...]]
     candidates: tuple[PathInfo, ...]
     settled: tuple[Outcome, ...]
+    realised: dict[str, list[Realisation]]
 
 
 def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Container[str]) -> Plan:
     """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
-    outputs = {entry.name: tuple(_outputs(entry, store)) for entry in entries}
+    outputs = {entry.name: tuple(_outputs(entry, store, policy)) for entry in entries}
     built = {path for entry in entries if entry.name.endswith(".drv") for path in outputs[entry.name]}
     wanted = {path for entry in entries if entry.outputs for path in outputs[entry.name]}  # and so must be valid
     candidates: list[PathInfo] = []
@@ -69,18 +72,22 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
     planned = {info.path for info in candidates}
     for entry in entries:
         kept = tuple(path for path in outputs[entry.name] if path not in invalid)
-        lost = [] if kept else [_gone(path) for path in outputs[entry.name] or _derivation(entry, store)]
+        lost = [] if kept else [_lost(path) for path in outputs[entry.name] or [_derivation(entry, store)]]
         lost = [outcome for outcome in lost if outcome.path not in planned and outcome.path not in known]
         settled += lost
         outputs[entry.name] = kept or tuple(StorePath(outcome.path) for outcome in lost)
-    return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled))
+    realised = {entry.name: realisations(_derivation(entry, store), outputs[entry.name]) for entry in entries}
+    return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled), realised=realised)
 
 
-def _outputs(entry: Entry, store: Store) -> Iterable[StorePath]:
+def _outputs(entry: Entry, store: Store, policy: Policy) -> Iterable[StorePath]:
     """The outputs that the hook noted, or, where it was not told, those that the derivation names."""
     store_dir = store.nix.store_dir
     if not entry.outputs:
-        yield from store.nix.outputs(StorePath(f"{store_dir}/{entry.name}"))
+        derivation = _derivation(entry, store)
+        named = store.nix.outputs(derivation)
+        # What Nix's database says of others is worth something only where the job's user could do anything anyway.
+        yield from store.outputs_of(derivation) if policy.vouching.is_open and is_floating(derivation) else named
     for text in entry.outputs:
         try:
             yield parse_store_path(text, store_dir)
@@ -88,9 +95,16 @@ def _outputs(entry: Entry, store: Store) -> Iterable[StorePath]:
             continue  # not written by our hook: Nix gives it store paths only
 
 
-def _derivation(entry: Entry, store: Store) -> list[StorePath]:
-    """What stands for outputs that nobody knows any more."""
-    return [StorePath(f"{store.nix.store_dir}/{entry.name}")]
+def _derivation(entry: Entry, store: Store) -> StorePath:
+    """An entry's derivation; it also stands for outputs that nobody knows."""
+    return StorePath(f"{store.nix.store_dir}/{entry.name}")
+
+
+def _lost(path: StorePath) -> Outcome:
+    if not is_floating(path):
+        return _gone(path)
+    reason = "its outputs are content-addressed, and this Nix does not say what they became; a newer Nix does"
+    return Outcome(path, "failed", reason=reason)
 
 
 def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) -> list[StorePath]:

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 from ..caches import ObjectCache, PathCache
 from ..errors import CacheError
 from ..keys import PublicKey, SecretKey
+from ..nix import realisation
+from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from .compress import Codec
 from .narinfo import CONTENT_TYPE, Brought, NarFile, render
@@ -44,6 +46,9 @@ class Pusher(Protocol):
 
     def describe(self, info: PathInfo, file: NarFile) -> Brought:
         """The same for a path whose content was uploaded with another one."""
+
+    def realise(self, realised: Realisation) -> Brought | None:
+        """What makes a realisation visible; None where that cannot be."""
 
     def publish(self, brought: Brought) -> None:
         """Make it visible. Its references are visible already."""
@@ -103,6 +108,10 @@ class BinaryCache:
     def describe(self, info: PathInfo, file: NarFile) -> Brought:
         return Brought(info.path, 0, render(info, file, self.key).encode(), file)
 
+    def realise(self, realised: Realisation) -> Brought | None:
+        path = StorePath(f"{realised.derivation}!{realised.output}")
+        return Brought(path, 0, realised.render(self.key), what="realised", name=realised.name)
+
     def _verified(self, info: PathInfo, found: Found) -> NarFile | None:
         """The archive that an unsigned narinfo names, if it holds what the store registered: who can write the cache
         without the key must not have other content signed."""
@@ -118,7 +127,8 @@ class BinaryCache:
         return (self.key.public, *self.trusted) if self.key else ()
 
     def publish(self, brought: Brought) -> None:
-        self.cache.put(_name(brought.path), brought.narinfo, CONTENT_TYPE)
+        kind = realisation.CONTENT_TYPE if brought.name else CONTENT_TYPE
+        self.cache.put(brought.name or _name(brought.path), brought.narinfo, kind)
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,9 @@ class WholePaths:
 
     def describe(self, info: PathInfo, file: NarFile) -> Brought:
         return Brought(info.path, 0, b"")
+
+    def realise(self, realised: Realisation) -> Brought | None:
+        return None
 
     def publish(self, brought: Brought) -> None:
         self.cache.copy(brought.path)
@@ -172,6 +185,9 @@ class DryRun:
 
     def describe(self, info: PathInfo, file: NarFile) -> Brought:
         return Brought(info.path, 0, b"")
+
+    def realise(self, realised: Realisation) -> Brought | None:
+        return None
 
     def publish(self, brought: Brought) -> None:
         pass

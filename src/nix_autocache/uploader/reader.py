@@ -23,7 +23,10 @@ from .job import Job
 from .loopback import HOST
 
 # Nix asks for nothing else; source: binary-cache-store.cc and the narinfo's URL field.
-_NAME = re.compile(r"nix-cache-info|[0-9a-z]{32}\.(narinfo|ls)|nar/[0-9A-Za-z._?=-]+")
+_NAME = re.compile(
+    r"nix-cache-info|[0-9a-z]{32}\.(narinfo|ls)|nar/[0-9A-Za-z._?=-]+"
+    r"|realisations/sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi"
+)
 
 _LOOK: Final = 0.2  # seconds between looks
 _PATIENCE: Final = 5.0  # seconds for a port that is taken

@@ -75,6 +75,11 @@ class Tasks:
             group = ranked[start : start + _TOGETHER]
             self._workers.submit(partial(self._ask, group), group[0][0])
 
+    def publish(self, ready: Sequence[Brought]) -> None:
+        """Make visible what is brought."""
+        for brought in ready:
+            self._workers.submit(partial(self._publish, [brought]), _AT_ONCE)
+
     def _check(self) -> None:
         try:
             self._retrying(lambda: self._pusher.check(self._store_dir), math.inf)
@@ -139,6 +144,7 @@ class Tasks:
 
     def _publish_one(self, brought: Brought) -> list[Brought]:
         try:
+            self.checked.wait()
             self._retrying(lambda: self._pusher.publish(brought))
             return self._listener.published(brought)
         except Exception as error:

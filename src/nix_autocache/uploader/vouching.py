@@ -22,6 +22,11 @@ class Vouching:
     began: int
     trusted: tuple[PublicKey, ...] | None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the job's user could do anything that Nix can."""
+        return self.trusted is None
+
 
 def objection(info: PathInfo, vouching: Vouching, *, built: bool) -> str:
     """Why a path must not be signed; empty when it may. `built` says that Nix told its hook that it built it."""

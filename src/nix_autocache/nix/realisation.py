@@ -1,0 +1,104 @@
+"""Realisations: which path an output of a content-addressed derivation became, which nobody knows before it is built.
+
+Nix looks for `realisations/<id>.doi` in a binary cache and builds where there is none, even if the path is there. The
+id is a hash of the derivation. Only one without inputs of other derivations has an id that can be told from its text:
+that is what Nix builds, having put the paths of the inputs in their place ("resolved derivation").
+Source: src/libstore/realisation.cc, derivations.cc (staticOutputHashes) and binary-cache-store.cc of Nix 2.8 to 2.34.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..keys import SecretKey
+from .store import StorePath
+
+CONTENT_TYPE = "application/json"
+_LARGEST: Final = 8 << 20  # bytes
+_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TEXTS = rf"\[(?:{_TEXT},?)*\]"
+_OUTPUTS = rf"\[((?:\({_TEXT},{_TEXT},{_TEXT},{_TEXT}\),?)+)\]"
+_VARIABLES = rf"\[((?:\({_TEXT},{_TEXT}\),?)*)\]"
+# Outputs, no inputs of other derivations, sources, system, builder, arguments, variables.
+_RESOLVED = re.compile(rf"Derive\({_OUTPUTS},\[\],{_TEXTS},{_TEXT},{_TEXT},{_TEXTS},{_VARIABLES}\)", re.DOTALL)
+_ANY = re.compile(rf"Derive\({_OUTPUTS}", re.DOTALL)
+_OUTPUT = re.compile(rf"\(({_TEXT}),({_TEXT}),({_TEXT}),({_TEXT})\)", re.DOTALL)
+_VARIABLE = re.compile(rf"\(({_TEXT}),({_TEXT})\)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Realisation:
+    """Output `output` of `derivation` became `path`."""
+
+    derivation: StorePath
+    output: str
+    id: str
+    path: StorePath
+
+    @property
+    def name(self) -> str:
+        """The object's name in a cache."""
+        return f"realisations/{self.id}.doi"
+
+    def render(self, key: SecretKey | None) -> bytes:
+        """The object's content, signed with the key; a signature is over the same without signatures."""
+        value = {"dependentRealisations": {}, "id": self.id, "outPath": self.path.base}
+        text = json.dumps(value, separators=(",", ":"))
+        signatures = [key.sign(text.encode())] if key else []
+        return json.dumps({**value, "signatures": signatures}, separators=(",", ":")).encode()
+
+
+def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Realisation]:
+    """Those of a derivation that Nix has just built into `outputs`. None for one whose outputs were known before."""
+    text = _text_of(derivation)
+    floating, found = _floating(text), _RESOLVED.fullmatch(text)
+    if not floating or not found:
+        return []
+    # An output's variable has its path, or what stands for it; in the hash it is empty.
+    start, end = found.span(2)
+    variables = _VARIABLE.sub(lambda v: f'({v[1]},"")' if v[1][1:-1] in floating else v[0], text[start:end])
+    masked = f"{text[:start]}{variables}{text[end:]}".encode("utf-8", "surrogateescape")
+    number = hashlib.sha256(masked).hexdigest()
+    paths = {path.name: path for path in outputs}
+    names = {output: _path_name(derivation, output) for output in sorted(floating)}
+    return [
+        Realisation(derivation, output, f"sha256:{number}!{output}", paths[name])
+        for output, name in names.items()
+        if name in paths
+    ]
+
+
+def is_floating(derivation: StorePath) -> bool:
+    """Whether its outputs are named by their content, and so by nothing before they are built."""
+    return bool(_floating(_text_of(derivation)))
+
+
+def _text_of(derivation: StorePath) -> str:
+    """Empty for what is no derivation, is gone, or is too large to be one."""
+    if not derivation.endswith(".drv"):
+        return ""
+    try:
+        with open(derivation, "rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError:
+        return ""
+    return data.decode("utf-8", "surrogateescape") if len(data) <= _LARGEST else ""
+
+
+def _floating(text: str) -> frozenset[str]:
+    """Outputs with a way to hash them, and neither path nor hash."""
+    found = _ANY.match(text)
+    outputs = _OUTPUT.findall(found[1]) if found else []
+    return frozenset(
+        name[1:-1] for name, path, method, content in outputs if (path, content) == ('""', '""') and method != '""'
+    )
+
+
+def _path_name(derivation: StorePath, output: str) -> str:
+    name = derivation.name.removesuffix(".drv")
+    return name if output == "out" else f"{name}-{output}"
