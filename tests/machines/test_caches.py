@@ -126,8 +126,10 @@ def test_any_other_store_goes_through_nix_copy(builder: Machine) -> None:
 
 def test_what_nix_copy_wrote_is_already_there(builder: Machine) -> None:
     path = nix.build(builder, graphs.leaf("small"))
-    builder.run(["nix", "copy", "--to", "file:///root/cache", path])
-    job = Tool(builder, {"cache": "file:///root/cache", "signing-key": key_of(builder)})
+    key = key_of(builder)
+    builder.write("/root/secret-key", key)
+    builder.run(["nix", "copy", "--to", "file:///root/cache?secret-key=/root/secret-key", path])
+    job = Tool(builder, {"cache": "file:///root/cache", "signing-key": key})
     assert job.run("push", path).stderr.startswith("0 pushed, 1 already there")
 
 

@@ -31,7 +31,7 @@ _ANSWER: Final = 30.0  # seconds for an answer
 _SILENCE: Final = 60.0  # seconds without an answer that can be used, after which nothing more is asked
 _END: Final = 5.0  # seconds for a process that was killed
 _LONGEST: Final = 4096  # bytes of a text that means something
-_OUTPUTS: Final = 10_000  # of a derivation
+_MOST_OUTPUTS: Final = 10_000  # of a derivation
 _SIGNATURES: Final = 1024  # of one path: any user can add more, and each takes time to verify
 
 _BASE_NAME = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
@@ -212,7 +212,7 @@ class Store:
             self._send(protocol.number(_QUERY_OUTPUT_MAP) + protocol.text(derivation.encode()))
             if protocol.read_log(from_nix) is not None:
                 return []
-            count = min(protocol.read_number(from_nix), _OUTPUTS)
+            count = min(protocol.read_number(from_nix), _MOST_OUTPUTS)
             texts = [protocol.read_text(from_nix, _LONGEST) for _ in range(2 * count)]
         except (OSError, BrokenConversation):
             self.close()

@@ -121,7 +121,7 @@ def _circular(candidates: Sequence[PathInfo]) -> set[StorePath]:
     left = {info.path: set(info.references) - {info.path} for info in candidates}
     dependents: dict[StorePath, list[StorePath]] = {}
     for path, references in left.items():
-        references &= left.keys()
+        references.intersection_update(left)
         for reference in references:
             dependents.setdefault(reference, []).append(path)
     ready = [path for path, references in left.items() if not references]
