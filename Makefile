@@ -17,8 +17,8 @@ prepare: ## install what the host lacks, and make .venv
 demo: prepare ## two machines without Nix: what the first builds, the second fetches (root)
 	@$(AS_ROOT) $(PYTHON) -m tests.demo
 
-test: prepare ## all tests, on throwaway machines with the three Nix generations (root)
-	@$(AS_ROOT) $(PYTHON) $(PYTEST) tests
+test: prepare ## all tests, two files at a time, on throwaway machines with the three Nix generations (root)
+	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 2 --dist loadfile tests
 
 test-unit: prepare ## the tests that need neither root nor Nix
 	@$(PYTHON) -m pytest tests/unit

@@ -18,7 +18,6 @@ TINY = 5000
 PART = 50
 SLOW = 200
 ROUND_TRIP = 0.03
-OFF = "post-build-hook = /bin/true"
 
 
 @dataclass

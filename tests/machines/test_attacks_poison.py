@@ -48,7 +48,6 @@ connection.sendall(number(37) + text(path) + number(len(signatures)) + b"".join(
 skip_log()
 """
 JOB = f"{STATE}/jobs/local-1000"
-NIX = "nix --extra-experimental-features nix-command"
 # Ordered so that root, for whom they all succeed, can do one after the other.
 REFUSED = [
     "touch /nix/store/x",

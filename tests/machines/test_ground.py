@@ -191,7 +191,7 @@ def test_act_is_cancelled_and_still_runs_the_post_step(machine: MakeMachine) -> 
 
 @pytest.mark.parametrize("serve", [servers.rclone_s3, servers.seaweedfs_s3], ids=["rclone", "seaweedfs"])
 def test_an_object_survives_the_way_to_an_s3_server_and_back(
-    machine: MakeMachine, tmp_path: Path, serve: "servers.ServeS3"
+    machine: MakeMachine, tmp_path: Path, serve: servers.ServeS3
 ) -> None:
     made = machine()
     curl = f"curl -fsS --user {servers.ACCESS_KEY}:{servers.SECRET_KEY} --aws-sigv4 aws:amz:{servers.REGION}:s3"

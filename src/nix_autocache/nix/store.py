@@ -92,7 +92,6 @@ class Nix:
 
     bin: Path
     store_dir: str = "/nix/store"
-    state_dir: Path = Path("/nix/var/nix")
 
     def program(self, name: str) -> str:
         return str(self.bin / name)
