@@ -77,6 +77,8 @@ mkdir -m 700 "$nix_autocache_job" 2>/dev/null || [ -O "$nix_autocache_job" ] ||
   nix_autocache_stop "cannot make $nix_autocache_job; is TMPDIR a directory that this user can write?" 3
 nix_autocache_tools=${RUNNER_TOOL_CACHE:-$CI_PROJECT_DIR/.nix-autocache/tools}
 mkdir -p "$nix_autocache_tools/nix-autocache"
+# Older versions kept a signing key here, where the sources of derivations and artifacts take it in: a cache may bring it.
+rm -f "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub
 nix_autocache_find_python
 case $nix_autocache_install in
   git+*) nix_autocache_from_git "$nix_autocache_install" ;;

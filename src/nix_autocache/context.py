@@ -64,7 +64,7 @@ class Context:
 
     def lacks(self, place: Destination) -> str:
         """Which credentials this job does not have, and why; empty when it has what it needs."""
-        if not place.key_source:
+        if not place.key_source and not place.unsigned:
             return "there is no signing-key (a fork's pull request sees an empty secret)"
         if self.settings.aws_role and not self.identity:
             return (

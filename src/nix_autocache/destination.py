@@ -1,45 +1,39 @@
 """Where a job's paths go, and whose signature they carry: the inputs `cache`, `signing-key` and `public-keys`.
 
-Without a `cache` it is the embedded default: a directory that the platform or else the user keeps, with a key that is
-made for it once. That key goes nowhere but with its cache, and so lies in a file, unlike any other.
+Without a `cache` it is the embedded default: a directory that the platform or else the user keeps. The user's has a
+key that is made for it once and lies beside it in a file; the platform's has none, and no signatures.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from . import keys
-from .errors import InputError
 from .platforms import Kept
 from .settings import Settings
 from .system.files import make_directory, write_atomically
 from .urls import CacheUrl, of_directory
 
-_PUBLIC: Final = "nix-autocache.pub"  # beside the narinfos, for those that may read the cache and not its secret key
-
-
-@dataclass(frozen=True)
-class Source:
-    """Another cache that is only read. What its key signed is not pushed again."""
-
-    url: CacheUrl
-    key: keys.PublicKey
-
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """`key_source` is the text of `signing-key`, read only by `signing_key`, or by the uploader where it is in AWS."""
+    """`key_source` is the text of `signing-key`, read only by `signing_key`, or by the uploader where it is in AWS.
+
+    `others` are directories with caches that are only read; what is in them is not pushed again. With `unsigned`, the
+    paths carry no signature, and Nix reads `views` of the caches, which a key of this job signed.
+    """
 
     url: CacheUrl
     key_source: str
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
-    others: tuple[Source, ...] = ()
+    others: tuple[Path, ...] = ()
+    unsigned: bool = False
+    views: tuple[Path, ...] = ()
 
     def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
         """With the signing key's public half where no `public-keys` are given. Reads the key if it is not in AWS."""
@@ -61,6 +55,15 @@ class Destination:
             f"public-keys do not hold the signing key's own public half, so Nix will take nothing of what is pushed "
             f"and build it again each time; add {public_key}"
         )
+
+    def viewed(self, views: Iterable[Path], public_key: keys.PublicKey) -> Destination:
+        """With these views, and the key that signed them: trusted whatever `public-keys` says."""
+        return replace(self, views=tuple(views), public_keys=(*self.public_keys, public_key))
+
+    @property
+    def substituters(self) -> list[str]:
+        """What Nix is to read beside the cache itself, or in its place."""
+        return [of_directory(directory).substituter for directory in (self.views if self.unsigned else self.others)]
 
     def signing_key(self, environ: Mapping[str, str]) -> str:
         """The key as the uploader takes it: itself, or where in AWS it is; empty where there is none.
@@ -86,29 +89,25 @@ def claim(place: Destination) -> None:
     if place.url.scheme == "file":
         with suppress(OSError):  # the uploader will say it better
             make_directory(Path(place.url.path, "nar"), 0o755)
-            if place.embedded:
-                write_atomically(Path(place.url.path, _PUBLIC), "".join(f"{key}\n" for key in place.public_keys), 0o644)
 
 
 def _embedded(settings: Settings, kept: Kept) -> Destination:
-    key = kept.key
-    if not settings.signing_key and not key.exists():
-        _make_key(key)
-    public = keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
+    public = _public_key(kept.key, settings) if kept.key else None
     return Destination(
         url=of_directory(kept.cache),
-        key_source=settings.signing_key or f"file:{key}",
+        key_source=settings.signing_key or (f"file:{kept.key}" if kept.key else ""),
         public_keys=settings.public_keys or ((public,) if public else ()),
         embedded=True,
-        others=tuple(_sources(kept.others)),
+        others=kept.others,
+        unsigned=not settings.signing_key and kept.key is None,
     )
 
 
-def _sources(directories: Iterable[Path]) -> Iterator[Source]:
-    for directory in directories:
-        with suppress(OSError, UnicodeDecodeError, InputError):  # made by a job that did not end well: not there
-            for line in (directory / _PUBLIC).read_text(encoding="ascii").splitlines():
-                yield Source(of_directory(directory), keys.parse_public(line))
+def _public_key(key: Path, settings: Settings) -> keys.PublicKey | None:
+    """That of the embedded cache; the key is made when it is first needed."""
+    if not settings.signing_key and not key.exists():
+        _make_key(key)
+    return keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
 
 
 def _make_key(path: Path) -> None:

@@ -35,11 +35,11 @@ def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: in
         context.platform.mask(secrets.key)
     return Job.of(
         settings,
-        [other.key for other in place.others],
         queue=str(queue.directory),
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
         cache=str(place.url),
+        elsewhere=tuple(map(str, place.others)),
         key=secrets.key,
         readers=tuple(map(str, place.public_keys)),
         dry_run=context.is_dry_run(place),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from .system.text import clean, decoded
 
 _IN_AWS = ("aws-ssm", "aws-secretsmanager")
 _QUOTES = frozenset("\"'`\u201c\u201d\u2018\u2019")
+JOB_PREFIX = "nix-autocache-job-"
 CACHE_NIXOS_ORG = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
 
 
@@ -70,6 +72,11 @@ def generate(name: str) -> SecretKey:
     if not name or ":" in name or any(c.isspace() for c in name):
         raise InputError(f"{name!r} cannot be a key's name; take host name and number, as in cache.example.org-1")
     return SecretKey(name, nacl.bindings.crypto_sign_keypair()[1])
+
+
+def generate_job_key() -> SecretKey:
+    """A key for one job alone, in memory only. No two have one name, since Nix knows one key of a name."""
+    return generate(f"{JOB_PREFIX}{os.urandom(8).hex()}")
 
 
 def parse_secret(text: str, *, name: str = "signing-key") -> SecretKey:

@@ -45,7 +45,7 @@ def reader_port(context: Context, place: Destination, verdict: trust.Verdict) ->
 
     A set-up that is repeated keeps the port.
     """
-    if not (verdict.push and place.url.needs_reader) or context.is_dry_run(place):
+    if not (verdict.push and place.url.needs_reader and not place.unsigned) or context.is_dry_run(place):
         return 0
     if loopback.is_proxied(context.environ):
         context.platform.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
@@ -196,7 +196,7 @@ def tidy(context: Context, session: Session) -> None:
         return
     try:
         with Store(Nix(Path(session.nix_bin))) as store:
-            removed = trim.trim(kept.cache, context.settings.cache_size * 10**6, store)
+            removed = trim.trim(kept.cache, context.settings.cache_size * 10**6, store, session.began)
     except (Error, OSError) as error:
         context.platform.warning(f"{kept.cache} was not trimmed: {one_line(error)}")
         return

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from . import places, privileged, probe, registry
 from .context import Context
 from .destination import Destination, claim
+from .errors import one_line
 from .keys import is_in_aws
 from .nix import install, secret_lines, service, users
 from .nix.config import Config
+from .nix.store import Nix
 from .places import Places
 from .registry import Registration
 from .runner import Mode, Observations
 from .session import Session
+from .system.files import make_directory
 from .tokens import access_tokens
 from .uploader import loopback
 
+_STALE: Final = 7 * 86400.0  # seconds that no job takes
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
 
@@ -46,6 +52,40 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
         registry.add(own, only, private=True)
 
 
+def vouch(context: Context, place: Destination, nix: Nix) -> Destination:
+    """The destination with what Nix can read of it, where its paths carry no signature: see `uploader/view.py`."""
+    from .uploader import view
+
+    directory, caches = _views(context), [*place.others, Path(place.url.path)]
+    if not place.unsigned or not any(cache.is_dir() for cache in caches):
+        return place
+    try:
+        with _view_places(context).lock():
+            _sweep_views(directory)
+            make_directory(directory, 0o755)
+            return place.viewed(*view.make(directory, caches, nix.store_dir))
+    except OSError as error:
+        context.platform.warning(f"the cache cannot be read: {directory}: {one_line(error)}")
+        return place
+
+
+def _views(context: Context) -> Path:
+    return _view_places(context).state / "views" / context.job_name
+
+
+def _view_places(context: Context) -> Places:
+    """The job's own directory may be root's to make, with the lines that name a view; so this user's are taken."""
+    return places.machine(context.environ) if os.geteuid() == 0 else context.own_places
+
+
+def _sweep_views(mine: Path) -> None:
+    """Remove what an earlier set-up of this job left, and jobs that were killed."""
+    with suppress(FileNotFoundError):
+        for directory in mine.parent.iterdir():
+            if directory == mine or directory.stat().st_mtime < time.time() - _STALE:
+                install.remove_tree(directory)
+
+
 def revive_daemon(context: Context, session: Session) -> None:
     """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
     if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not service.answers():
@@ -61,6 +101,7 @@ def unregister(context: Context, session: Session) -> None:
         privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
         registry.remove(where, context.job_name, daemon=False, everything=False)
+    install.remove_tree(_views(context))
     if where.nix_conf != own.nix_conf:
         registry.remove(own, context.job_name, daemon=False, everything=True)
 
@@ -121,7 +162,9 @@ def _mode_lines(context: Context, session: Session, seen: Observations) -> list[
 def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
     # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after this.
     lines = ["fallback = true"]
-    lines += [f"extra-substituters = {other.url.substituter}" for other in place.others]
+    lines += [f"extra-substituters = {url}" for url in place.substituters]
+    if place.unsigned:  # Nix reads the views
+        return [*lines, *_trusted(place)]
     if session.reader_port:
         lines.append(f"extra-substituters = {loopback.url(session.reader_port)}{place.url.reading_query}")
     elif place.url.is_read_by_nix:
@@ -129,11 +172,14 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
     else:
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
-    if trusted := [*place.public_keys, *(other.key for other in place.others)]:
-        lines.append(f"extra-trusted-public-keys = {' '.join(map(str, trusted))}")
-    elif not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which
+    if not place.public_keys and not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which
         context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
-    return lines
+    return [*lines, *_trusted(place)]
+
+
+def _trusted(place: Destination) -> list[str]:
+    keys = " ".join(map(str, place.public_keys))
+    return [f"extra-trusted-public-keys = {keys}"] if keys else []
 
 
 def own_lines(context: Context) -> list[str]:

@@ -73,6 +73,10 @@ class Session:
         return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved, reader_port=0)
 
     @property
+    def nix(self) -> Nix:
+        return Nix(Path(self.nix_bin))
+
+    @property
     def chosen(self) -> Mode:
         return Mode(self.mode)
 

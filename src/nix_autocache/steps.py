@@ -69,9 +69,10 @@ def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
 
 def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
     """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
-    from .registering import register, unregister
+    from .registering import register, unregister, vouch
 
     try:
+        place = vouch(context, place, planned.nix)
         register(context, planned, place, isolation.seen)
         session, started = pushing.start(context, planned, place) if planned.push else (planned, None)
         if context.settings.harden:

@@ -98,6 +98,7 @@ def test_the_kept_cache_stays_below_its_size_by_least_recent_use(machine: MakeMa
     names = ("first", "second", "first", "third")
     for name in names:
         made = fresh(machine, tmp_path)
+        two_days_later(made)
         made.write("/etc/noise", base64.encodebytes(random.Random(name).randbytes(900_000)))
         copied = f"exec <${{/etc/noise}} >$out; while read -r line; do echo $line; done; echo {name}"
         expression = f'let {graphs.SHELL} in sh "{name}" "{copied}"'
@@ -106,6 +107,31 @@ def test_the_kept_cache_stays_below_its_size_by_least_recent_use(machine: MakeMa
     assert {path[44:] for path in cached(made).split()} == {"first", "third"}
     assert "removed 1 paths" in done.log
     assert len(made.sh(f"ls {PROJECT}/.nix-autocache/unprotected/nar").stdout.split()) == 2
+
+
+def two_days_later(machine: Machine) -> None:
+    """As the archives of earlier jobs are two days on: a use is noted once a day."""
+    machine.sh(f"""for archive in {gitlab.KEPT}/*.tar; do
+      if [ ! -e "$archive" ]; then continue; fi
+      rm -rf /tmp/aged; mkdir /tmp/aged; tar -C /tmp/aged -xf "$archive"
+      find /tmp/aged -name '*.narinfo' | while read -r file; do
+        touch -d "@$(($(stat -c %Y "$file") - 2 * 86400))" "$file"
+      done
+      tar -C /tmp/aged -cf "$archive" .nix-autocache
+    done""")
+
+
+def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
+    machine: MakeMachine, tmp_path: Path
+) -> None:
+    """A runner packs and uploads it when one file in it is newer than the archive."""
+    for _ in range(3):
+        made = fresh(machine, tmp_path)
+        made.sh("touch /tmp/before")
+        done = runs(made, pipeline(), expression=graphs.CHAIN)
+        assert done.returncode == 0, done.text
+    assert "building '/nix/store/" not in done.log
+    assert made.sh(f"find {PROJECT}/.nix-autocache/unprotected -newer /tmp/before").stdout == ""
 
 
 def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> None:

@@ -26,10 +26,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """Where the embedded cache and its secret key lie. `others` are caches like it that this job only reads."""
+    """Where the embedded cache lies, and its secret key: None where that is no place for a secret.
+
+    `others` are caches like it that this job only reads.
+    """
 
     cache: Path
-    key: Path
+    key: Path | None
     others: tuple[Path, ...] = ()
 
 

@@ -88,14 +88,17 @@ class GitLab:
         yield "GitLab gives the job's code all that it gives to before_script, and to after_script again"
 
     def kept(self) -> Kept | None:
-        """In the project, since GitLab keeps nothing from elsewhere. The names are the template's too."""
+        """In the project, since GitLab keeps nothing from elsewhere. The names are the template's too.
+
+        A key there would get into every derivation whose source is the project.
+        """
         if not (project := self._environ.get("CI_PROJECT_DIR")):
             return None
         place = Path(project, ".nix-autocache")
         theirs = place / "protected-true"
         if self.protected:
-            return Kept(cache=theirs, key=place / "signing-key")
-        return Kept(cache=place / "unprotected", key=place / "signing-key", others=(theirs,))
+            return Kept(cache=theirs, key=None)
+        return Kept(cache=place / "unprotected", key=None, others=(theirs,))
 
     def time_left(self) -> float | None:
         """Of after_script, whose start the template noted, else of the whole job."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..identity import Identity
-from ..keys import PublicKey, SecretKey, is_in_aws, parse_public, parse_secret
+from ..keys import SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
 from ..schemes import CREDENTIALS
@@ -36,9 +36,10 @@ _NETWORK: Final = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
-    AWS it is; `readers` are keys that readers trust beside its own. `began` and `trusted` are for `vouching`, `care`,
-    in seconds, for `Drain`. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At
-    `reader_port` Nix reads the cache, 0 if it reads it by itself."""
+    AWS it is; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in their
+    caches is not pushed. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an
+    ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it
+    reads it by itself."""
 
     queue: str
     roots: str
@@ -59,6 +60,7 @@ class Job:
     care: float = 0.0
     readers: tuple[str, ...] = ()
     reader_port: int = 0
+    elsewhere: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -68,21 +70,17 @@ class Job:
         values = json.loads(text)
         identity = values["identity"] and Identity(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
-        lists = {name: tuple(values[name]) for name in ("upstreams", "readers")}
+        lists = {name: tuple(values[name]) for name in ("upstreams", "readers", "elsewhere")}
         return cls(**{**values, **lists, "trusted": trusted, "identity": identity})
 
     @classmethod
-    def of(cls, settings: Settings, others: Iterable[PublicKey] = (), **more: Any) -> Job:
-        """A job with what these inputs say of its paths, and all that they do not say. What `others` signed is in a
-        cache that is read too."""
+    def of(cls, settings: Settings, **more: Any) -> Job:
+        """A job with what these inputs say of its paths, and all that they do not say."""
         compression, level = archive_format(settings)
         return cls(
             compression=compression,
             compression_level=level,
-            upstreams=(
-                *(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
-                *map(str, others),
-            ),
+            upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
             exclude=settings.exclude.pattern if settings.exclude else "",
             **more,
         )
@@ -120,12 +118,14 @@ class Job:
     def drain(self, pusher: Pusher, store: Store | None = None) -> Drain:
         """The drain of this job; `store` is a conversation with its Nix that was begun already."""
         from .drain import Drain
+        from .kept import fingerprints
         from .plan import Policy
         from .vouching import Vouching
 
         policy = Policy(
             upstreams=tuple(_upstream(text) for text in self.upstreams),
             exclude=re.compile(self.exclude) if self.exclude else None,
+            elsewhere=fingerprints(map(Path, self.elsewhere), self.nix.store_dir),
             vouching=Vouching(
                 began=self.began,
                 trusted=tuple(map(parse_public, self.trusted)) if self.trusted is not None else None,

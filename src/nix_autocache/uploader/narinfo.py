@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..keys import SecretKey
+from ..keys import JOB_PREFIX, SecretKey
 from ..nix.store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
@@ -49,10 +49,14 @@ def fingerprint(info: PathInfo) -> bytes:
 
 
 def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
-    """The narinfo's text, with the store's own signatures and, given a key, ours."""
+    """The narinfo's text, with the store's own signatures and, given a key, ours.
+
+    The signature of a job key is for that job's Nix alone: what it fetched keeps it in the store.
+    """
     # Any user can have the daemon add a signature to a path, and it does not look at the text.
     formed = [signature for signature in info.signatures if SIGNATURE.fullmatch(signature)]
-    signatures = [s for s in formed if key is None or not s.startswith(f"{key.name}:")]
+    ours = (JOB_PREFIX, f"{key.name}:") if key else (JOB_PREFIX,)
+    signatures = [signature for signature in formed if not signature.startswith(ours)]
     if key:
         signatures.append(key.sign(fingerprint(info)))
     lines = [

@@ -7,8 +7,8 @@ Asks the local store only. Whether the cache has a path already is asked later, 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import StoreError, one_line
@@ -25,11 +25,12 @@ _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of other
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is not ours to upload."""
+    """What is not ours to upload. `elsewhere` are the paths of other caches that are read, by their fingerprints."""
 
     upstreams: tuple[Upstream, ...]
     exclude: re.Pattern[str] | None
     vouching: Vouching
+    elsewhere: Mapping[StorePath, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,8 @@ def _gone(path: StorePath) -> Outcome:
 
 
 def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
+    if policy.elsewhere.get(info.path) == fingerprint(info):
+        return Outcome(info.path, "upstream")
     if any(_signed_by(info, upstream) for upstream in policy.upstreams):
         return Outcome(info.path, "upstream")
     if policy.exclude and policy.exclude.search(info.path.name):

@@ -30,7 +30,7 @@ _COMPRESSIONS: Final = frozenset(
 # Nix stores compressed narinfos with a Content-Encoding (narinfo-compression), which not everything undoes.
 _ENCODED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 # An archive in this cache: Nix would fetch a whole URL from wherever it leads.
-_OWN_ARCHIVE: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=-]*")
+OWN_ARCHIVE: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=-]*")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}|unknown-deriver")
 _CA: Final = re.compile(r"(text|fixed):(r:|git:)?(md5|sha1|sha256|sha512|blake3):[0-9A-Za-z+/=]+")
@@ -61,14 +61,14 @@ THERE: Final = Found(True)
 def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey]) -> Found:
     """What `content`, asked for as the narinfo of a path, says. `readers` are the keys that readers trust; without
     any, nothing needs a signature."""
-    fields = _fields(content)
-    found = fields and _path_info(fields, info.path)
+    fields = fields_of(content)
+    found = fields and path_info(fields, info.path)
     if not fields or not found:
         return ABSENT
     if not readers or _is_signed(found, readers) or _names_itself(found, info):
         return THERE
     ours = replace(info, signatures=(), deriver="", ca="", registered=0, ultimate=False)
-    if replace(found, signatures=(), ca="") != ours or not _OWN_ARCHIVE.fullmatch(fields["URL"][0]):
+    if replace(found, signatures=(), ca="") != ours or not OWN_ARCHIVE.fullmatch(fields["URL"][0]):
         return ABSENT
     compression = fields.get("Compression", ["bzip2"])[0]
     return Found(False, Archive(fields["URL"][0], compression, found.signatures))
@@ -98,7 +98,7 @@ def _at_most(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield from whole
 
 
-def _fields(content: bytes | None) -> Mapping[str, list[str]] | None:
+def fields_of(content: bytes | None) -> Mapping[str, list[str]] | None:
     """The fields of a narinfo; None for what is no narinfo to Nix, or could be read in two ways."""
     text = decoded(content) if content else ""
     if not text.endswith("\n") or any(": " not in line and line[-1:] != ":" for line in text[:-1].split("\n")):
@@ -110,10 +110,10 @@ def _fields(content: bytes | None) -> Mapping[str, list[str]] | None:
     return fields
 
 
-def _path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | None:
+def path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | None:
     """What the fields say of `path`; None where they are of another path, or one of them is malformed."""
     optional = {name: fields[name][0] for name in _AT_MOST_ONCE if fields.get(name)}
-    nar_hash = _base32(fields["NarHash"][0])
+    nar_hash = sha256_of(fields["NarHash"][0])
     signatures = tuple(fields.get("Sig", ())[:_SIGNATURES])
     well_formed = (
         fields["StorePath"][0] == path
@@ -121,7 +121,7 @@ def _path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | N
         and nar_hash
         and _DIGITS.fullmatch(fields["NarSize"][0])
         and optional.get("Compression", "none") in _COMPRESSIONS
-        and _base32(optional.get("FileHash", f"sha256:{'0' * 52}"))
+        and sha256_of(optional.get("FileHash", f"sha256:{'0' * 52}"))
         and _DIGITS.fullmatch(optional.get("FileSize", "0"))
         and _BASE_NAME.fullmatch(optional.get("Deriver", "unknown-deriver"))
         and _CA.fullmatch(optional.get("CA") or "text:sha256:0")
@@ -141,7 +141,7 @@ def _references(text: str, store_dir: str) -> tuple[StorePath, ...] | None:
         return None
 
 
-def _base32(text: str) -> str | None:
+def sha256_of(text: str) -> str | None:
     """A sha256 in any of the ways that Nix reads, as it writes it in a fingerprint; None for anything else."""
     match = _SHA256.fullmatch(text)
     if not match:

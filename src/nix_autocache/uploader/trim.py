@@ -2,6 +2,8 @@
 
 A path is used by a job when it is in that job's store at its end, built there or fetched. The time of its last use is
 its narinfo's modification time, which archives keep; access times are kept neither by archives nor by most mounts.
+A runner packs and uploads all of it again when one file is newer than its archive, so that uses are noted once a day,
+or when there is something new anyway.
 No other job may write the cache meanwhile: this is for a directory that belongs to one.
 """
 
@@ -10,14 +12,16 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Final
 
 from ..nix.store import Store, StorePath
-from . import narinfo
+from .kept import is_directory, read
+
+_DAY: Final = 86400.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +36,13 @@ class Kept:
     used: float
 
 
-def trim(directory: Path, limit: int, store: Store) -> int:
-    """Note what is used now, and remove the rest, oldest use first, until `limit` bytes are left; how many went."""
-    infos = _marked(list(_read(directory)), store)
-    archives = {f"nar/{file.name}": file.stat().st_size for file in _files(directory / "nar")}
+def trim(directory: Path, limit: int, store: Store, began: float) -> int:
+    """Note what is used now, and remove the rest, oldest use first, until `limit` bytes are left; how many went.
+
+    `began` is when the job did, in seconds since 1970.
+    """
+    infos = _marked(_read(directory, store.nix.store_dir), store, began)
+    archives = {f"nar/{file.name}": file.lstat().st_size for file in _files(directory / "nar")}
     gone = surplus(infos, archives, limit)
     for kept in gone:  # referrers before what they refer to
         kept.file.unlink()
@@ -71,35 +78,38 @@ def _references_first(infos: Iterable[Kept]) -> list[Kept]:
     return [known[path] for path in TopologicalSorter(graph).static_order()]
 
 
-def _marked(infos: Sequence[Kept], store: Store) -> list[Kept]:
-    now = time.time()
+def _marked(infos: Sequence[Kept], store: Store, began: float) -> list[Kept]:
+    now, written = time.time(), any(kept.used >= began for kept in infos)
     used = store.path_infos([kept.path for kept in infos])
     for kept in infos:
-        if kept.path in used:
-            os.utime(kept.file, (now, now))
+        if kept.path in used and (written or kept.used < now - _DAY):
+            os.utime(kept.file, (now, now), follow_symlinks=False)
     return [replace(kept, used=now) if kept.path in used else kept for kept in infos]
 
 
-def _read(directory: Path) -> Iterator[Kept]:
+def _read(directory: Path, store_dir: str) -> list[Kept]:
+    """What is in the cache. A narinfo that is cut off, not ours, or without its archive, is removed."""
+    infos = list(read(directory, store_dir))
+    whole = {each.file for each in infos}
     for file in _files(directory):
-        if file.suffix != ".narinfo":
-            continue
-        fields, found = narinfo.parse(file.read_text(encoding="utf-8")), file.stat()
-        if not {"StorePath", "URL", "References"} <= fields.keys():  # an archive that was cut off, or not ours
+        if file.suffix == ".narinfo" and file not in whole:
             file.unlink()
-            continue
-        path = StorePath(fields["StorePath"][0])
-        store_dir = path.rpartition("/")[0]
-        yield Kept(
-            file=file,
-            path=path,
-            archive=fields["URL"][0],
-            references=tuple(StorePath(f"{store_dir}/{name}") for name in fields["References"][0].split()),
-            size=found.st_size,
-            used=found.st_mtime,
+    return [
+        Kept(
+            file=each.file,
+            path=each.info.path,
+            archive=each.archive.url,
+            references=each.info.references,
+            size=each.size,
+            used=each.used,
         )
+        for each in infos
+    ]
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError):
-        yield from (file for file in directory.iterdir() if file.is_file())
+def _files(directory: Path) -> list[Path]:
+    """The files and links of a directory that is none itself."""
+    if not is_directory(directory):
+        return []
+    with os.scandir(directory) as entries:
+        return [Path(entry.path) for entry in entries if not entry.is_dir(follow_symlinks=False)]
