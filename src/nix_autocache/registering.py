@@ -22,6 +22,7 @@ from .registry import Registration
 from .runner import Mode, Observations
 from .session import Session
 from .system.files import make_directory
+from .system.removal import remove_tree
 from .tokens import access_tokens
 from .uploader import loopback
 
@@ -83,7 +84,7 @@ def _sweep_views(mine: Path) -> None:
     with suppress(FileNotFoundError):
         for directory in mine.parent.iterdir():
             if directory == mine or directory.stat().st_mtime < time.time() - _STALE:
-                install.remove_tree(directory)
+                remove_tree(directory)
 
 
 def revive_daemon(context: Context, session: Session) -> None:
@@ -101,7 +102,7 @@ def unregister(context: Context, session: Session) -> None:
         privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
         registry.remove(where, context.job_name, daemon=False, everything=False)
-    install.remove_tree(_views(context))
+    remove_tree(_views(context))
     if where.nix_conf != own.nix_conf:
         registry.remove(own, context.job_name, daemon=False, everything=True)
 

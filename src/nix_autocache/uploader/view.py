@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from ..keys import PublicKey, generate_job_key
 from ..system.files import make_directory, write_atomically
 from . import kept
 from .narinfo import render
+
+_MADE_BY_NIX: Final = ("realisations", "log")  # a daemon that finds them missing makes them root's
 
 
 def make(directory: Path, caches: Iterable[Path], store_dir: str) -> tuple[list[Path], PublicKey]:
@@ -25,18 +28,11 @@ def make(directory: Path, caches: Iterable[Path], store_dir: str) -> tuple[list[
         if not (infos := list(kept.read(cache, store_dir))):
             continue
         view = directory / str(number)
-        make_directory(view, 0o755)
+        for made in (view, *(view / name for name in _MADE_BY_NIX)):
+            make_directory(made, 0o755)
         os.symlink(cache / "nar", view / "nar")
         write_atomically(view / "nix-cache-info", f"StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 41\n", 0o644)
         for each in infos:
-            _write(view / each.file.name, render(each.info, each.archive, key))
+            write_atomically(view / each.file.name, render(each.info, each.archive, key), 0o644)
         views.append(view)
     return views, key.public
-
-
-def _write(path: Path, text: str) -> None:
-    """Nobody reads the view before it is whole, so that there is nothing to replace."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o644)
-        file.write(text)
