@@ -62,3 +62,8 @@ def one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0].strip()[:_LONGEST] if lines else type(error).__name__
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def as_error(error: BaseException) -> Error:
+    """An error of this family. One that is not is a bug, or a library's: its type is said with it."""
+    return error if isinstance(error, Error) else Error(f"{type(error).__name__}: {one_line(error)}")

@@ -19,7 +19,8 @@ from typing import Final
 from ..errors import CacheBusy, StoreError, one_line
 
 PIECE: Final = 1 << 18  # bytes
-_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+"""What a machine lacks at the moment, which is no fault of a path."""
 
 
 def _string(text: bytes) -> bytes:
@@ -50,7 +51,7 @@ def archive(path: str, size: int = PIECE) -> Iterator[bytes]:
     try:
         yield from _joined(_nodes(os.fsencode(path), size), size)
     except OSError as error:
-        if error.errno in _FOR_NOW:
+        if error.errno in FOR_NOW:
             raise CacheBusy(f"{path} cannot be read now: {error.strerror}") from error
         raise StoreError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
 

@@ -19,11 +19,13 @@ from types import FrameType
 from typing import Final
 
 from .. import apart, provisioned
-from ..errors import Error, RunnerError, one_line
+from ..errors import RunnerError, as_error, one_line
 from ..nix.supervisor import Pauses, holder, holding
 from ..places import Places, machine
 from ..system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
+from ..system.log import line as tell
 from ..system.removal import remove_tree
+from ..system.watchdog import Pulse
 from ..uploader.client import Uploader
 from . import configuration
 
@@ -71,37 +73,48 @@ class _Keeper:
         pauses = Pauses()
         while not self._ended:
             begun, self._asked = time.monotonic(), False
-            status = self._run()
+            try:
+                status = self._run()
+            except Exception as error:  # no space, no process, no user: they may be back
+                tell(one_line(as_error(error)))
+                status = 1
             pause = pauses.after(time.monotonic() - begun, wanted=self._asked or status == 0)
             if not self._ended and pause is not None:
-                print(f"the uploader ended with {status}; it is started again", flush=True)
+                tell(f"the uploader ended with {status}; it is started again")
                 time.sleep(pause)
 
     def _run(self) -> int:
         """Start it and wait for its end; its status."""
-        try:
-            _hand_out(self._places)
-        except (Error, OSError) as error:
-            print(one_line(error), flush=True)
-            return 1
+        _hand_out(self._places)
         # An uploader that was killed left it there, and its reader waits for its end.
         Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
         uid, gid = apart.owner(self._places)
-        self._process = subprocess.Popen(
-            self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=UMASK,
-            start_new_session=True,
-            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
-            env={**os.environ, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
-        )  # fmt: skip
+        with Pulse(CREDENTIALS.with_name("notify"), (uid, gid)) as pulse:
+            self._process = subprocess.Popen(
+                self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=UMASK,
+                start_new_session=True,
+                preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
+                env={**os.environ, **pulse.environment, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
+            )  # fmt: skip
+            return self._watch(self._process, pulse)
+
+    def _watch(self, process: subprocess.Popen[bytes], pulse: Pulse) -> int:
+        """Wait for its end, and end it if it hangs; its status."""
+        asked = 0.0
         while True:
             if self._ended or self._asked:
-                self._process.terminate()
+                process.terminate()
+                asked = asked or time.monotonic()
+            if pulse.lost() or (asked and time.monotonic() - asked > _PATIENCE / 2):
+                tell("the uploader does not answer any more; it is killed")
+                process.kill()
             with suppress(subprocess.TimeoutExpired):
-                status = self._process.wait(_LOOK)
+                status = process.wait(_LOOK)
                 with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)  # what it started, too
+                    os.killpg(process.pid, signal.SIGKILL)  # what it started, too
                 return status
-            _shorten(log(self._places))
+            with suppress(OSError):  # its log may be gone, or the disk full
+                _shorten(log(self._places))
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._ended = True

@@ -8,6 +8,7 @@ from typing import Final
 
 from .. import apart
 from ..nix import units
+from ..system import watchdog
 from ..system.files import write_atomically
 
 NAME: Final = "nix-autocache.service"
@@ -25,6 +26,8 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
+WatchdogSec={watchdog:g}
+WatchdogSignal=SIGKILL
 User={user}
 Group={user}
 UMask=0022
@@ -68,6 +71,7 @@ def start(
         _TEXT.format(
             command=" ".join(command),
             user=apart.USER,
+            watchdog=watchdog.INTERVAL,
             environment=_lines("Environment", (f'"{name}={value}"' for name, value in environ.items())),
             credentials=_lines("LoadCredential", (f"{name}:{path}" for name, path in credentials.items())),
             writable=_lines("ReadWritePaths", map(str, writable)),

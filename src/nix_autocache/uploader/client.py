@@ -26,6 +26,7 @@ _LAST: Final = ("dry", "error", "exit_code", "public_key")
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
 _GRACE: Final = 2.0  # seconds after a deadline for the last word
+_LONGEST: Final = 1 << 20  # bytes of a line
 _SILENCE: Final = 10.0  # seconds without a word, after which an uploader is as good as dead
 
 
@@ -117,7 +118,9 @@ class Uploader:
             if answer := self.ask({"do": "status"}):
                 return answer
             time.sleep(0.005)
-        lines = self.log.read_text(errors="replace").strip().splitlines()
+        lines = []
+        with suppress(OSError):
+            lines = self.log.read_text(errors="replace").strip().splitlines()
         raise Error(f"the uploader did not start: {lines[-1] if lines else 'it said nothing'} (see {self.log})")
 
     def ask(self, request: dict[str, Any], tell: Callable[[Progress], None] = lambda _: None) -> Answer | None:
@@ -125,16 +128,18 @@ class Uploader:
 
         Never takes longer than the request's `seconds` and a moment.
         """
+        give_up = time.monotonic() + request.get("seconds", _SILENCE) + _SILENCE + _GRACE
         with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(min(_SILENCE, request.get("seconds", _SILENCE) + _GRACE))
             with at(self.socket) as address:
                 connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             for message in _messages(connection):
-                progress = Progress(**{name: message[name] for name in _PROGRESS})
-                if "done" in message:
-                    return Answer(progress=progress, **{name: message[name] for name in _LAST})
-                tell(progress)
+                if isinstance(message, Answer):
+                    return message
+                tell(message)
+                if time.monotonic() > give_up:
+                    break
         return None
 
     def stop(self) -> bool:
@@ -152,7 +157,26 @@ class Uploader:
         return not self.socket.exists()
 
 
-def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
+def _messages(connection: socket.socket) -> Iterator[Progress | Answer]:
+    """What comes. Raises ValueError for what no uploader says: anybody may listen in the place of one that is gone."""
     with connection.makefile("rb") as lines:
-        for line in lines:
-            yield json.loads(line)
+        while line := lines.readline(_LONGEST):
+            yield _message(line)
+
+
+def _message(line: bytes) -> Progress | Answer:
+    try:
+        said = json.loads(line)
+        progress = Progress(**{name: said[name] for name in _PROGRESS})
+        counts = [*progress.counts.items(), *progress.unrecorded.items()]
+        numbers = [*(number for _, number in counts), progress.pushed_bytes, progress.waiting]
+        texts = [*(text for text, _ in counts), progress.trouble]
+        last = {name: said[name] for name in _LAST} if "done" in said else {}
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError("no uploader says that") from error
+    if last:
+        texts += [last["error"], last["public_key"]]
+        numbers.append(last["exit_code"])
+    if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no uploader says that")
+    return Answer(progress=progress, **last) if last else progress

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import custody
-from ..errors import CacheBusy, CredentialsError, Error, RunnerError, one_line
+from ..errors import CacheBusy, CredentialsError, Error, RunnerError, as_error, one_line
+from ..system import log, watchdog
 from ..system.files import UMASK
 from .drain import Drain
 from .job import Job
@@ -62,11 +63,14 @@ def run(job: Job, socket_path: Path, owner: int | None) -> int:
 
 def _serve(job: Job, socket_path: Path, owner: int | None) -> None:
     listening = listen(socket_path, open_to_all=owner != os.geteuid())
-    state = _State(job)
-    server = Server(listening, _EVERYBODY if owner is None else {0, os.geteuid(), owner}, state.answer)
-    threading.Thread(target=server.serve, daemon=True).start()
-    state.run()
-    socket_path.unlink(missing_ok=True)
+    try:
+        state = _State(job)
+        server = Server(listening, _EVERYBODY if owner is None else {0, os.geteuid(), owner}, state.answer)
+        threading.Thread(target=server.serve, daemon=True).start()
+        watchdog.begin(lambda: max(state.silence, server.silence))
+        state.run()
+    finally:  # the reader, and whoever asks, must see that we are gone
+        socket_path.unlink(missing_ok=True)
 
 
 class _State:
@@ -90,8 +94,10 @@ class _State:
             threading.Thread(target=self._end_when_forgotten, daemon=True).start()
         try:
             self._drain = retrying(self._open, self._stop, longest=math.inf, tell=self._note_trouble)
-        except Error as error:
-            self._error = error
+        except Exception as error:
+            if not isinstance(error, Error):
+                log.exception()
+            self._error = as_error(error)
         self._opened.set()
         self._ready.set()
         if self._drain and not self._stop.is_set():
@@ -99,6 +105,11 @@ class _State:
             self._error = CredentialsError(self._drain.refused) if self._drain.refused else None
         if self._error:
             self._stop.wait(self._job.care or None)  # who is to run for months ends, and is started again
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the drain last looked for something to do, if it runs."""
+        return self._drain.silence if self._drain else 0.0
 
     def _open(self) -> Drain:
         key = self._job.secret_key
@@ -110,7 +121,10 @@ class _State:
         self._ready.set()
 
     def answer(self, client: socket.socket, request: dict[str, Any], peer: int) -> None:
-        """From any thread, to a user who may ask: status, flush, stop, and status for all else."""
+        """From any thread, to a user who may ask: status, flush, stop, and status for all else.
+
+        Raises what nonsense in the request raises.
+        """
         if request["do"] == "stop":
             if peer not in {0, os.geteuid()}:
                 self._refuse(client)
@@ -143,7 +157,10 @@ class _State:
     def _how_far(self) -> Progress:
         if self._drain:
             return self._drain.progress()
-        waiting = sum(1 for _ in self._job.open_queue().names())
+        try:
+            waiting = sum(1 for _ in self._job.open_queue().names())
+        except OSError as error:
+            return Progress(counts={}, pushed_bytes=0, waiting=0, trouble=one_line(error))
         return Progress(counts={}, pushed_bytes=0, waiting=waiting, trouble=self._trouble)
 
     def _problem(self, patience: float) -> Error | None:

@@ -21,10 +21,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from ..errors import StoreError, one_line
+from ..errors import StoreError, as_error, one_line
 from ..nix.store import Store, StorePath
 from ..outcomes import Outcome
 from ..queue import Entry, Queue
+from ..system import log
 from .ledger import Ledger, Pending
 from .narinfo import Brought
 from .plan import Policy, plan
@@ -35,6 +36,7 @@ from .tasks import Tasks
 WINDOW: Final = 2000  # paths in work, so that memory does not grow with the queue
 _SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
 _POLL: Final = 0.05  # seconds between looks into the queue
+_RESPITE: Final = 1.0  # seconds after something that this thread did not expect
 _DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
 _HOPE: Final = 7 * 24 * 3600.0  # seconds after a build that a drain without end tries to push it
 _RECORDS: Final = 2 << 20  # bytes of outcomes that a drain without end writes into one file
@@ -42,9 +44,9 @@ _RECORDS: Final = 2 << 20  # bytes of outcomes that a drain without end writes i
 
 @dataclass(eq=False)
 class _Flush:
-    """Somebody who waits for `names`, the entries that were there when the drain heard of them."""
+    """Somebody who waits for `names`, the entries that were there when the drain heard of them; None before that."""
 
-    names: set[str] = field(default_factory=set)
+    names: set[str] | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     dry: bool = False
 
@@ -74,23 +76,42 @@ class Drain:
         self._active = time.monotonic()
         self._care = care
         self._cared = -math.inf
+        self._trouble = ""  # what kept this thread from its work
+        self._turned: float | None = None
 
     def run(self) -> None:
-        """Drain until `end` is called, or the cache does not take our credentials any more."""
+        """Drain until `end` is called, or the cache does not take our credentials any more.
+
+        Nothing that the store, the disk or an entry brings ends it: what failed is tried again a moment later.
+        """
         sys.setswitchinterval(_SWITCH)
         self._tasks.begin()
         self._events.put(_wake)  # to look into the queue at once
         try:
             while not self.stop.is_set():
-                self._turn()
+                self._turned = time.monotonic()
+                try:
+                    self._turn()
+                    self._trouble = ""
+                except Exception as error:
+                    self._note_trouble(error)
+                    with suppress(Exception):
+                        self._flush_records()
+                    self.stop.wait(_RESPITE)
         finally:
+            self._turned = None
             self.stop.set()
-            self._flush_records()
-            for flush in self._flushes:  # nobody shall wait for a drain that ended
-                flush.end(dry=False)
+            try:
+                self._flush_records()
+            finally:
+                for flush in self._flushes:  # nobody shall wait for a drain that ended
+                    flush.end(dry=False)
 
     def _turn(self) -> None:
         self._handle_events()
+        self._tasks.tend()
+        for flush in self._flushes:
+            self._begin_flush(flush)
         if self._care and time.monotonic() - self._cared > self._care:
             self._take_care()
         entries = self._take()
@@ -102,6 +123,16 @@ class Drain:
             self._active = time.monotonic()
         self._flush_records()
         self._answer_flushes(idle=not entries and not in_work)
+
+    def _note_trouble(self, error: Exception) -> None:
+        self._trouble = one_line(as_error(error))
+        log.exception()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since this thread last looked for something to do; 0 when it does not run."""
+        turned = self._turned
+        return time.monotonic() - turned if turned is not None else 0.0
 
     @property
     def idle(self) -> float:
@@ -119,7 +150,7 @@ class Drain:
         """From another thread: wait until everything that is in the queue by now is settled, what failed tried once
         more, or the monotonic clock passes `deadline`; whether it is settled. Calls `tell` every second."""
         flush = _Flush()
-        self._events.put(partial(self._begin_flush, flush))
+        self._events.put(partial(self._flushes.append, flush))
         while not flush.ended.wait(min(1.0, max(0.0, deadline - time.monotonic()))):
             if time.monotonic() >= deadline or self.stop.is_set():
                 return False
@@ -133,29 +164,35 @@ class Drain:
 
     def progress(self) -> Progress:
         """How far it is; from any thread."""
-        queued = sum(1 for _ in self._queue.names(self._ledger.pending.copy()))
+        queued, trouble = 0, self._trouble or self._tasks.trouble
+        try:
+            queued = sum(1 for _ in self._queue.names(self._ledger.pending.copy()))
+        except OSError as error:
+            trouble = one_line(error)
         return Progress(
             counts=dict(self._ledger.counts),
             pushed_bytes=self._ledger.pushed_bytes,
             waiting=self._ledger.in_work + queued,
-            trouble=self._tasks.trouble,
+            trouble=trouble,
             unrecorded=dict(Counter(outcome.what for outcome in self._unwritten)),
         )
 
     def _begin_flush(self, flush: _Flush) -> None:
+        """Note what is there, if that was not done yet. Raises OSError when the queue cannot be read."""
+        if flush.names is not None:
+            return
         if not self._care:
             self._forget_failures()
         in_work = {name for name, pending in self._ledger.pending.items() if pending.left}
         flush.names = in_work.union(self._queue.names(self._ledger.pending))
-        self._flushes.append(flush)
 
     def _answer_flushes(self, *, idle: bool) -> None:
         if idle and self._flushes:  # entries may have been taken away by others
             there = set(self._queue.names(self._ledger.pending))
             for flush in self._flushes:
-                flush.names &= there
+                flush.names = flush.names and flush.names & there
         # An entry is settled with its outputs; the report of a job counts also what those refer to.
-        settled = [flush for flush in self._flushes if not flush.names and (idle or self._care)]
+        settled = [flush for flush in self._flushes if flush.names == set() and (idle or self._care)]
         for flush in settled:
             flush.end(dry=True)
             self._flushes.remove(flush)
@@ -179,12 +216,17 @@ class Drain:
         return self._queue.take(self._ledger.pending, limit=room) if room > 0 else []
 
     def _admit(self, entries: list[Entry]) -> None:
-        """Plan entries and start the work on their paths."""
+        """Plan entries and start the work on their paths. Where that fails, each is planned by itself."""
         try:
             planned = plan(entries, self._store, self._policy, self._ledger.known)
-        except StoreError as error:
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception()
+            if len(entries) == 1 or isinstance(error, StoreError):  # Nix cannot be asked at all
+                self._reject(entries, one_line(as_error(error)))
+                return
             for entry in entries:
-                self._queue.fail(entry, one_line(error))
+                self._admit([entry])
             return
         for entry in entries:
             if not entry.outputs:
@@ -194,6 +236,11 @@ class Drain:
             ready = self._ledger.take_ready()
         self._tasks.bring(infos)
         self._tasks.publish(ready)
+
+    def _reject(self, entries: list[Entry], reason: str) -> None:
+        with self._lock:
+            for entry in entries:
+                self._ledger.reject(entry, reason)
 
     def present(self, path: StorePath) -> list[Brought]:
         return self._note(partial(self._ledger.settle, path, Outcome(path, "present")))
@@ -246,15 +293,20 @@ class Drain:
         self._unwritten = [] if written else records
         for pending in finished:
             for flush in self._flushes:
-                flush.names.discard(pending.entry.name)
+                if flush.names is not None:
+                    flush.names.discard(pending.entry.name)
             if self._leave(pending):
                 del ledger.pending[pending.entry.name]
 
     def _leave(self, pending: Pending) -> bool:
         """Take an entry from the queue; one that cannot be taken away is not begun again in this process."""
-        if pending.reason:
-            return self._queue.fail(pending.entry, pending.reason)
-        return self._queue.done(pending.entry, pending.outputs)
+        try:
+            if pending.reason:
+                return self._queue.fail(pending.entry, pending.reason)
+            return self._queue.done(pending.entry, pending.outputs)
+        except Exception as error:
+            self._note_trouble(error)
+            return False
 
 
 def _wake() -> None:

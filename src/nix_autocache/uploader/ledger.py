@@ -82,6 +82,11 @@ class Ledger:
             self._link(info)
         return [info for info in reversed(planned.candidates) if info.path in self._nodes]
 
+    def reject(self, entry: Entry, reason: str) -> None:
+        """Take an entry that cannot be planned: it is finished, with the reason."""
+        self.pending[entry.name] = pending = Pending(entry, (), left=0, reason=reason)
+        self.finished.append(pending)
+
     def brought(self, brought: Brought) -> None:
         """The archive of a path is in the cache."""
         if node := self._nodes.get(brought.path):
@@ -146,7 +151,7 @@ class Ledger:
             if output in self._nodes:
                 self._awaited.setdefault(output, []).append(pending)
             else:
-                self._finish_output(pending, self._settled[output])
+                self._finish_output(pending, self._fate(output))
 
     def _link(self, info: PathInfo) -> None:
         """Wait for the references that are in work; what refers to a path that cannot be had shares its fate."""
@@ -157,11 +162,15 @@ class Ledger:
             if reference in self._nodes:
                 node.waiting += 1
                 self._nodes[reference].dependents.append(info.path)
-            elif bad := self._settled[reference]:
+            elif bad := self._fate(reference):
                 self.settle(info.path, _follows(info.path, bad))
                 return
         if node:
             self._note_if_ready(node)
+
+    def _fate(self, path: StorePath) -> Outcome | None:
+        """None for what is in the cache; else why it is not. A plan that forgot a path does not make it a good one."""
+        return self._settled.get(path, Outcome(path, "failed", reason="nothing is known of it"))
 
     def _note_if_ready(self, node: _Node) -> None:
         if node.brought and not node.waiting:

@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from .job import Job
 
 HOST: Final = "127.0.0.1"
+_END: Final = 5.0  # seconds for a reader to end
 
 
 def free_port() -> int:
@@ -51,6 +52,20 @@ def reading(job: Job, uploader: Path) -> Iterator[None]:
     command = [sys.executable, "-sSP", "-m", f"{__package__}.reader", str(uploader)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/") as process:
         assert process.stdin, "it is a pipe"
-        process.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
-        process.stdin.flush()
-        yield
+        try:
+            process.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
+            process.stdin.flush()
+            yield
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for its end, which it comes to when our socket is gone; where that cannot be removed, end it."""
+    assert process.stdin, "it is a pipe"
+    with suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(_END)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -14,8 +14,9 @@ from functools import partial
 from itertools import count
 from typing import Final, Protocol, TypeVar
 
-from ..errors import CacheBusy, CredentialsError, Error, one_line
+from ..errors import CacheBusy, CredentialsError, Error, as_error, one_line
 from ..nix.store import PathInfo, StorePath
+from ..system import log
 from .archives import Archives
 from .narinfo import Brought
 from .pack import STREAMED
@@ -61,6 +62,10 @@ class Tasks:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
         self._workers.submit(self._check, _AT_ONCE)
 
+    def tend(self) -> None:
+        """From time to time: start the threads that could not be started before."""
+        self._workers.tend()
+
     def look_again(self) -> None:
         """Look once more at a cache that could not be used, and for what was in it."""
         self._archives.forget()
@@ -84,14 +89,14 @@ class Tasks:
         try:
             self._retrying(lambda: self._pusher.check(self._store_dir), math.inf)
             self.checked.settle()
-        except Exception as error:
-            self.checked.settle(error)
+        except BaseException as error:  # what obstore raises when it panics is no Exception
+            self.checked.settle(as_error(error))
 
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
         """Ask for paths together; those without an answer are asked for one by one."""
         answers: Mapping[StorePath, Found] = {}
         if not self._gate.closed_for():
-            with suppress(Exception):  # it is a shortcut, and must not hold up what it cuts short
+            with suppress(BaseException):  # it is a shortcut, and must not hold up what it cuts short
                 answers = self._pusher.ask([info for _, info in ranked])
         ready: list[Brought] = []
         for rank, info in ranked:
@@ -106,7 +111,7 @@ class Tasks:
         """`found` is what is in the cache, None if there was no clear answer."""
         try:
             ready = self._bring_one(info, rank, found)
-        except Exception as error:
+        except BaseException as error:
             ready = self._fail(info.path, error)
         self._publish(ready)
 
@@ -147,7 +152,7 @@ class Tasks:
             self.checked.wait()
             self._retrying(lambda: self._pusher.publish(brought))
             return self._listener.published(brought)
-        except Exception as error:
+        except BaseException as error:
             return self._fail(brought.path, error)
 
     def _retrying(self, attempt: Callable[[], T], longest: float = LONGEST) -> T:
@@ -156,9 +161,9 @@ class Tasks:
     def _note_trouble(self, error: CacheBusy) -> None:
         self.trouble = one_line(error)
 
-    def _fail(self, path: StorePath, error: Exception) -> list[Brought]:
+    def _fail(self, path: StorePath, error: BaseException) -> list[Brought]:
         if self._stop.is_set():
             return []  # it was given up, not refused: its entry stays in the queue
-        # An error that is not ours is a bug; it must not hold the other paths back, and it must not be hidden.
-        reason = one_line(error) if isinstance(error, Error) else f"{type(error).__name__}: {one_line(error)}"
-        return self._listener.failed(path, reason, denied=isinstance(error, CredentialsError))
+        if not isinstance(error, Error):
+            log.exception()  # a bug must not hold the other paths back, and it must not be hidden
+        return self._listener.failed(path, one_line(as_error(error)), denied=isinstance(error, CredentialsError))

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from ..errors import CacheBusy
+from ..errors import CacheBusy, one_line
+from ..nix.nar import FOR_NOW
+from ..system import log
 
 T = TypeVar("T")
 
@@ -24,11 +26,15 @@ _LONGEST_WAIT: Final = 8.0  # a flush that begins now shall not wait long for th
 
 
 class Workers:
-    """At most `count` threads that run what is submitted: the lowest rank first, equal ones in order of submission."""
+    """At most `count` threads that run what is submitted: the lowest rank first, equal ones in order of submission.
+
+    A task that raises ends no thread; what it raised is printed. Where no thread can be started now (a job may use up
+    its container's processes), tasks wait until there is one: at the next `submit` or `tend`.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._started = self._idle = 0
+        self._started = self._starting = self._idle = 0
         self._tasks: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -36,15 +42,37 @@ class Workers:
     def submit(self, task: Callable[[], None], rank: int) -> None:
         with self._changed:
             heapq.heappush(self._tasks, (rank, next(self._numbers), task))
-            if len(self._tasks) > self._idle and self._started < self._count:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"worker-{self._started}", daemon=True).start()
-            else:
+            if not self._start_one():
                 self._changed.notify()
 
+    def tend(self) -> None:
+        """Start the threads that could not be started before."""
+        with self._changed:
+            while self._start_one():
+                pass
+
+    def _start_one(self) -> bool:
+        """Start a thread if there is work for one more."""
+        if len(self._tasks) <= self._idle + self._starting or self._started >= self._count:
+            return False
+        thread = threading.Thread(target=self._work, name=f"worker-{self._started + 1}", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            return False
+        self._started += 1
+        self._starting += 1
+        return True
+
     def _work(self) -> None:
+        with self._changed:
+            self._starting -= 1
         while True:
-            self._next()()
+            task = self._next()
+            try:
+                task()
+            except BaseException:  # what obstore raises when it panics is no Exception
+                log.exception()
 
     def _next(self) -> Callable[[], None]:
         with self._changed:
@@ -104,7 +132,8 @@ class Gate:
         self._opens = 0.0
 
     def close(self, seconds: float) -> None:
-        self._opens = max(self._opens, time.monotonic() + seconds)
+        """For so long, but no longer than a path is tried for: a cache may ask for any time."""
+        self._opens = max(self._opens, time.monotonic() + min(seconds, LONGEST))
 
     def closed_for(self) -> float:
         """Seconds until it opens."""
@@ -136,10 +165,26 @@ def retrying(
                 raise error
             jitter = 0.0
         try:
-            return attempt()
+            return _attempted(attempt)
         except CacheBusy as busy:
             error = busy
             tell(busy)
             gate.close(busy.retry_after)
         jitter = random.uniform(0, wait)
         wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _attempted(attempt: Callable[[], T]) -> T:
+    """What `attempt` gives. What this machine only lacks at the moment raises CacheBusy."""
+    try:
+        return attempt()
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise CacheBusy("this machine starts no further thread at the moment") from error
+    except MemoryError as error:
+        raise CacheBusy("this machine has no memory left at the moment") from error
+    except OSError as error:
+        if error.errno not in FOR_NOW:
+            raise
+        raise CacheBusy(f"this machine: {one_line(error)}") from error
