@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from . import places
 from .destination import Destination, destination
@@ -15,6 +17,14 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .runner import Observations
+    from .urls import CacheUrl
+
+_CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
+_OF_USERS: Final = {
+    "s3": (".aws/credentials", ".aws/config"),
+    "gs": (".config/gcloud/application_default_credentials.json",),
+    "az": (".azure",),
+}
 
 
 @dataclass(frozen=True)
@@ -76,4 +86,17 @@ class Context:
     def is_dry_run(self, place: Destination) -> bool:
         if self.settings.dry_run is not None:
             return self.settings.dry_run
-        return self.platform.dry_run_by_default() and bool(self.lacks(place))
+        lacking = self.lacks(place) or not _may_get_in(place.url, self.settings, self.environ)
+        return self.platform.dry_run_by_default() and bool(lacking)
+
+
+def _may_get_in(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Whether a cache needs no credentials, or some were given. A machine's own role is not looked for: nobody tries a
+    workflow out on a machine that has one."""
+    if not url.row.needs_credentials or settings.aws_role or "profile" in url.params:
+        return True
+    home = Path(environ.get("HOME") or "/nonexistent")
+    named = any(
+        value and name.startswith(url.row.variables) and _CREDENTIAL.search(name) for name, value in environ.items()
+    )
+    return named or any((home / name).exists() for name in _OF_USERS.get(url.scheme, ()))

@@ -106,6 +106,9 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
         started.end()
         raise
     if not answer.error:
+        if answer.progress.trouble and session.dry_run:
+            context.platform.info(f"dry run: the cache: {answer.progress.trouble}; Nix does not read it either")
+            return replace(session, unread=True), place
         if answer.progress.trouble:
             context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
         if doubts := place.doubts(answer.public_key):
@@ -170,7 +173,7 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     if answer and not answer.error:
         progress = answer.progress
         if answer.dry:
-            return Rest(0, unrecorded=progress.unrecorded)
+            return Rest(0, progress.trouble if session.dry_run else "", progress.unrecorded)
         return Rest(progress.waiting, progress.trouble, progress.unrecorded)
     if session.apart:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"

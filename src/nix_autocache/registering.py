@@ -168,9 +168,9 @@ def _cache_lines(context: Context, session: Session, place: Destination) -> list
         return [*lines, *_trusted(place)]
     if session.reader_port:
         lines.append(f"extra-substituters = {loopback.url(session.reader_port)}{place.url.reading_query}")
-    elif place.url.is_read_by_nix:
+    elif place.url.is_read_by_nix and not session.unread:
         lines.append(f"extra-substituters = {place.url.substituter}")
-    else:
+    elif not session.unread:
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
     if not place.public_keys and not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which

@@ -77,6 +77,8 @@ def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
     platform.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
+    if result.dry_run:
+        _tell_what_would_be(platform, result)
     for outcome in result.failed[:_SHOWN]:
         platform.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
     platform.summarize(_summary(result, counts))
@@ -86,6 +88,16 @@ def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
         raise (DeadlineError if result.rest.paths else Error)(complaint)
     if complaint:
         platform.warning(complaint)
+
+
+def _tell_what_would_be(platform: Platform, result: Result) -> None:
+    if result.rest.why and not result.rest.paths:
+        platform.info(f"the cache: {result.rest.why}")
+    paths = [str(outcome.path) for outcome in result.outcomes if outcome.what == "pushed"]
+    for path in paths[:_SHOWN]:
+        platform.info(f"would be pushed: {path}")
+    if len(paths) > _SHOWN:
+        platform.info(f"would be pushed: {len(paths) - _SHOWN} more")
 
 
 @contextmanager
@@ -140,7 +152,7 @@ def _complaint(result: Result) -> str:
     if rest.paths:
         why = f" ({rest.why})" if rest.why else ""
         parts.append(f"{rest.paths} paths were not pushed in time{why}; they stay queued for the next flush")
-    elif rest.why:
+    elif rest.why and not result.dry_run:
         parts.append(rest.why)
     if result.rest.unrecorded:
         parts.append(f"the disk did not take {sum(result.rest.unrecorded.values())} lines of outcomes.jsonl")

@@ -22,7 +22,8 @@ class Session:
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
     `began` is in seconds since 1970. With `apart`, the uploader is a user of its own, and nobody but root can end it
     or change its queue.
-    At `reader_port` the uploader lets Nix read the cache; 0 where Nix reads it by itself.
+    At `reader_port` the uploader lets Nix read the cache; 0 where Nix reads it by itself. `unread` where it does not,
+    since a dry run found that the cache cannot be reached: each build would wait for it.
     """
 
     mode: str
@@ -36,6 +37,7 @@ class Session:
     apart: bool
     began: int
     reader_port: int
+    unread: bool = False
 
     @classmethod
     def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:

@@ -78,7 +78,8 @@ def _begin(context: Context, planned: Session, place: Destination, isolation: Is
         if context.settings.harden:
             session = isolation.harden(session)
         session, trusted = pushing.hand_over(context, session, place, started) if started else (session, place)
-        if (session.push, session.scan, trusted) != (planned.push, planned.scan, place) and not session.apart:
+        decided = (session.push, session.scan, session.unread, trusted)
+        if decided != (planned.push, planned.scan, planned.unread, place) and not session.apart:
             register(context, session, trusted, isolation.seen)
     except BaseException:
         Uploader(context.job.directory).stop()

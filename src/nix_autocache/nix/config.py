@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, RunnerError
+from ..system import process
 from ..system.files import make_directory, write_atomically
 from . import secret_lines
 from .store import Nix
@@ -163,9 +163,9 @@ def effective(nix: Nix) -> Mapping[str, str]:
     environ = {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""}
     for words in (["config", "show"], ["show-config"]):  # the second until Nix 2.19
         command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
-        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode == 0:
-            lines = (line.partition(" = ") for line in done.stdout.splitlines())
+        done = process.run(command, environ=environ)
+        if done.status == 0:
+            lines = (line.partition(" = ") for line in done.output.splitlines())
             return {name.strip(): value.strip() for name, _, value in lines}
     return {}
 
@@ -180,11 +180,12 @@ def _text(lines: Sequence[str]) -> str:
 
 def _try(nix: Nix, text: str) -> tuple[bool, str]:
     """Whether Nix can run with these lines alone, and what it says of them."""
-    environ = {"PATH": os.defpath, "NIX_CONF_DIR": "/var/empty", "NIX_USER_CONF_FILES": "", "NIX_CONFIG": text}
+    empty = "/var/empty"  # a HOME too, since a number without an account has none
+    environ = {"PATH": os.defpath, "HOME": empty, "NIX_CONF_DIR": empty, "NIX_USER_CONF_FILES": "", "NIX_CONFIG": text}
     command = [nix.program("nix-instantiate"), "--eval", "--expr", "1", "--store", "dummy://"]
-    done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    words = " ".join(done.stderr.split())
-    return done.returncode == 0, words.removeprefix("error: ").removeprefix("warning: ")
+    done = process.run(command, environ=environ)
+    words = " ".join(done.error.split())
+    return done.status == 0, words.removeprefix("error: ").removeprefix("warning: ")
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

@@ -65,16 +65,16 @@ def drain_here(
         try:
             if check:
                 drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
-            return _rest(drain, dry=drain.flush(deadline, tell))
+            return _rest(drain, dry=drain.flush(deadline, tell), dry_run=job.dry_run)
         finally:
             drain.end()
             running.join(_RECORD)
 
 
-def _rest(drain: Drain, *, dry: bool) -> Rest:
+def _rest(drain: Drain, *, dry: bool, dry_run: bool) -> Rest:
     from .progress import Rest
 
     progress = drain.progress()
     if dry:
-        return Rest(0, unrecorded=progress.unrecorded)
+        return Rest(0, progress.trouble if dry_run else "", progress.unrecorded)
     return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)

@@ -102,12 +102,18 @@ class Job:
 
         Raises InputError or CacheError for a URL that cannot be opened.
         """
+        if not self.dry_run:
+            return self._pusher(begun)
+        from .dry_run import DryRun
+
+        return DryRun(lambda: self._pusher(begun))
+
+    def _pusher(self, begun: Cache | None) -> Pusher:
         from ..caches import PathCache
-        from .push import DryRun, WholePaths
+        from .push import WholePaths
 
         cache = begun or self.open_cache()
-        pusher: Pusher = WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache)
-        return DryRun(pusher) if self.dry_run else pusher
+        return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache)
 
     def open_cache(self) -> Cache:
         """The cache itself. Raises as `pusher`."""
@@ -138,6 +144,8 @@ class Job:
         """The key itself, asked of AWS where it is there; `aws.secret_key` says what is raised."""
         if not is_in_aws(self.key):
             return parse_secret(self.key) if self.key else None
+        if self.dry_run:
+            return None  # nothing is signed
         from .. import aws
 
         return aws.secret_key(self.key, self._role or aws.found(), self._region)

@@ -23,7 +23,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Rest:
-    """What a flush left: how many paths, and, where it was not only the time, why; see `Progress` for the third."""
+    """What a flush left: how many paths, and, where it was not only the time, why; see `Progress` for the third.
+
+    In a dry run that left nothing, `why` says why the cache was not asked what it has.
+    """
 
     paths: int
     why: str = ""

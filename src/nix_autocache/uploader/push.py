@@ -32,6 +32,9 @@ class Pusher(Protocol):
     def check(self, store_dir: str) -> None:
         """Whether the cache can be used, before the first path. Makes what a new cache needs."""
 
+    def reach(self) -> None:
+        """Ask the cache whether it is there at all."""
+
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         """What is there of many paths, without those that there was no clear answer for. Raises nothing."""
 
@@ -81,6 +84,9 @@ class BinaryCache:
             raise CacheError(
                 f"the cache holds paths of {fields['StoreDir']}, this Nix has {store_dir}; take another cache"
             )
+
+    def reach(self) -> None:
+        self.cache.get(_INFO)
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         contents = self.cache.get_many([_name(info.path) for info in infos])
@@ -140,6 +146,9 @@ class WholePaths:
     def check(self, store_dir: str) -> None:
         pass
 
+    def reach(self) -> None:
+        pass
+
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         return {info.path: ABSENT for info in infos}
 
@@ -160,37 +169,6 @@ class WholePaths:
 
     def publish(self, brought: Brought) -> None:
         self.cache.copy(brought.path)
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """Asks like the pusher it wraps, and writes nothing."""
-
-    pusher: Pusher
-
-    def check(self, store_dir: str) -> None:
-        pass
-
-    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
-        return self.pusher.ask(infos)
-
-    def find(self, info: PathInfo) -> Found:
-        return self.pusher.find(info)
-
-    def archive(self, info: PathInfo) -> str:
-        return ""
-
-    def upload(self, info: PathInfo, found: Found) -> Brought:
-        return Brought(info.path, 0, b"", what="signed" if found.archive else "pushed")
-
-    def describe(self, info: PathInfo, file: NarFile) -> Brought:
-        return Brought(info.path, 0, b"")
-
-    def realise(self, realised: Realisation) -> Brought | None:
-        return None
-
-    def publish(self, brought: Brought) -> None:
-        pass
 
 
 def _name(path: StorePath) -> str:
