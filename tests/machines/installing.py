@@ -1,7 +1,7 @@
 """A job on a machine as this project meets it: any user, any inputs, with or without a Nix."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Job:
     inputs: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    umask: str = ""
 
     def environment(self) -> dict[str, str]:
         inputs = {f"NIX_AUTOCACHE_{name.upper().replace('-', '_')}": value for name, value in self.inputs.items()}
@@ -35,11 +36,15 @@ class Job:
         return {"PATH": f"{PROFILE}:{PATH}", **tool.environment(), **inputs, **host, **self.env}
 
     def run(self, *words: str, check: bool = True, timeout: float = 60.0) -> Completed:
-        command = [*tool.CLI, *words]
+        command = [*self._with_umask(), *tool.CLI, *words]
         return self.machine.run(command, user=self.user, env=self.environment(), check=check, timeout=timeout)
 
     def start(self, *words: str) -> Process:
         return self.machine.start([*tool.CLI, *words], user=self.user, env=self.environment())
+
+    def _with_umask(self) -> Sequence[str]:
+        """A step's umask may be another than the one that we were started with, as of a container's image."""
+        return ("sh", "-c", 'umask "$0"; exec "$@"', self.umask) if self.umask else ()
 
     def said(self, *words: str, check: bool = True) -> str:
         """Everything that it prints."""
