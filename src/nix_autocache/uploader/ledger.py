@@ -187,7 +187,7 @@ class Ledger:
         """One output of an entry is settled; with the last one the entry is done, or failed with a reason."""
         pending.left -= 1
         if bad and bad.what == "failed":
-            pending.reason = bad.reason
+            pending.reason = pending.reason or bad.reason
         if not pending.left:
             self.finished.append(pending)
 
