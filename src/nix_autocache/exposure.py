@@ -47,6 +47,8 @@ SOCKETS: Final = tuple(
         "/run/libvirt/virtqemud-sock",
     )
 )
+# The diagnostic port's socket, and the pipes of the debugger. Source: dotnet/diagnostics, ipc-protocol.md.
+_DIAGNOSTICS: Final = ("dotnet-diagnostic-", "clr-debug-pipe-")
 YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")  # 0: all of one's user may be read, 1: one's descendants
 _DOCKER_PORT: Final = ("127.0.0.1", 2375)
 _MEMORY = re.compile(r"mem|kmem|port|nvme\d+|sg\d+")
@@ -73,6 +75,17 @@ def becomes_root() -> Iterator[str]:
 def sockets() -> list[Path]:
     """Sockets of container engines and the like that take connections from this user."""
     return [path for path in SOCKETS if _connects(socket.AF_UNIX, str(path))]
+
+
+def diagnostics() -> list[Path]:
+    """Where processes of .NET, such as GitHub's runner, let their user read their memory or change their code.
+
+    A pipe is not opened to see: its debugger would be taken for another's.
+    """
+    found = [path for path in map(Path, _bound()) if path.name.startswith(_DIAGNOSTICS[0])]
+    for directory in {"/tmp", os.environ.get("TMPDIR") or "/tmp"}:  # noqa: S108 - where .NET puts them
+        found += [path for start in _DIAGNOSTICS for path in Path(directory).glob(f"{start}*")]
+    return [path for path in dict.fromkeys(found) if _is_open(path)]
 
 
 def ports() -> Iterator[str]:
@@ -177,6 +190,21 @@ def _succeeds(command: tuple[str, ...]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def _bound() -> Iterator[str]:
+    """Every path that a socket of this machine is bound to, whatever the directory."""
+    with suppress(OSError):
+        for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines():
+            if (parts := line.split(maxsplit=7)) and len(parts) == 8 and parts[7].startswith("/"):
+                yield parts[7]
+
+
+def _is_open(path: Path) -> bool:
+    with suppress(OSError):
+        if stat.S_ISFIFO(path.lstat().st_mode):
+            return os.access(path, os.R_OK) or os.access(path, os.W_OK)
+    return _connects(socket.AF_UNIX, str(path))
 
 
 def _connects(family: int, address: str | tuple[str, int]) -> bool:

@@ -16,14 +16,17 @@ from typing import Final
 from .destination import Destination
 from .errors import InputError, one_line
 from .keys import is_in_aws
+from .schemes import Scheme, scheme
 from .system.text import decoded
 from .uploader.job import relevant_environment
 
 _SECRET = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
-_PREFIX: Final = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+_ADDRESS = re.compile("_ENDPOINT(_URL)?(_|$)")  # whatever else its name says, as AWS_ENDPOINT_URL_SECRETS_MANAGER
+_PASSWORD = re.compile("://[^/@]*:[^/@]+@")
 _AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
 _GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
-_FILES: Final = {"s3": _AWS_FILE, "gs": _GOOGLE_FILE}
+_TAKEN: Final = frozenset({_AWS_FILE, _GOOGLE_FILE})
+_AWS_NAMES: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _LEFT_OUT: Final = frozenset({"HOME", "AWS_PROFILE", "AWS_CONFIG_FILE", _AWS_FILE, _GOOGLE_FILE})
 
 
@@ -39,9 +42,8 @@ def as_text(place: Destination, environ: Mapping[str, str]) -> list[str]:
     """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
     text = place.key_source and not is_in_aws(place.key_source) and _key_file(place) is None
     names = ["signing-key"] if text else []
-    prefix = _PREFIX.get(place.url.scheme)
-    if prefix:
-        names += [name for name in sorted(environ) if name.startswith(prefix) and _SECRET.search(name)]
+    prefixes = tuple(prefix for row in _rows(place) for prefix in row.variables)
+    names += [name for name in sorted(environ) if name.startswith(prefixes) and _is_secret(name, environ[name])]
     return [*names, "the password in `cache`"] if place.url.password else names
 
 
@@ -50,14 +52,17 @@ def files_that_stay(place: Destination, environ: Mapping[str, str]) -> Iterator[
     for path in _files(place, environ):
         if path.exists() and (path.stat().st_nlink > 1 or path.is_symlink() or not os.access(path.parent, os.W_OK)):
             yield f"the secret in {path} cannot be taken away: is it the only link, in a directory of its user?"
+    for name in (name for row in _rows(place) for name in row.token_files):
+        if environ.get(name) and os.access(environ[name], os.R_OK):
+            yield f"the job's user can read the token in {environ[name]}, which {name} names"
 
 
 def take(place: Destination, environ: Mapping[str, str]) -> Secrets:
     """Read the secrets, and remove the files that they came in. Raises InputError when one cannot be had."""
     given = dict(relevant_environment(environ))
-    if place.url.scheme == "s3" and _AWS_FILE in given:
+    if any(row.cloud == "aws" for row in _rows(place)) and given.get(_AWS_FILE):
         given.update(_aws_profile(Path(given[_AWS_FILE]), place.url.params.get("profile") or given.get("AWS_PROFILE")))
-    if place.url.scheme == "gs" and _GOOGLE_FILE in given:
+    if place.url.scheme == "gs" and given.get(_GOOGLE_FILE):
         given["GOOGLE_SERVICE_ACCOUNT_KEY"] = _read(Path(given[_GOOGLE_FILE]))
     key = place.signing_key(environ)
     for path in _files(place, environ):
@@ -68,9 +73,19 @@ def take(place: Destination, environ: Mapping[str, str]) -> Secrets:
 
 def _files(place: Destination, environ: Mapping[str, str]) -> list[Path]:
     files = [_key_file(place)]
-    if (name := _FILES.get(place.url.scheme)) and name in environ:
-        files.append(Path(environ[name]))
+    for row in _rows(place):
+        files += [Path(environ[name]) for name in row.secret_files if name in _TAKEN and environ.get(name)]
     return [path for path in files if path]
+
+
+def _rows(place: Destination) -> list[Scheme]:
+    """What the uploader takes secrets for: the cache, and AWS if the key is there."""
+    key = [scheme("s3")] if is_in_aws(place.key_source) and place.url.scheme != "s3" else []
+    return [place.url.row, *key]
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(value) and bool(_PASSWORD.search(value) or (_SECRET.search(name) and not _ADDRESS.search(name)))
 
 
 def _key_file(place: Destination) -> Path | None:
@@ -85,10 +100,12 @@ def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
     try:
         parser.read_string(_read(path))
         section = parser[profile or "default"]
-        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        return {name.upper(): section[name] for name in names if name in section}
+        found = {name.upper(): section[name] for name in _AWS_NAMES if name in section}
     except (configparser.Error, KeyError) as error:
         raise InputError(f"{path}: no profile {profile or 'default'}: {one_line(error)}") from None
+    if "AWS_ACCESS_KEY_ID" not in found:  # or the machine's own role would be asked instead
+        raise InputError(f"{path}: profile {profile or 'default'} has no aws_access_key_id; harden takes nothing else")
+    return found
 
 
 def _read(path: Path) -> str:

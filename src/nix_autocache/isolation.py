@@ -9,12 +9,12 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import exposure, handover, privileged, provisioned, pushing, runner
+from . import exposure, handover, metadata, privileged, provisioned, pushing, runner
 from .context import Context
 from .destination import Destination
 from .nix.config import Config, effective
@@ -65,11 +65,11 @@ class Isolation:
         """Take root away from the job's user, and judge the job anew by what is still in its reach."""
         left = self._known(hardened=True)
         if self._can_harden:
-            paths = [*exposure.sockets(), *exposure.devices(), *exposure.system_files()]
+            paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *exposure.system_files()]
             request = {"user": os.geteuid(), "reachable": [str(path) for path in paths]}
             privileged.call("harden", request, self.context.environ)
             self._warn_of_later_jobs()
-            left = (*self._known(hardened=True), *_found(self.context, session))
+            left = (*self._known(hardened=True), *_found(self.context, self.place, session))
         for way in left:
             self.context.platform.warning(f"harden: {way}")
         verdict = pushing.judge(self.context, self.place, left)
@@ -99,17 +99,25 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
     yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=is_open)
 
 
-def _found(context: Context, session: Session) -> Iterator[str]:
+def _found(context: Context, place: Destination, session: Session) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
     where = context.places
-    yield from _of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)])
+    yield from of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)])
+    if not context.settings.aws_role:
+        asked = metadata.clouds(place.url, place.key_source, context.environ)
+        yield from of_credentials(asked, context.environ)
+
+
+def of_credentials(clouds: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
+    for service in metadata.answering(tuple(clouds), environ):
+        yield f"{service} gives the job's user the credentials that the uploader has"
 
 
 def _of_job(job: JobPlace) -> tuple[Path, ...]:
     return (job.queue.new, job.queue.failed, job.roots)
 
 
-def _of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
+def of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
     """`kept` is what the uploader works on and with, beside the hook.
 
     Root's hook writes into every job's queue: one of an open job of this user could lead it elsewhere.
@@ -121,6 +129,7 @@ def _of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
         yield f"the uploader's Python can be changed by the job's user, {part}"
     for what, paths in {
         "the job's user can connect to {}": exposure.sockets(),
+        "the job's user can read the memory of another process, as the runner's, by {}": exposure.diagnostics(),
         "the job's user can read disks or memory, {}": exposure.devices(),
         "the job's user can change what root runs, {}": exposure.system_files(),
         "the job's user can write Nix's store, {}": exposure.store(),
@@ -135,7 +144,7 @@ def _changeable(paths: Iterable[Path]) -> list[Path]:
     return [part for path in paths if (part := exposure.changeable(path))]
 
 
-def of_provisioned(note: Provisioned, machine: Places, seen: Observations) -> Iterator[str]:
+def of_provisioned(note: Provisioned, machine: Places, seen: Observations, environ: Mapping[str, str]) -> Iterator[str]:
     """Every way to the key, the queue or the store of a machine that was provisioned, whose jobs hold no secret."""
     if seen.root:
         yield "the job's user is root, so its code could read the key"
@@ -144,7 +153,8 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations) -> It
     if url.scheme == "file" and (directory := exposure.changeable(Path(url.path))):
         yield f"the cache is a directory that the job's user can write, {directory}"
     kept = (machine.state / "service", machine.state / "packages")
-    yield from _of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
+    yield from of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
+    yield from of_credentials(note.clouds, environ)
 
 
 def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:

@@ -42,7 +42,7 @@ def join(context: Context, row: Row, seen: Observations) -> Session:
     owner, lines = (os.geteuid(), os.getegid()), tuple(own_lines(context))
     own = registry.Registration(job=context.job_name, owner=owner, lines=lines, nix_bin=note.nix_bin)
     registry.add(context.own_places, own, private=True)
-    exposures = tuple(isolation.of_provisioned(note, machine, seen))
+    exposures = tuple(isolation.of_provisioned(note, machine, seen, context.environ))
     verdict = _verdict(context.platform.event(), exposures)
     if verdict.warning:
         context.platform.warning(verdict.warning)

@@ -23,12 +23,13 @@ _PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restar
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
     """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
-    1970, and the port where Nix reads the cache, see `Session`."""
+    1970, the port where Nix reads the cache, see `Session`, and the `clouds` that the uploader asks for credentials."""
 
     nix_bin: str
     cache: str
     began: int
     reader_port: int
+    clouds: tuple[str, ...] = ()
 
     @property
     def nix(self) -> Nix:
@@ -41,7 +42,8 @@ class Provisioned:
     def load(cls, places: Places) -> Provisioned | None:
         """None where nothing was provisioned."""
         try:
-            return cls(**json.loads(_note(places).read_text(encoding="utf-8")))
+            values = json.loads(_note(places).read_text(encoding="utf-8"))
+            return cls(**{**values, "clouds": tuple(values["clouds"])})
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -17,7 +17,7 @@ from .outcomes import Outcome
 from .platforms import Platform
 from .queue import Queue
 from .settings import OnFailure
-from .trust import LIMITATIONS
+from .trust import ASSUMED, LIMITATIONS
 from .uploader.progress import Progress, Rest
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def status(session: Session | None, answer: Answer | None, queue: Queue) -> dict
 def limitations(unsolved: Mapping[int, str]) -> Iterable[str]:
     """A line for each of the four."""
     for number, text in LIMITATIONS.items():
-        yield f"{number}. {text}: {f'no, {unsolved[number]}' if number in unsolved else 'yes'}"
+        yes = f"yes, assuming that {'; '.join(ASSUMED)}" if number == max(LIMITATIONS) else "yes"
+        yield f"{number}. {text}: {f'no, {unsolved[number]}' if number in unsolved else yes}"
 
 
 def size(count: int) -> str:

@@ -31,8 +31,9 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """A kind of cache. `variables` are prefixes of the environment variables that its client reads; `secret_files`
-    are those of them that name a file with a secret."""
+    """A kind of cache. `variables` are prefixes of the environment variables that its client reads; of them,
+    `secret_files` name a file with a secret, `token_files` one with a token that is written anew, and `credentials` are
+    enough to get in: with none of these set, the machine's own are asked of its `cloud`."""
 
     name: str
     opener: str  # dotted name of the function that opens it, called with a CacheUrl and an Access
@@ -45,6 +46,9 @@ class Scheme:
     any_user: bool = True  # an uploader of another user can write there, if it has the secrets
     variables: tuple[str, ...] = ()
     secret_files: tuple[str, ...] = ()
+    token_files: tuple[str, ...] = ()
+    cloud: Literal["", "aws", "google", "azure"] = ""
+    credentials: tuple[str, ...] = ()
 
 
 _BOOLEAN_OF_READERS: Final = Parameter(kind="boolean", use="reading")
@@ -120,7 +124,10 @@ SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
                 parameters=_S3,
                 needs_credentials=True,
                 variables=("AWS_",),
-                secret_files=("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+                secret_files=("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"),
+                token_files=("AWS_WEB_IDENTITY_TOKEN_FILE",),
+                cloud="aws",
+                credentials=("AWS_ACCESS_KEY_ID", "AWS_SHARED_CREDENTIALS_FILE"),
             ),
             Scheme(
                 name="gs",
@@ -130,6 +137,8 @@ SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
                 needs_credentials=True,
                 variables=("GOOGLE_",),
                 secret_files=("GOOGLE_APPLICATION_CREDENTIALS",),
+                cloud="google",
+                credentials=("GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS"),
             ),
             Scheme(
                 name="az",
@@ -138,6 +147,9 @@ SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
                 read_by_nix=False,
                 needs_credentials=True,
                 variables=("AZURE_",),
+                token_files=("AZURE_FEDERATED_TOKEN_FILE",),
+                cloud="azure",
+                credentials=("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY"),
             ),
             *(
                 Scheme(

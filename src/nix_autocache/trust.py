@@ -22,6 +22,14 @@ LIMITATIONS: Final = {
 }
 
 
+# What a yes to the fourth rests on and nobody can try, see docs/threat-model.md.
+ASSUMED: Final = (
+    "nothing hostile ran here before this step",
+    "neither the kernel nor a program of root has a hole",
+    "the CI host gives later steps none of this step's secrets in a way that is not known",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """`unsolved` maps a limitation to the reason why it is not solved; the others are."""

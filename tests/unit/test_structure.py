@@ -37,6 +37,7 @@ LAYERS = (
         "aws",
         "identity",
         "keys",
+        "metadata",
         "settings",
         "tokens",
         "urls",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from .. import apart, environment, probe, provisioned
+from .. import apart, environment, metadata, probe, provisioned
 from ..errors import InputError, RunnerError
 from ..nix import units
 from ..nix.store import Nix
@@ -20,7 +20,6 @@ from ..provisioned import Provisioned
 from ..system.files import make_directory, make_file
 from ..uploader import loopback
 from ..uploader.client import Answer
-from ..urls import CacheUrl
 from . import keeper, unit
 from .configuration import Configuration
 
@@ -55,7 +54,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
         make_file(_note_of_daemon(places), 0o644)
         make_file(places.daemon_environment, 0o600)
         units.write(nix.program("nix-daemon"), places.daemon_environment)
-    note = _note(places, told.settings.cache, nix)
+    note = _note(places, told, nix)
     note.save(places)
     return note
 
@@ -93,8 +92,9 @@ def remove(places: Places) -> None:
         SOCKET.unlink(missing_ok=True)  # systemd leaves it, and who finds it thinks that there is a daemon
 
 
-def _note(places: Places, url: CacheUrl | None, nix: Nix) -> Provisioned:
+def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     """Done again, it keeps what Nix and the store know of the first time."""
+    url = told.settings.cache
     assert url, "configuration.load sees to it"
     earlier = Provisioned.load(places)
     port = (earlier.reader_port if earlier else 0) or loopback.free_port()
@@ -103,6 +103,7 @@ def _note(places: Places, url: CacheUrl | None, nix: Nix) -> Provisioned:
         cache=url.without_password,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
+        clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
     )
 
 

@@ -1,0 +1,147 @@
+"""Credentials that a cloud gives to every process of its machines, asked for as the user who runs this.
+
+Where the uploader will ask one of these services, the job's code can ask it as well, whatever user the uploader is.
+What answers nothing within `_PATIENCE` is taken for a service that is not there.
+No proxy is asked: these addresses are the machine's own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from .keys import is_in_aws
+from .schemes import scheme
+from .urls import CacheUrl
+
+_PATIENCE: Final = 1.0  # seconds, for all of them together
+_LONGEST: Final = 64 << 10  # bytes of an answer
+_LINK_LOCAL: Final = "http://169.254.169.254"
+_EC2: Final = (_LINK_LOCAL, "http://[fd00:ec2::254]")
+_ECS: Final = "http://169.254.170.2"
+_GOOGLE: Final = (_LINK_LOCAL, "http://metadata.google.internal")
+
+Environ = Mapping[str, str]
+
+
+def clouds(url: CacheUrl, key_source: str, environ: Environ) -> tuple[str, ...]:
+    """The clouds whose services the uploader will ask for credentials: for this cache, and for a key that is in AWS."""
+    rows = [url.row, *([scheme("s3")] if is_in_aws(key_source) else [])]
+    return tuple({row.cloud for row in rows if row.cloud and not any(environ.get(name) for name in row.credentials)})
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of a cloud: its name for people, and whether it hands out credentials here."""
+
+    name: str
+    gives: Callable[[Environ], bool]
+
+
+def answering(clouds: Collection[str], environ: Environ) -> list[str]:
+    """The names of the services of these clouds that give this process credentials; all are asked at once."""
+    asked = [service for cloud in clouds for service in _SERVICES[cloud]]
+    found: list[str] = []
+
+    def ask(service: Service) -> None:
+        with suppress(OSError, ValueError, http.client.HTTPException):
+            if service.gives(environ):
+                found.append(service.name)
+
+    threads = [threading.Thread(target=ask, args=(service,), daemon=True) for service in asked]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [service.name for service in asked if service.name in found]
+
+
+def _ec2(base: str) -> Callable[[Environ], bool]:
+    """By a session's token, and without one where that is still allowed. Source: AWS's guide to IMDSv2."""
+
+    def gives(environ: Environ) -> bool:
+        where = base or environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
+        if not where:
+            return False
+        token = _said(f"{where}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+        headers = {"X-aws-ec2-metadata-token": token} if token else {}
+        return bool(_said(f"{where}/latest/meta-data/iam/security-credentials/", headers))
+
+    return gives
+
+
+def _container(environ: Environ) -> bool:
+    """ECS, and EKS's Pod Identity: where the variables say, as AWS's own libraries take them."""
+    url = environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+    if relative := environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        url = _ECS + relative
+    if not url:
+        return False
+    token = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+    if file := environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
+        token = Path(file).read_text().strip()
+    return "AccessKeyId" in _said(url, {"Authorization": token} if token else {})
+
+
+def _google(base: str) -> Callable[[Environ], bool]:
+    path = "/computeMetadata/v1/instance/service-accounts/default/token"
+
+    def gives(environ: Environ) -> bool:
+        named = environ.get("GCE_METADATA_HOST") or environ.get("GCE_METADATA_ROOT") or ""
+        where = base or (f"http://{named}" if named else "")
+        return bool(where) and "access_token" in _said(where + path, {"Metadata-Flavor": "Google"})
+
+    return gives
+
+
+def _azure_machine(environ: Environ) -> bool:
+    resource = "api-version=2018-02-01&resource=https%3A%2F%2Fstorage.azure.com%2F"
+    return "access_token" in _said(f"{_LINK_LOCAL}/metadata/identity/oauth2/token?{resource}", {"Metadata": "true"})
+
+
+def _azure_app(environ: Environ) -> bool:
+    """App Service, Container Apps and Functions, where the variables say."""
+    url, secret = environ.get("IDENTITY_ENDPOINT"), environ.get("IDENTITY_HEADER", "")
+    if not url:
+        return False
+    resource = "api-version=2019-08-01&resource=https%3A%2F%2Fstorage.azure.com%2F"
+    return "access_token" in _said(f"{url}?{resource}", {"X-IDENTITY-HEADER": secret})
+
+
+_SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
+    "aws": (
+        *(Service(f"AWS's metadata service at {urlsplit(base).netloc}", _ec2(base)) for base in _EC2),
+        Service("AWS's metadata service where AWS_EC2_METADATA_SERVICE_ENDPOINT says", _ec2("")),
+        Service("AWS's service for containers (AWS_CONTAINER_CREDENTIALS_…)", _container),
+    ),
+    "google": (
+        *(Service(f"Google's metadata service at {urlsplit(base).netloc}", _google(base)) for base in _GOOGLE),
+        Service("Google's metadata service where GCE_METADATA_HOST says", _google("")),
+    ),
+    "azure": (
+        Service("Azure's metadata service at 169.254.169.254", _azure_machine),
+        Service("Azure's service for applications (IDENTITY_ENDPOINT)", _azure_app),
+    ),
+}
+
+
+def _said(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
+    """The text of an answer 200; empty for any other. Raises OSError or HTTPException where there is none."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=_PATIENCE)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=dict(headers))
+        answer = connection.getresponse()
+        text = answer.read(_LONGEST).decode(errors="replace").strip()
+        return text if answer.status == 200 else ""
+    finally:
+        connection.close()
