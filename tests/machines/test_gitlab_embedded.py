@@ -7,11 +7,12 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.ground import gitlab, nix, tool
-from tests.ground.machine import Machine
+from tests.ground.machine import Bind, Machine
 from tests.ground.roots import NEW, OLD, RECENT, Generation
 from tests.machines import graphs
 from tests.machines.installing import Job
 from tests.machines.pipelines import PROJECT, PROTECTED, fresh, pipeline, runs
+from tests.machines.test_content_addressed import ready
 
 KEPT = f"{PROJECT}/.nix-autocache"
 SHOW = "nix --extra-experimental-features nix-command show-config | sed -n 's/^trusted-public-keys = /keys=/p'"
@@ -115,3 +116,16 @@ def test_what_a_job_fetched_goes_elsewhere_without_its_signature(machine: MakeMa
     said = made.sh("cat /srv/other/*.narinfo").stdout
     assert "Sig: other-1:" in said
     assert "nix-autocache-job-" not in said
+
+
+def test_content_addressed_derivations_are_fetched_too(machine: MakeMachine, tmp_path: Path) -> None:
+    """A realisation is signed for the job like a path."""
+    for number in (1, 2):
+        made = machine(RECENT, [*tool.binds(), Bind(tmp_path, PROJECT, writable=True)])
+        nix.without_daemon(made)
+        ready(made)
+        job = of_gitlab(made, "root", number)
+        job.run("setup")
+        built = job.sh("nix-build --no-out-link /root/ca.nix").stderr
+        assert ("building '/nix/store/" in built) is (number == 1), built
+        job.run("finish")

@@ -6,18 +6,23 @@ is no narinfo as we write it is not there.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath, parse_store_path
 from . import presence
 from .narinfo import NarFile, fingerprint
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
+_REALISATION: Final = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +63,41 @@ def is_directory(path: Path) -> bool:
         return False
 
 
+def realisations(directory: Path, store_dir: str) -> Iterator[tuple[Path, Realisation]]:
+    """The realisations of a cache, and their files. Raises nothing."""
+    place = directory / "realisations"
+    if not is_directory(directory) or not is_directory(place):
+        return
+    with os.scandir(place) as entries:
+        names = [entry.name for entry in entries if _REALISATION.fullmatch(entry.name)]
+    for name in names:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            content, _ = _content(place / name)
+            value, number = json.loads(content), name.removesuffix(".doi")
+            if value["id"] == number:
+                path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
+                yield place / name, Realisation(path, number.partition("!")[2], number, path)
+
+
 def _read(file: Path, store_dir: str) -> Narinfo | None:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as opened:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-                return None
-            info, archive = _parse(opened.read(_LARGEST), store_dir)
+        content, found = _content(file)
+        info, archive = _parse(content, store_dir)
     except (OSError, ValueError, KeyError):
         return None
     if file.name != f"{info.path.hash_part}.narinfo":
         return None
     return Narinfo(file=file, info=info, archive=archive, size=found.st_size, used=found.st_mtime)
+
+
+def _content(file: Path) -> tuple[bytes, os.stat_result]:
+    """What is in a small file. Raises OSError, and ValueError for what is no such file."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            raise ValueError("no small file")
+        return opened.read(_LARGEST), found
 
 
 def _parse(content: bytes, store_dir: str) -> tuple[PathInfo, NarFile]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ..nix.store import Store, StorePath
-from .kept import is_directory, read
+from .kept import is_directory, read, realisations
 
 _DAY: Final = 86400.0  # seconds
 
@@ -44,6 +44,10 @@ def trim(directory: Path, limit: int, store: Store, began: float) -> int:
     infos = _marked(_read(directory, store.nix.store_dir), store, began)
     archives = {f"nar/{file.name}": file.lstat().st_size for file in _files(directory / "nar")}
     gone = surplus(infos, archives, limit)
+    left = {kept.path for kept in infos} - {kept.path for kept in gone}
+    for file, realised in realisations(directory, store.nix.store_dir):
+        if realised.path not in left:
+            file.unlink()
     for kept in gone:  # referrers before what they refer to
         kept.file.unlink()
     for archive in archives.keys() - {kept.archive for kept in set(infos) - set(gone)}:

@@ -34,5 +34,9 @@ def make(directory: Path, caches: Iterable[Path], store_dir: str) -> tuple[list[
         write_atomically(view / "nix-cache-info", f"StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 41\n", 0o644)
         for each in infos:
             write_atomically(view / each.file.name, render(each.info, each.archive, key), 0o644)
+        paths = {each.info.path for each in infos}
+        for file, realised in kept.realisations(cache, store_dir):
+            if realised.path in paths:
+                write_atomically(view / "realisations" / file.name, realised.render(key), 0o644)
         views.append(view)
     return views, key.public
