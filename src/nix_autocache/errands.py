@@ -83,8 +83,10 @@ def provision(context: Context) -> None:
         register(context, session, trusted, seen)
     if doubts := place.doubts(answer.public_key):
         context.platform.warning(doubts)
-    if not hook.sing(nix, context.job.queue):
-        raise RunnerError("Nix does not call the post-build hook: is there another one in its configuration?")
+    canary = hook.try_canary(nix, context.job.queue, context.environ)
+    if not canary.heard:
+        unheard = "Nix does not call the post-build hook: is there another one in its configuration?"
+        raise RunnerError(canary.error or unheard)
     for trouble in filter(None, (answer.error, answer.progress.trouble)):
         context.platform.warning(f"nothing is uploaded yet: {trouble}")
     context.platform.info(f"provisioned: what jobs build here goes to {session.cache}")

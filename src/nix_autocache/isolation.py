@@ -17,7 +17,8 @@ from typing import Final
 from . import exposure, handover, metadata, privileged, provisioned, pushing, runner
 from .context import Context
 from .destination import Destination
-from .nix.config import Config, effective
+from .nix import effective
+from .nix.config import Config
 from .nix.store import Nix
 from .places import JobPlace, Places
 from .provisioned import Provisioned
@@ -161,7 +162,7 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
     """What the daemon's own configuration gives to everybody."""
     if runner.is_trusted(nix):
         yield "the job's user is a trusted user of the nix-daemon"
-    settings = effective(nix)
+    settings = effective.of_machine(nix)
     if settings.get("sandbox") != "true" or settings.get("sandbox-fallback", "false") != "false":
         yield "builds are not always sandboxed, so what runs beside one can change what it makes"
     if settings.get("require-sigs") != "true":

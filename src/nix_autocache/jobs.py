@@ -8,7 +8,7 @@ from . import handover, keys
 from .context import Context
 from .destination import Destination
 from .handover import Secrets
-from .nix.config import effective
+from .nix import effective
 from .nix.store import Nix
 from .queue import Queue
 from .uploader.job import Job, relevant_environment
@@ -26,7 +26,7 @@ def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, bega
     url = replace(place.url, params=params)
     taken = handover.take(place, context.environ)
     job = _job(context, nix, replace(place, url=url), queue, began, taken)
-    return replace(job, trusted=tuple(effective(nix).get("trusted-public-keys", "").split()))
+    return replace(job, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
 
 
 def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:

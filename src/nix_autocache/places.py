@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,13 @@ class Places:
     state: Path
     nix_conf: Path
     roots: Path
+    nix_conf_name: str = "nix.conf"
+
+    @property
+    def config(self) -> Config:
+        """Where Nix is told of cache and hook."""
+        named = self.nix_conf_name != "nix.conf" or self.nix_conf.name != "nix"  # by NIX_USER_CONF_FILES
+        return Config(self.nix_conf, self.nix_conf_name, self.state if named else None)
 
     @property
     def jobs(self) -> Path:
@@ -132,9 +140,11 @@ class Places:
 def machine(environ: Mapping[str, str]) -> Places:
     """The machine's places; only root can write there. Where nobody can change its nix.conf, root's own is used."""
     nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
+    name = "nix.conf"
     if os.geteuid() == 0 and Config(nix_conf).fixed:
-        nix_conf = users(environ).nix_conf
-    return Places(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS)
+        own = _user_conf(environ)
+        nix_conf, name = own.parent, own.name
+    return Places(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS, nix_conf_name=name)
 
 
 def users(environ: Mapping[str, str]) -> Places:
@@ -144,9 +154,11 @@ def users(environ: Mapping[str, str]) -> Places:
     """
     name = environ.get("USER") or _name()
     own = _OF_USERS / name
+    conf = _user_conf(environ)
     return Places(
         state=_base(environ, "XDG_STATE_HOME", ".local/state") / "nix-autocache",
-        nix_conf=_base(environ, "XDG_CONFIG_HOME", ".config") / "nix",
+        nix_conf=conf.parent,
+        nix_conf_name=conf.name,
         roots=own / "nix-autocache" if os.access(own, os.W_OK) else GC_ROOTS,
     )
 
@@ -173,14 +185,34 @@ def of_job(environ: Mapping[str, str], job: str) -> Places:
     return everybody if mine else users(environ)
 
 
+def _user_conf(environ: Mapping[str, str]) -> Path:
+    """The file of this user's that Nix reads last and we can change: what it says beats all files before it.
+
+    Source: getUserConfigFiles in src/libstore/globals.cc of Nix, and getHome in src/libutil/users.cc.
+    """
+    named = [Path(name) for name in environ.get("NIX_USER_CONF_FILES", "").split(":") if name.startswith("/")]
+    for path in named:
+        if not Config(path.parent, path.name).fixed:
+            return path
+    directory = environ.get("XDG_CONFIG_HOME") or _nix_home(environ) / ".config"
+    return Path(directory, "nix", "nix.conf")
+
+
+def _nix_home(environ: Mapping[str, str]) -> Path:
+    """The home that Nix takes: not $HOME where that belongs to another user, as in GitHub's job containers."""
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    with suppress(OSError, KeyError):
+        if home.stat().st_uid != os.geteuid():
+            return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    return home
+
+
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     return Path(environ.get(variable) or home / default)
 
 
 def _name() -> str:
-    import pwd
-
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # a container may run as a number that no account has

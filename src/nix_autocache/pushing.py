@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
 from . import jobs, report, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
-from .nix import hook, scan
+from .nix import effective, hook, scan
 from .nix.store import Nix, Store
 from .outcomes import Outcome
 from .queue import Queue
@@ -24,6 +25,8 @@ from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
 from .uploader.job import Job
 from .uploader.progress import Rest
+
+_OTHER: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another store
 
 
 def mask(context: Context, place: Destination) -> None:
@@ -124,17 +127,28 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
 
 
 def _watch(context: Context, session: Session, nix: Nix) -> Session:
-    """See that the hook fires, or look at the store as it is now, to know at the end what is new."""
-    if not session.scan and not hook.sing(nix, context.job.queue):
-        reason = "Nix did not call the post-build hook"
-        if session.apart:  # whose queue only root and the hook can write
+    """See that the hook fires, and note what is in the store, to find at the end what no hook told of."""
+    if not session.scan:
+        canary = hook.try_canary(nix, context.job.queue, context.environ)
+        if canary.elsewhere:
+            reason = f"Nix builds into another store ({_store(nix, context)}), and only paths of /nix/store are pushed"
             context.platform.warning(f"not pushing: {reason}")
             return session.only_pulling(reason)
-        context.platform.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
-        session = session.scanning(reason)
-    if session.scan:
-        scan.snapshot(nix, context.job.store_before)
+        if not canary.heard:
+            reason = canary.error or "Nix did not call the post-build hook"
+            if session.apart:  # whose queue only root and the hook can write
+                context.platform.warning(f"not pushing: {reason}")
+                return session.only_pulling(reason)
+            context.platform.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
+            session = session.scanning(reason)
+    scan.snapshot(nix, context.job.store_before)
     return session
+
+
+def _store(nix: Nix, context: Context) -> str:
+    """The store that Nix uses, in its own word."""
+    named = effective.of_client(nix, context.environ).get("store", "")
+    return next((f"{name}={value}" for name in _OTHER if (value := context.environ.get(name))), f"store = {named}")
 
 
 def _apart(context: Context, session: Session, place: Destination) -> Job:

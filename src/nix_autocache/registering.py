@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,8 @@ from typing import Final
 from . import places, privileged, probe, registry
 from .context import Context
 from .destination import Destination, claim
-from .errors import one_line
-from .keys import is_in_aws
-from .nix import install, secret_lines, service, users
+from .errors import RunnerError, one_line
+from .nix import effective, install, secret_lines, service, users
 from .nix.config import Config
 from .nix.store import Nix
 from .places import Places
@@ -27,30 +27,67 @@ from .tokens import access_tokens
 from .uploader import loopback
 
 _STALE: Final = 7 * 86400.0  # seconds that no job takes
+HOOK: Final = "post-build-hook"
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
 
 def register(context: Context, session: Session, place: Destination, seen: Observations) -> None:
-    """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything."""
+    """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything.
+
+    What a file of the user's takes away from these lines is said again in that file, which Nix reads last.
+    """
     if session.push:
         claim(place)
-    lines = _cache_lines(context, session, place) + _mode_lines(context, session, seen)
+    ours = [line for line in cache_lines(session, place) if _is_heeded(line, session, seen)]
     given, tokens = context.settings.extra_nix_conf.splitlines(), _token_lines(context)
     where, own = _places(context, session), context.own_places
     apart = where.nix_conf != own.nix_conf
+    # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after it.
+    lines = ["fallback = true", *_mode_lines(context, session, seen)]
     if apart:
         lines += [line for line in given if not secret_lines.is_for_fetches(line)]
         tokens = [line for line in given if secret_lines.is_secret(line) and secret_lines.is_for_users(line)] + tokens
     else:
         lines += given + tokens
+    lines += ours
+    if apart and not context.settings.harden and (theirs := own.config.value(HOOK)):
+        lines.append(f"{HOOK} = {theirs}")  # ours calls it
     wanted = _registration(context, session, seen, lines)
     if session.chosen.daemon:
         privileged.call("register", wanted.to_json(), context.environ)
     else:
         registry.add(where, wanted, private=not apart)
-    if apart and tokens:
-        only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(tokens), nix_bin=wanted.nix_bin)
+    if apart:
+        _tell_own(context, own, wanted, tokens)
+        hook = [f"{HOOK} = {where.hook}"] if wanted.hook and not context.settings.harden else []
+        lost = lacking([*ours, *hook], effective.of_client(wanted.nix, context.environ))
+        if lost:
+            _tell_own(context, own, wanted, tokens + lost)
+
+
+def lacking(lines: Iterable[str], settings: Mapping[str, str]) -> list[str]:
+    """Those of our lines that Nix does not heed, given what is in effect; none where Nix did not answer."""
+    lost = []
+    for name, _, value in (line.partition(" = ") for line in lines if settings):
+        plain = name.removeprefix("extra-")
+        if name == HOOK and settings.get(HOOK) != value:
+            lost.append(f"{name} = {value}")
+        elif name != plain:
+            missing = [item for item in value.split() if not effective.lists(settings, plain, item)]
+            lost += [f"{name} = {' '.join(missing)}"] if missing else []
+    return lost
+
+
+def _tell_own(context: Context, own: Places, wanted: Registration, lines: list[str]) -> None:
+    """Put lines into the user's own configuration, none to take them out; warn where that cannot be changed."""
+    if not lines:
+        registry.remove(own, context.job_name, daemon=False, everything=True)
+        return
+    only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(lines), nix_bin=wanted.nix_bin)
+    try:
         registry.add(own, only, private=True)
+    except RunnerError as error:
+        context.platform.warning(str(error))
 
 
 def vouch(context: Context, place: Destination, nix: Nix) -> Destination:
@@ -160,27 +197,44 @@ def _mode_lines(context: Context, session: Session, seen: Observations) -> list[
     return lines
 
 
-def _cache_lines(context: Context, session: Session, place: Destination) -> list[str]:
-    # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after this.
-    lines = ["fallback = true"]
-    lines += [f"extra-substituters = {url}" for url in place.substituters]
+def cache_lines(session: Session, place: Destination) -> list[str]:
+    """What makes Nix read the cache and those beside it."""
+    lines = [f"extra-substituters = {url}" for url in place.substituters]
     if place.unsigned:  # Nix reads the views
         return [*lines, *_trusted(place)]
     if session.reader_port:
         lines.append(f"extra-substituters = {loopback.url(session.reader_port)}{place.url.reading_query}")
     elif place.url.is_read_by_nix and not session.unread:
         lines.append(f"extra-substituters = {place.url.substituter}")
-    elif not session.unread:
-        offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
-        context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
-    if not place.public_keys and not (session.push and is_in_aws(place.key_source)):  # or the uploader will say which
-        context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
     return [*lines, *_trusted(place)]
 
 
 def _trusted(place: Destination) -> list[str]:
     keys = " ".join(map(str, place.public_keys))
     return [f"extra-trusted-public-keys = {keys}"] if keys else []
+
+
+def settings_of(session: Session, seen: Observations, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """What is in effect for this job's builds: the daemon's own settings where it does not trust this user."""
+    nix = Nix(Path(session.nix_bin))
+    if not is_ignored(session, seen):
+        return effective.of_client(nix, environ)
+    settings = dict(effective.of_machine(nix))
+    for name in ("substituters", "trusted-substituters") if settings else ():
+        settings["substituters"] = f"{settings.get('substituters', '')} {settings.get(name, '')}"
+    return settings
+
+
+def is_ignored(session: Session, seen: Observations) -> bool:
+    """Whether the daemon ignores what this user configures, but for substituters that it knows."""
+    return session.chosen is Mode.EXISTING_SCAN and not seen.trusted
+
+
+def _is_heeded(line: str, session: Session, seen: Observations) -> bool:
+    """Nix warns at each command of a line that its daemon ignores."""
+    if not is_ignored(session, seen):
+        return True
+    return line.startswith("extra-substituters ") and not lacking([line], settings_of(session, seen, {}))
 
 
 def own_lines(context: Context) -> list[str]:

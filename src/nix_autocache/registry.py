@@ -11,7 +11,7 @@ import dataclasses
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,11 +80,8 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
             _make_build_users(places)
         if wanted.kvm:
             _open_kvm(places)
-        lines = list(wanted.lines)
-        if wanted.hook:
-            hook.install(places.hook, jobs=places.jobs, roots=places.roots, others=_others(places))
-            lines.append(f"{_HOOK_SETTING} = {places.hook}")
-        _write_part(places, wanted.job, lines)
+        hooks = [f"{_HOOK_SETTING} = {places.hook}"] if wanted.hook else []
+        _write_part(places, wanted.job, [*wanted.lines, *hooks])
         changed = _compose(places, private=private)
         if wanted.daemon and places.daemon_environment.exists():
             write_atomically(places.daemon_environment, units.environment_text(wanted.environ), 0o600)
@@ -190,12 +187,6 @@ def _forget(job: JobPlace) -> None:
     remove_tree(job.directory)
 
 
-def _others(places: Places) -> str:
-    """A hook that somebody else configured, here or, for a user's own places, for the machine."""
-    found = Config(places.nix_conf).value(_HOOK_SETTING) or Config(Path("/etc/nix")).value(_HOOK_SETTING)
-    return found if found and found != str(places.hook) else ""
-
-
 def _write_part(places: Places, name: str, lines: list[str]) -> None:
     make_directory(places.parts, 0o700)
     write_atomically(places.parts / name, "".join(f"{line}\n" for line in lines), 0o600)
@@ -209,16 +200,66 @@ def _parts(places: Places) -> Iterator[str]:
 
 
 def _compose(places: Places, *, private: bool) -> bool:
-    """The include file from the parts of all jobs, each line once, none without jobs; whether it changed."""
+    """The hook and the include file, from the parts of all jobs; none without jobs. Whether the file changed."""
     if not any(_parts(places)):
-        return Config(places.nix_conf).remove()
-    lines = dict.fromkeys(line for part in _parts(places) for line in part.splitlines())
-    return Config(places.nix_conf).write(lines, private=private)
+        changed = [config.remove() for config in _written(places)]
+        return any(changed)
+    lines, others = merge(_parts(places), str(places.hook))
+    if f"{_HOOK_SETTING} = {places.hook}" in lines:  # it must be there before Nix is told of it
+        hook.install(places.hook, jobs=places.jobs, roots=places.roots, others=[*_configured(places), *others])
+    _note_written(places)
+    return places.config.write(lines, private=private)
+
+
+def merge(parts: Iterable[str], ours: str) -> tuple[list[str], list[str]]:
+    """The lines of all jobs, each once; and the hooks of others among them, left out where our own is among them too.
+
+    A line that adds to a list comes after those that set one, whichever job they are of, or they would take it away.
+    """
+    lines = list(dict.fromkeys(line for part in parts for line in part.splitlines()))
+    hooks = {line: value for line in lines if (value := _hook_of(line)) is not None}
+    others = []
+    if ours in hooks.values():
+        others = [value for value in hooks.values() if value not in {"", ours}]
+        lines = [line for line in lines if hooks.get(line, ours) == ours]
+    return sorted(lines, key=lambda line: line.lstrip().startswith("extra-")), others
+
+
+def _hook_of(line: str) -> str | None:
+    """The hook that a line of nix.conf sets; None if it sets something else."""
+    name, _, value = line.partition("#")[0].partition("=")
+    return value.strip() if name.strip() == _HOOK_SETTING else None
+
+
+def _configured(places: Places) -> list[str]:
+    """The hook that somebody else configured, here or, for a user's own places, for the machine."""
+    found = places.config.value(_HOOK_SETTING) or Config(Path("/etc/nix")).value(_HOOK_SETTING)
+    return [found] if found and found != str(places.hook) else []
+
+
+def _written(places: Places) -> list[Config]:
+    """Every nix.conf that has a line of ours: what variables name another one today changes nothing about that."""
+    found = [places.config]
+    with suppress(FileNotFoundError):
+        for line in _note_of_files(places).read_text(encoding="utf-8").splitlines():
+            main, include = map(Path, line.split("\t"))
+            aside = None if include.parent == main.parent else include.parent
+            found.append(Config(main.parent, main.name, aside))
+    return list(dict.fromkeys(found))
+
+
+def _note_written(places: Places) -> None:
+    text = "".join(f"{config.directory / config.name}\t{config.include}\n" for config in _written(places))
+    write_atomically(_note_of_files(places), text, 0o600)
+
+
+def _note_of_files(places: Places) -> Path:
+    return places.state / "nix-conf-files"
 
 
 def _is_private(places: Places) -> bool:
     with suppress(OSError):
-        return not Config(places.nix_conf).include.stat().st_mode & stat.S_IROTH
+        return not places.config.include.stat().st_mode & stat.S_IROTH
     return False
 
 

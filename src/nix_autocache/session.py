@@ -22,6 +22,7 @@ class Session:
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
     `began` is in seconds since 1970. With `apart`, the uploader is a user of its own, and nobody but root can end it
     or change its queue.
+    `reads` are our substituters that Nix had in effect after set-up.
     At `reader_port` the uploader lets Nix read the cache; 0 where Nix reads it by itself. `unread` where it does not,
     since a dry run found that the cache cannot be reached: each build would wait for it.
     """
@@ -38,6 +39,7 @@ class Session:
     began: int
     reader_port: int
     unread: bool = False
+    reads: tuple[str, ...] = ()
 
     @classmethod
     def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:
@@ -93,4 +95,4 @@ class Session:
         except FileNotFoundError:
             return None
         unsolved = {int(number): reason for number, reason in values["unsolved"].items()}
-        return cls(**{**values, "unsolved": unsolved})
+        return cls(**{**values, "unsolved": unsolved, "reads": tuple(values.get("reads", ()))})

@@ -69,18 +69,20 @@ def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
 
 def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
     """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
-    from .registering import register, unregister, vouch
+    from .in_effect import check, tell_nix
+    from .registering import unregister, vouch
 
     try:
         place = vouch(context, place, planned.nix)
-        register(context, planned, place, isolation.seen)
+        planned = tell_nix(context, planned, place, isolation.seen)
         session, started = pushing.start(context, planned, place) if planned.push else (planned, None)
         if context.settings.harden:
             session = isolation.harden(session)
         session, trusted = pushing.hand_over(context, session, place, started) if started else (session, place)
         decided = (session.push, session.scan, session.unread, trusted)
         if decided != (planned.push, planned.scan, planned.unread, place) and not session.apart:
-            register(context, session, trusted, isolation.seen)
+            session = tell_nix(context, session, trusted, isolation.seen)
+        session = check(context, session, trusted, isolation.seen)
     except BaseException:
         Uploader(context.job.directory).stop()
         unregister(context, planned)

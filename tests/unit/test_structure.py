@@ -16,7 +16,7 @@ LAYERS = (
     {"steps"},
     {"managed"},
     {"isolation"},
-    {"pushing", "registering", "advice", "later"},
+    {"pushing", "in_effect", "registering", "advice", "later"},
     {"jobs"},
     {"handover"},
     {"context", "report", "destination", "session"},

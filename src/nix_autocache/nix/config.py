@@ -1,13 +1,15 @@
 """nix.conf: an include file of ours beside it, and a line in it that includes the file.
 
 `remove` leaves nix.conf as it was, byte for byte. `value` and `check` are for what others wrote.
+A nix.conf that nobody can change, such as a link into the store, is refused and stays as it is.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,28 +17,36 @@ from typing import Final
 
 from ..errors import InputError, RunnerError
 from ..system import process
-from ..system.files import make_directory, write_atomically
+from ..system.files import make_directory, write_atomically, write_in_place
 from . import secret_lines
 from .store import Nix
 
 _MARK: Final = "# nix-autocache: `nix-autocache undo` removes this line and the next"
 _MARK_GLUED: Final = f"{_MARK}, and the line break before"
+_IN_PLACE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM})
 _DEEPEST: Final = 10  # files that include one another
+_STORE: Final = Path("/nix/store")
+_CUSTOM: Final = "nix.custom.conf"  # Determinate Nix writes nix.conf anew; people's settings belong in here
 
 
 @dataclass(frozen=True)
 class Config:
-    """A directory with a nix.conf: /etc/nix for the machine, ~/.config/nix for a user."""
+    """A directory with a nix.conf: /etc/nix for the machine, ~/.config/nix for a user. `name` is that of another file
+    that NIX_USER_CONF_FILES names instead, and `aside` the directory for the include file, where it is another one."""
 
     directory: Path
+    name: str = "nix.conf"
+    aside: Path | None = None
 
     @property
     def main(self) -> Path:
-        return self.directory / "nix.conf"
+        """The file that gets our line: the one beside nix.conf that is there for people's settings, if it has one."""
+        plain, custom = self.directory / self.name, self.directory / _CUSTOM
+        return custom if custom in self._included_by(plain) else plain
 
     @property
     def include(self) -> Path:
-        return self.directory / "nix-autocache.conf"
+        return (self.aside or self.directory) / "nix-autocache.conf"
 
     @property
     def secret_include(self) -> Path:
@@ -44,16 +54,25 @@ class Config:
 
         A Nix that may not open a file that it is to include goes on without, silently.
         """
-        return self.directory / "nix-autocache-secret.conf"
+        return self.include.with_name("nix-autocache-secret.conf")
 
     @property
     def fixed(self) -> bool:
         """Whether nobody can change it, root neither: it is in a store, as on NixOS, or its file system read-only."""
-        place = Path(os.path.realpath(self.main)).parent
-        in_store = place.is_relative_to("/nix/store")
-        while not place.exists():
-            place = place.parent
-        return in_store or bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+        return bool(self._obstacle)
+
+    @property
+    def _obstacle(self) -> str:
+        """Why nobody can change it; empty if somebody can."""
+        for path in (self.main, self.include):
+            real = Path(os.path.realpath(path))
+            if real.is_relative_to(_STORE):
+                return f"{path} is in the Nix store, as NixOS and home-manager make it"
+            if any(
+                os.statvfs(place).f_flag & os.ST_RDONLY for place in (real, _existing(real.parent)) if place.exists()
+            ):
+                return f"{path} is on a file system that is read-only"
+        return ""
 
     def write(self, lines: Iterable[str], *, private: bool = False) -> bool:
         """Make Nix read these lines; whether anything changed. `private` hides them from other users, and lines with
@@ -62,11 +81,14 @@ class Config:
         Raises RunnerError when the directory cannot be written.
         """
         public, secret = (list(lines), []) if private else secret_lines.split(lines)
-        if secret:
-            public.append(f"!include {self.secret_include}")
+        if secret:  # before what adds to a list, which a line that sets it would take away
+            adds = [number for number, line in enumerate(public) if line.startswith("extra-")]
+            public.insert(min(adds, default=len(public)), f"!include {self.secret_include}")
         text, hidden = _text(public), _text(secret) if secret else ""
         if self._read(self.include) == text and self._read(self.secret_include) == hidden and self._included:
             return False
+        if reason := self._obstacle:
+            raise RunnerError(f"{reason}: Nix cannot be told of cache and hook there")
         try:
             make_directory(self.directory, 0o755)
             if secret:
@@ -86,14 +108,19 @@ class Config:
 
     def remove(self) -> bool:
         """Take our lines out again; whether there were any."""
-        before = self._read(self.main)
+        changed = [self._take_out(self.directory / name) for name in (self.name, _CUSTOM)]
+        existed = self.include.exists()
+        for path in (self.include, self.secret_include):
+            if path.exists():  # or a read-only file system would complain
+                path.unlink()
+        return existed or any(changed)
+
+    def _take_out(self, main: Path) -> bool:
+        before = self._read(main)
         after = before.replace(self._lines(glued=True), "").replace(self._lines(glued=False), "")
         if after != before:
-            _replace(self.main, after, 0o644) if after else self.main.unlink()
-        existed = self.include.exists()
-        self.include.unlink(missing_ok=True)
-        self.secret_include.unlink(missing_ok=True)
-        return existed or after != before
+            _replace(main, after, 0o644) if after else main.unlink()
+        return after != before
 
     def value(self, name: str) -> str | None:
         """What others have set a setting to here; None if they have not. Ours does not count."""
@@ -104,6 +131,10 @@ class Config:
             elif key == f"extra-{name}":
                 found = f"{found or ''} {text}".strip()
         return found
+
+    def _included_by(self, path: Path) -> list[Path]:
+        lines = (line.partition("#")[0].split() for line in self._read(path).splitlines())
+        return [path.parent / words[1] for words in lines if len(words) == 2 and words[0] in {"include", "!include"}]
 
     def _settings(self, path: Path, depth: int) -> Iterator[tuple[str, str]]:
         for line in self._read(path).splitlines():
@@ -158,16 +189,11 @@ def check(nix: Nix, text: str, name: str) -> Sequence[str]:
     return warnings
 
 
-def effective(nix: Nix) -> Mapping[str, str]:
-    """The settings of /etc/nix as Nix reads them, without those of the user who asks."""
-    environ = {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""}
-    for words in (["config", "show"], ["show-config"]):  # the second until Nix 2.19
-        command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
-        done = process.run(command, environ=environ)
-        if done.status == 0:
-            lines = (line.partition(" = ") for line in done.output.splitlines())
-            return {name.strip(): value.strip() for name, _, value in lines}
-    return {}
+def _existing(directory: Path) -> Path:
+    """A directory, or the first one above it that is there."""
+    while not directory.exists():
+        directory = directory.parent
+    return directory
 
 
 def _shown(line: str) -> str:
@@ -191,11 +217,18 @@ def _try(nix: Nix, text: str) -> tuple[bool, str]:
 def _replace(path: Path, text: str, mode: int) -> None:
     """Write a whole file at once: Nix may read it at any moment. A link is written through.
 
-    A file that is there keeps its mode and, if root writes it, its owner.
+    A file that is there keeps its mode and, if root writes it, its owner. Only the file itself is written where it is
+    a mount, as a container may have its nix.conf, or where this user can change the file and not its directory.
     """
     target, owner = Path(os.path.realpath(path)), None
     with suppress(FileNotFoundError):
         status = target.stat()
         mode = stat.S_IMODE(status.st_mode)
         owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-    write_atomically(target, text.encode("utf-8", "surrogateescape"), mode, owner)
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        write_atomically(target, data, mode, owner)
+    except OSError as error:
+        if error.errno not in _IN_PLACE or not os.access(target, os.W_OK):
+            raise
+        write_in_place(target, data)

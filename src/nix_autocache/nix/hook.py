@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import RunnerError
 from ..queue import CANARY, Queue
 from ..system.files import write_atomically
+from ..system.process import run, wait_until
 from .store import Nix
 
 _UNREACHABLE: Final = "cannot connect to"
@@ -36,42 +37,49 @@ derivation {
 """
 
 
-def install(place: Path, *, jobs: Path, roots: Path, others: str = "") -> None:
+def install(place: Path, *, jobs: Path, roots: Path, others: Iterable[str] = ()) -> None:
     """Write the hook to `place`, for the queues in `jobs/*/queue`; roots go to `roots/<job>/`.
 
-    `others` is a hook that was there before, which ours calls; empty if there was none.
+    `others` are hooks that somebody else configured, which ours calls.
     """
     text = _SOURCE.read_text(encoding="ascii")
-    for name, value in {"@jobs@": str(jobs), "@roots@": str(roots), "@others@": others}.items():
-        text = text.replace(name, shlex.quote(value))
+    words = {"@jobs@": [str(jobs)], "@roots@": [str(roots)], "@others@": list(dict.fromkeys(others))}
+    for name, values in words.items():
+        text = text.replace(name, shlex.join(values))
     write_atomically(place, text, 0o755, (os.geteuid(), os.getegid()))
 
 
-def sing(nix: Nix, queue: Queue) -> bool:
-    """Build a canary and look for it in the queue; whether the hook fired. Raises RunnerError if Nix cannot build."""
+@dataclass(frozen=True)
+class Canary:
+    """What became of a build that was made only to see it: whether the hook told of it, whether it went into a store
+    that is not this machine's, and Nix's error."""
+
+    heard: bool
+    elsewhere: bool = False
+    error: str = ""
+
+
+def try_canary(nix: Nix, queue: Queue, environ: Mapping[str, str]) -> Canary:
+    """Build a canary and look for it in the queue."""
     nonce = os.urandom(8).hex()
-    command = [nix.program("nix-build"), "--no-out-link", "--expr", _CANARY % (CANARY, nonce, CANARY)]
+    # A job may have `max-jobs = 0`: it builds elsewhere or not at all, but this takes no time.
+    options = ["--no-out-link", "--max-jobs", "1"]
+    command = [nix.program("nix-build"), *options, "--expr", _CANARY % (CANARY, nonce, CANARY)]
     deadline = time.monotonic() + _REACHABLE
-    while (done := _run(command)).returncode and _UNREACHABLE in done.stderr and time.monotonic() < deadline:
-        time.sleep(0.05)  # another job has the daemon restarted
-    if done.returncode:
-        reason = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
-        raise RunnerError(f"Nix cannot build here: {' '.join(reason) or 'nix-build said nothing'}")
-    deadline = time.monotonic() + _PATIENCE
-    while not queue.take_canary(nonce):
+    while (done := run(command, environ=environ)).status and _UNREACHABLE in done.error:
         if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
+            break
+        time.sleep(0.05)  # another job has the daemon restarted
+    if done.status:
+        lines = [line.strip() for line in done.error.splitlines() if "error" in line]
+        return Canary(heard=False, error=f"Nix cannot build here: {' '.join(lines) or done.reason}")
+    output = done.output.strip()
+    elsewhere = not (output.startswith(f"{nix.store_dir}/") and os.path.lexists(output))
+    return Canary(wait_until(lambda: queue.take_canary(nonce), 0.0 if elsewhere else _PATIENCE), elsewhere)
 
 
 def forget_canaries(nix: Nix) -> None:
     """Take the canaries of all set-ups out of the store again, as far as Nix lets this user."""
     canaries = [str(path) for path in Path(nix.store_dir).glob(f"*-{CANARY}-*") if path.suffix != ".lock"]
     if canaries:
-        command = [nix.program("nix-store"), "--delete", *canaries]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        run([nix.program("nix-store"), "--delete", *canaries])

@@ -3,14 +3,14 @@
 #
 # It starts no program, prints nothing and exits 0 whatever happens: Nix shows its output to the user, waits for
 # its standard output to close, and starts no further build once it failed. A rendered copy has the values below
-# filled in. A hook that was configured before ours is called last, and may print. See queue.py for the entries.
+# filled in. Hooks that others configured are called last, and may print. See queue.py for the entries.
 
 jobs=@jobs@
 roots=@roots@
-others=@others@
 
 # A shell that imports functions from the environment could be given other ones by these names.
 \unset -f printf set note
+set -- @others@
 
 note() {
     # The braces, because a failing redirection must not end the shell.
@@ -46,5 +46,7 @@ umask 022
 IFS=' '
 main 2>&-
 unset IFS
-[ -z "$others" ] || "$others"
+for other in "$@"; do
+    "$other"
+done
 exit 0

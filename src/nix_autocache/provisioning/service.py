@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import custody, keys
-from ..nix.config import effective
+from ..nix import effective
 from ..places import Places, machine
 from ..provisioned import Provisioned, place
 from ..uploader import daemon
@@ -50,7 +50,7 @@ def job(told: Configuration, places: Places) -> Job:
         cache=str(told.settings.cache),
         began=note.began,
         reader_port=note.reader_port,
-        trusted=tuple(effective(note.nix).get("trusted-public-keys", "").split()),
+        trusted=tuple(effective.of_machine(note.nix).get("trusted-public-keys", "").split()),
         readers=tuple(map(str, told.settings.public_keys)),
         key=key if keys.is_in_aws(key) else str(keys.read_secret(key, {})),
         dry_run=False,

@@ -169,6 +169,12 @@ def _is_theirs(status: os.stat_result, users: Collection[int]) -> bool | None:
     return True if status.st_mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) else None
 
 
+def write_in_place(path: Path, data: bytes) -> None:
+    """Write a file that cannot be replaced, as one that is a mount; its mode and owner stay. Raises OSError."""
+    with open(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC), "wb") as file:
+        file.write(data)
+
+
 @contextmanager
 def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
     """Hold the lock that is the file `path`, given up when the process ends however it ends.
