@@ -44,7 +44,7 @@ def as_text(place: Destination, environ: Mapping[str, str]) -> list[str]:
     names = ["signing-key"] if text else []
     prefixes = tuple(prefix for row in _rows(place) for prefix in row.variables)
     names += [name for name in sorted(environ) if name.startswith(prefixes) and _is_secret(name, environ[name])]
-    return [*names, "the password in `cache`"] if place.url.password else names
+    return [*names, "the password in `cache`"] if place.url.secrets else names
 
 
 def files_that_stay(place: Destination, environ: Mapping[str, str]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 from . import jobs, report, trust
 from .context import Context
@@ -31,8 +30,8 @@ _OTHER: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another s
 
 def mask(context: Context, place: Destination) -> None:
     """Keep out of the log what is secret before anything is read; the key is masked when it is."""
-    context.platform.mask(place.url.password)
-    context.platform.mask(unquote(place.url.password))
+    for secret in place.url.secrets:
+        context.platform.mask(secret)
     if identity := context.identity:
         context.platform.mask(identity.bearer or identity.token)
 

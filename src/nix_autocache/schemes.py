@@ -40,6 +40,7 @@ class Scheme:
     parameters: Mapping[str, Parameter]
     any_parameters: bool = False  # those that are not in the table are Nix's to judge
     has_authority: bool = True  # a host or a bucket follows the two slashes
+    login_is_secret: bool = False  # in scheme://login@host, the user's name included
     path_is_encoded: bool = False  # the path goes to the server as it stands, percent-encoding included
     read_by_nix: bool = True
     needs_credentials: bool = False  # as a rule; a nix-daemon, which reads for everybody, has none
@@ -116,8 +117,8 @@ SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
         row.name: row
         for row in (
             Scheme(name="file", opener=_OBJECTS, parameters=_BINARY_CACHE, has_authority=False),
-            Scheme(name="http", opener=_OVER_HTTP, parameters=_HTTP, path_is_encoded=True),
-            Scheme(name="https", opener=_OVER_HTTP, parameters=_HTTP, path_is_encoded=True),
+            Scheme(name="http", opener=_OVER_HTTP, parameters=_HTTP, login_is_secret=True, path_is_encoded=True),
+            Scheme(name="https", opener=_OVER_HTTP, parameters=_HTTP, login_is_secret=True, path_is_encoded=True),
             Scheme(
                 name="s3",
                 opener=_OBJECTS,

@@ -60,7 +60,7 @@ def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
     if not context.settings.harden:
         pushing.announce(context, place, verdict)
     port = pushing.reader_port(context, place, verdict)
-    cache = place.url.without_password
+    cache = place.url.without_secrets
     planned = Session.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
     if verdict.push and not planned.apart:
         place = place.trusting_itself(context.environ)

@@ -38,6 +38,8 @@ _HOST = re.compile(r"([^@:/\s]+(:[^@/\s]*)?@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9
 _BUCKET = re.compile(r"[\w.$-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ANOTHER = re.compile(r"\s/|[\s,;|][a-z][a-z0-9+-]*://", re.IGNORECASE)  # a second cache begins
+_TOKEN: Final = 16  # characters from which on a user's name beside a password may be a token
+_SECRET: Final = re.compile(r"(?i)(^|[-_.])(token|sas|sig|signature|password|passwd|secret|credentials?)$|token$")
 _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -59,14 +61,27 @@ class CacheUrl:
         return scheme(self.scheme)
 
     @property
-    def password(self) -> str:
-        """What must not be shown: the password in `user:password@host`, or nothing."""
-        return self.authority.rpartition("@")[0].partition(":")[2]
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, in the ways that it may be written: the password of `user:password@host`, the user
+        where that is a token (`https://TOKEN@host`), and parameters that are credentials."""
+        user, colon, password = self._login.partition(":")
+        found = [password, user if not colon or not password or len(user) >= _TOKEN else ""]
+        found += [value for name, value in self.params.items() if _SECRET.search(name)]
+        both = [(text, unquote(text), quote(text)) for text in found if text]
+        return tuple(dict.fromkeys(text for texts in both for text in texts))
 
     @property
-    def without_password(self) -> str:
-        """For logs and outputs."""
-        return str(self).replace(f":{self.password}@", ":…@") if self.password else str(self)
+    def without_secrets(self) -> str:
+        """For logs, outputs and files that others read."""
+        shown = {name: "…" if _SECRET.search(name) else value for name, value in self.params.items()}
+        text = self._text(shown).replace(quote("…"), "…")
+        return text.replace(f"{self._login}@", "…@", 1) if self._login else text
+
+    @property
+    def _login(self) -> str:
+        """What stands before the host: to HTTP all of it is a secret, to others what follows the user's name."""
+        login = self.authority.rpartition("@")[0]
+        return login if self.row.login_is_secret else login.partition(":")[2]
 
     @property
     def without_params(self) -> str:
@@ -75,7 +90,7 @@ class CacheUrl:
     @property
     def asks_for_credentials(self) -> bool:
         """As a rule, which Nix, above all as a daemon, often has not, or which everybody could read in nix.conf."""
-        return self.row.needs_credentials or bool(self.password)
+        return self.row.needs_credentials or bool(self.secrets)
 
     @property
     def needs_reader(self) -> bool:

@@ -99,16 +99,19 @@ def test_what_no_binary_cache_holds_is_not_served(machine: MakeMachine, tmp_path
         assert status(f"{url}/{'0' * 32}.narinfo") == "404"
 
 
-def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("login", ["me:s3cret", "s3cret-token", "s3cret-token:"])
+def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachine, login: str, tmp_path: Path) -> None:
     one = machine(binds=tool.binds())
     nix.without_daemon(one)
     with servers.rclone_http(one, tmp_path / "http") as server:
         server.wait()
-        cache = server.url.replace("//", "//me:s3cret@")
+        cache = server.url.replace("//", f"//{login}@")
         job = Tool(one, {"cache": cache, "signing-key": key_of(one)})
-        job.run("setup")
+        done = job.run("setup")
+        assert "s3cret" not in done.stdout + done.stderr
         assert one.run(["grep", "-r", "s3cret", "/etc/nix", "/var/lib/nix-autocache"], check=False).stdout == ""
         path = nix.build(one, graphs.leaf("small"))
+        assert "s3cret" not in job.run("status", "--json").stdout
         assert "1 pushed" in job.run("flush").stderr
         one.run(["nix-store", "--delete", path])
         one.sh("rm -rf /root/.cache/nix")

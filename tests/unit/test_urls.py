@@ -190,6 +190,11 @@ def test_what_people_give_instead_of_a_url_is_answered_with_what_they_meant(text
         "https://me:s3cr@ho st",
         "https://me:s3cr@host?priority=",
         "ftp//me:s3cr@h",
+        "https:/s3cr@host",
+        "https//s3cr@host?token=s3cr",
+        "https://host?token=s3cr",
+        "s3://s3cr:s3cr@bucket",
+        "az://container?sas=s3cr",
     ],
 )
 def test_no_password_is_repeated(text: str) -> None:
@@ -206,3 +211,28 @@ def test_parameters_that_change_nothing_are_named() -> None:
     url: CacheUrl = parse_cache_url("s3://b?storage-class=STANDARD_IA&multipart-upload=true&buffer-size=5M")
     assert url.unused == ("storage-class",)
     assert url.substituter == "s3://b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:s3cr3t@host/x", "https://…@host/x"),
+        ("https://s3cr3t@host/x", "https://…@host/x"),
+        ("https://s3cr3t:@host/x", "https://…@host/x"),
+        ("https://s3cr3t-0123456789abc:x-oauth-basic@host/x", "https://…@host/x"),
+        ("http://s3cr3t%2Fs3cr3t@host:80", "http://…@host:80"),
+        ("ssh-ng://me@host", "ssh-ng://me@host"),
+        ("ssh-ng://host?access-token=s3cr3t&remote-store=/x", "ssh-ng://host?access-token=…&remote-store=/x"),
+        ("unix:///run/x?sas=s3cr3t&root=/y&sig=s3cr3t", "unix:///run/x?sas=…&root=/y&sig=…"),
+        ("unix:///run/x?design=1&assign=2", "unix:///run/x?design=1&assign=2"),
+    ],
+)
+def test_what_is_shown_of_a_url_has_no_secret(text: str, shown: str) -> None:
+    url = parse_cache_url(text)
+    assert url.without_secrets == shown
+    assert all("s3cr3t" in secret or secret == "x-oauth-basic" for secret in url.secrets)
+    assert bool(url.secrets) == ("s3cr3t" in text)
+
+
+def test_a_secret_is_known_in_each_way_that_it_may_be_written() -> None:
+    assert set(parse_cache_url("https://to%2Fken@host").secrets) == {"to%2Fken", "to/ken", "to%252Fken"}

@@ -100,7 +100,7 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     port = (earlier.reader_port if earlier else 0) or loopback.free_port()
     return Provisioned(
         nix_bin=str(nix.bin),
-        cache=url.without_password,
+        cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
         clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
