@@ -7,6 +7,7 @@ when it is needed, and looks for endpoints (`AWS_ENDPOINT_URL_…`) and profiles
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _SESSION: Final = "nix-autocache"
 _HOURS: Final = (12, 8, 4, 2, 1)  # what a role may allow a session to last; AWS does not say how much it does
 # obstore asks again for what ends within five minutes: botocore, which knows when to renew, is asked each time.
 _TTL: Final = timedelta(minutes=5)
+_NEW: Final = 60.0  # seconds in which credentials are as good as any others that could be had
 _BUSY: Final = ("Throttl", "RequestLimitExceeded", "TooManyRequests", "IDPCommunicationError", "InternalFailure")
 _MISSING: Final = ("ParameterNotFound", "ResourceNotFoundException", "ParameterVersionNotFound")
 
@@ -38,7 +40,7 @@ class Role:
 
 
 class Login:
-    """Credentials that are had anew: by botocore before they end, and once when a request with them was refused.
+    """Credentials that are had anew: by botocore before they end, and when a request with them was refused.
 
     Used from many threads. `turn` counts how often they were had anew after a refusal.
     """
@@ -48,7 +50,7 @@ class Login:
         self._begin = begin
         self._lock = threading.RLock()
         self._credentials: Credentials | None = None
-        self._refused: dict[str, int] = {}
+        self._renewed = float("-inf")
 
     def frozen(self) -> ReadOnlyCredentials:
         """What to sign a request with now. Raises CredentialsError for good, CacheBusy for now."""
@@ -67,20 +69,19 @@ class Login:
             "expires_at": datetime.now(UTC) + _TTL,
         }
 
-    def renew(self, name: str, turn: int) -> bool:
-        """After `name` was refused with the credentials of that turn: whether there are others to try it with.
+    def renew(self, turn: int) -> bool:
+        """After a refusal with the credentials of that turn: whether there are others to try it with.
 
-        What is refused again with those is refused for good. Raises what having them raises.
+        What is refused with new ones too is refused for its own sake. Raises what asking for credentials raises.
         """
         with self._lock:
-            first = self._refused.pop(name, turn)
-            if first < turn:
+            if self.turn > turn:
+                return True  # another thread was refused first
+            if time.monotonic() - self._renewed < _NEW:
                 return False
-            self._refused[name] = turn
-            if self.turn == turn:
-                self._credentials = self._begin()
-                self._refused = {each: number for each, number in self._refused.items() if number == turn}
-                self.turn += 1
+            self._credentials = self._begin()
+            self._renewed = time.monotonic()
+            self.turn += 1
             return True
 
 

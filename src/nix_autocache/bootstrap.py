@@ -41,8 +41,9 @@ def _prepare(argv: Sequence[str]) -> Observations | None:
     from .system.files import UMASK
 
     os.umask(UMASK)
-    from . import environment
+    from . import environment, settings
 
+    settings.forget_empty_credentials(os.environ)
     _keep_bytecode()
     context = _context()
     wanted = environment.wanted(context.settings if context else None, os.environ)

@@ -17,7 +17,7 @@ from .errors import Error, RunnerError, one_line
 from .places import CONFIGURATION
 from .platforms import Platform, detect
 from .platforms.local import Local
-from .settings import INPUTS, Settings, read
+from .settings import INPUTS, Settings, forget_empty_credentials, read
 from .system.files import UMASK
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     options = _options(sys.argv[1:] if argv is None else argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)
+    forget_empty_credentials(os.environ)
     platform: Platform = Local(os.environ)
     try:
         platform = detect(os.environ)

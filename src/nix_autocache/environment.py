@@ -182,7 +182,8 @@ def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:
         return True
     if settings.cache is None or settings.cache.scheme != "s3":
         return False
-    return "profile" in settings.cache.params or not environ.get("AWS_ACCESS_KEY_ID")
+    given = environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY")
+    return "profile" in settings.cache.params or not given
 
 
 def _caches(environ: Mapping[str, str]) -> Sequence[Path]:

@@ -7,12 +7,13 @@ are all read from `INPUTS`. To add an input, add a row there and a field to `Set
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
 from .keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .schemes import CREDENTIALS
 from .system.text import clean
 from .tokens import parse as parse_tokens
 from .urls import CacheUrl, parse_boolean, parse_cache_url
@@ -468,3 +469,10 @@ def _check_together(settings: Settings) -> None:
 
 
 assert {row.attribute for row in INPUTS} == {f.name for f in fields(Settings)}, "every input has its field"
+
+
+def forget_empty_credentials(environ: MutableMapping[str, str]) -> None:
+    """Take out the cloud's variables that are empty, as a secret that is not there: boto3 and obstore use some of them
+    as if they were given."""
+    for name in [name for name, value in environ.items() if name.startswith(CREDENTIALS) and not value]:
+        del environ[name]

@@ -158,7 +158,8 @@ class Proxy:
                 await self.pass_on(chunk)
 
     async def reply(self, status: int, retry_after: int, head: bool = False) -> None:
-        text = b"" if head else b"no\n"
+        said = "<Error><Code>ExpiredToken</Code></Error>" if status == 400 else "no"  # as S3 says it
+        text = b"" if head else f"{said}\n".encode()
         more = f"Retry-After: {retry_after}\r\n" if retry_after else ""
         more += "Connection: close\r\n" if status == 413 else ""  # what follows is thrown away
         self.writer.write(f"HTTP/1.1 {status} Fault\r\n{more}Content-Length: {len(text)}\r\n\r\n".encode() + text)

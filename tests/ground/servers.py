@@ -12,6 +12,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -188,6 +189,15 @@ def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterato
     config.write_text(json.dumps({"identities": [identity]}))
     options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={config}"]
     with serving(machine, _weed(directory, options), port, directory) as server:
+        yield server
+
+
+@contextmanager
+def odd(machine: Machine, directory: Path, *modes: str, port: int = 9180) -> Iterator[Server]:
+    """A server with the oddities that real ones do not show; for its modes see `tests.ground.odd`."""
+    command = [sys.executable, str(Path(__file__).with_name("odd.py")), str(port), str(directory), *modes]
+    with serving(machine, command, port, directory) as server:
+        server.wait()
         yield server
 
 

@@ -6,7 +6,7 @@ paths and does all of that by itself, in whatever way it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
@@ -18,22 +18,32 @@ from ..urls import CacheUrl
 if TYPE_CHECKING:
     from ..aws import Login
 
-Body: TypeAlias = bytes | Iterator[bytes]
+Body: TypeAlias = bytes | Iterable[bytes]
+"""All of it, or its pieces, which can be gone through again: some servers must know the size first."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """An object that is being read: its size in bytes, and its pieces, which raise as the cache's methods do."""
+    """An object that is being read: its size in bytes, if the cache says it, and its pieces, which raise as the
+    cache's methods do. Close one that is not read to its end."""
 
-    size: int
+    size: int | None
     pieces: Iterator[bytes]
+
+    def close(self) -> None:
+        """Take no more of it."""
+        if isinstance(self.pieces, Generator):
+            self.pieces.close()
 
 
 class ObjectCache(Protocol):
     """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
 
     def get(self, name: str) -> bytes | None:
-        """An object's content, None where there is no such object."""
+        """An object's content, of at most a megabyte; None where there is none, or it may not be read.
+
+        Only for `nix-cache-info`, a refusal is raised: see `refusal`.
+        """
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         """The content of many objects in a round trip or two, without those that there was no clear answer for.
@@ -47,7 +57,10 @@ class ObjectCache(Protocol):
     def exists(self, name: str) -> bool: ...
 
     def put(self, name: str, body: Body, content_type: str) -> None:
-        """Store an object whole or not at all. If the iterator raises, nothing is stored and its error is raised."""
+        """Store an object whole or not at all. If going through its pieces raises, nothing is stored.
+
+        Nothing is raised for what cannot be replaced but is there already.
+        """
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from .wire import Connection, Server
+from .wire import Answer, Connection, Server
 
 T = TypeVar("T")
 
@@ -49,16 +49,34 @@ class Connections:
         """The same with a new connection, once."""
         return self._use(self.server.connect(), do)
 
+    def begin_answer(self, request: bytes, timeout: float) -> tuple[Connection, Answer]:
+        """The answer to a request without its content, and the connection where to read that, to be given back.
+
+        Raises OSError.
+        """
+        if kept := self._take(0):
+            try:
+                return _ask(kept(), request, timeout)
+            except TimeoutError:
+                raise
+            except OSError:
+                pass
+        return _ask(self.server.connect(), request, timeout)
+
+    def give_back(self, connection: Connection, *, ended: bool) -> None:
+        """Keep a connection whose answer was read to its end, or else close it."""
+        if ended and connection.kept:
+            self._idle.append((time.monotonic(), lambda: connection))
+        else:
+            connection.close()
+
     def _use(self, connection: Connection, do: Callable[[Connection], T]) -> T:
         try:
             result = do(connection)
         except BaseException:
             connection.close()
             raise
-        if connection.kept:
-            self._idle.append((time.monotonic(), lambda: connection))
-        else:
-            connection.close()
+        self.give_back(connection, ended=True)
         return result
 
     def _take(self, spare: int) -> Callable[[], Connection] | None:
@@ -71,3 +89,12 @@ class Connections:
                 return kept
             self._idle.clear()  # the others are older
         return None
+
+
+def _ask(connection: Connection, request: bytes, timeout: float) -> tuple[Connection, Answer]:
+    try:
+        connection.send(request, timeout)
+        return connection, connection.begin_answer()
+    except BaseException:
+        connection.close()
+        raise

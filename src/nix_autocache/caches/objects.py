@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import obstore
 from obstore import exceptions
@@ -22,9 +22,10 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..urls import CacheUrl
-from . import Access, Body, Content
+from . import Access, Body, Content, region
 from .patience import Patience
-from .refusal import missing, refusal
+from .refusal import INFO, is_absent, missing, refusal, stored_anyway
+from .wire import LARGEST
 
 if TYPE_CHECKING:
     from obstore import BytesStream
@@ -77,10 +78,21 @@ Opener: TypeAlias = "Callable[[Limits], ObjectStore]"
 
 
 class Objects:
-    """An ObjectCache in anything that obstore can open. `where` names it in errors."""
+    """An ObjectCache in anything that obstore can open. `where` names it in errors, `bucket_region` where S3 is asked
+    for it."""
 
-    def __init__(self, opener: Opener, where: str, patience: Patience, login: Login | None = None) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        where: str,
+        patience: Patience,
+        environ: Mapping[str, str],
+        login: Login | None = None,
+        bucket_region: str = "",
+    ) -> None:
         self.where = where
+        self._environ = environ
+        self._region = bucket_region
         self._patience = patience
         self._login = login
         # obstore keeps credentials that it was given: after a refusal, others need another store.
@@ -94,22 +106,28 @@ class Objects:
         return self.store_for(QUESTION)
 
     def get(self, name: str) -> bytes | None:
-        try:
-            with self._errors(name):
-                return bytes(obstore.get(self.store, name).bytes())
-        except FileNotFoundError:
+        content = self._found(name, self.store)
+        if content is None:
             return None
+        text = b""
+        for piece in content.pieces:
+            text += piece
+            if len(text) > LARGEST:
+                content.close()
+                raise CacheError(f"{self.where}: {name} is larger than the {LARGEST >> 20} MB that it can have")
+        return text
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         return {}
 
     def open(self, name: str) -> Content | None:
-        try:
-            with self._errors(name):
-                found = obstore.get(self.store_for(READING), name)
-        except FileNotFoundError:
-            return None
-        return Content(found.meta["size"], self._pieces(name, found.stream(_PIECE)))
+        return self._found(name, self.store_for(READING))
+
+    def _found(self, name: str, store: ObjectStore) -> Content | None:
+        with self._absences(name), self._errors(name):
+            found = obstore.get(store, name)
+            return Content(found.meta["size"], self._pieces(name, found.stream(_PIECE)))
+        return None
 
     def _pieces(self, name: str, stream: BytesStream) -> Iterator[bytes]:
         with self._errors(name):
@@ -117,12 +135,21 @@ class Objects:
                 yield bytes(piece)
 
     def exists(self, name: str) -> bool:
+        with self._absences(name), self._errors(name):
+            obstore.head(self.store, name)
+            return True
+        return False
+
+    @contextmanager
+    def _absences(self, name: str) -> Iterator[None]:
+        """Ends the block where the answer to a question means that there is no such object."""
         try:
-            with self._errors(name):
-                obstore.head(self.store, name)
+            yield
         except FileNotFoundError:
-            return False
-        return True
+            return
+        except CredentialsError:
+            if not is_absent(name, 403):
+                raise
 
     def put(self, name: str, body: Body, content_type: str) -> None:
         # The directory has nowhere to keep a content type, and obstore refuses to drop one.
@@ -132,6 +159,9 @@ class Objects:
                 self._put(name, body, attributes)
         except FileNotFoundError:
             raise missing(self.where) from None
+        except Error as error:
+            if not stored_anyway(self, name, body, error):
+                raise
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
@@ -139,7 +169,7 @@ class Objects:
             obstore.put(store, name, body, attributes=attributes, use_multipart=False)
         else:
             store = self.store_for(STREAM)
-            obstore.put(store, name, body, attributes=attributes, chunk_size=PART, max_concurrency=_AT_ONCE)
+            obstore.put(store, name, iter(body), attributes=attributes, chunk_size=PART, max_concurrency=_AT_ONCE)
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -152,11 +182,11 @@ class Objects:
         except (FileNotFoundError, Error):
             raise
         except (exceptions.BaseError, OSError) as error:
-            raise self._with_others(name, turn, self.classified(name, error)) from None
+            raise self._with_others(turn, self.classified(name, error)) from None
 
-    def _with_others(self, name: str, turn: int, error: Error) -> Error:
+    def _with_others(self, turn: int, error: Error) -> Error:
         """A refusal, as a reason to try again where there are other credentials by now."""
-        if self._login and isinstance(error, CredentialsError) and self._login.renew(name, turn):
+        if self._login and isinstance(error, CredentialsError) and self._login.renew(turn):
             return CacheBusy(f"{error} (tried again with new ones)")
         return error
 
@@ -172,10 +202,20 @@ class Objects:
                 f"{self.where}: its TLS certificate is not trusted ({bad[1] or 'not valid'}); "
                 "name the file with its authority's certificate in NIX_SSL_CERT_FILE"
             )
+        if self._region and region.is_elsewhere(str(error)):
+            return self._elsewhere(error)
+        if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+            status = 409
         if not status and _FULL.search(str(error)):
             return CacheError(f"{self.where}: {name}: {_said(error)}")
         wait = self._patience.asked_for(name) if status in {429, 503} else 0.0
         return refusal(self.where, name, status, _said(error), wait)
+
+    def _elsewhere(self, error: Exception) -> CacheError:
+        there = region.named(str(error), lambda: _signed(self.store, INFO, "GET"), self._environ)
+        if not there or there == self._region:
+            return CacheError(f"{self.where}: the server sends requests for this bucket elsewhere: {_said(error)}")
+        return CacheError(f"{self.where} is in {there}, not {self._region}; write region={there}")
 
 
 def _said(error: Exception) -> str:
@@ -201,14 +241,15 @@ def open_objects(url: CacheUrl, access: Access) -> Objects:
         opener(QUESTION)
     except (exceptions.BaseError, OSError, ValueError) as error:
         raise CacheError(f"cannot open {url.without_params}: {_said(error)}") from None
-    patience = Patience(lambda name: _signed(objects.store, name), {}, environ)
-    objects = Objects(opener, url.without_params, patience, login)
+    patience = Patience(lambda name: _signed(objects.store, name, "HEAD"), environ)
+    asked = _region(url, environ) if url.scheme == "s3" else ""
+    objects = Objects(opener, url.without_params, patience, environ, login, asked)
     return objects
 
 
-def _signed(store: Any, name: str) -> str:
-    """Where to ask for an object with HEAD, once. Raises exceptions.BaseError where the credentials cannot sign."""
-    return str(obstore.sign(store, "HEAD", name, timedelta(minutes=1)))
+def _signed(store: Any, name: str, method: Literal["GET", "HEAD"]) -> str:
+    """Where to ask for an object with that method. Raises exceptions.BaseError where the credentials cannot sign."""
+    return str(obstore.sign(store, method, name, timedelta(minutes=1)))
 
 
 def client_options(url: CacheUrl, environ: Mapping[str, str], limits: Limits) -> ClientConfig:
@@ -227,26 +268,31 @@ def _directory(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
 
 
 def _login(url: CacheUrl, environ: Mapping[str, str]) -> Login | None:
-    """Where S3's credentials come from, if not from the environment itself."""
-    if "AWS_ACCESS_KEY_ID" in environ and "profile" not in url.params:
+    """Where S3's credentials come from, if not from the environment itself. What is empty there is not given."""
+    if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY") and "profile" not in url.params:
         return None
     from .. import aws
 
-    return aws.found(url.params.get("profile"))
+    return aws.found(url.params.get("profile") or None)
+
+
+def _region(url: CacheUrl, environ: Mapping[str, str]) -> str:
+    return url.params.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def _s3(login: Login | None, url: CacheUrl, environ: Mapping[str, str]) -> Opener:
-    config: dict[str, Any] = {"region": url.params.get("region") or environ.get("AWS_REGION") or "us-east-1"}
-    if endpoint := url.params.get("endpoint"):
-        # Nix takes a bare host too, and addresses buckets of other endpoints by path.
-        scheme = url.params.get("scheme", "https")
-        config["endpoint"] = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-        config["virtual_hosted_style_request"] = False
+    # Nix takes a bare host too, and by itself addresses buckets of other endpoints by path.
+    virtual = url.params.get("addressing-style") == "virtual"
+    config: dict[str, Any] = {"region": _region(url, environ), "virtual_hosted_style_request": virtual}
+    if given := url.params.get("endpoint"):
+        scheme, _, host = given.rpartition("://")
+        bucket = f"{url.authority}." if virtual else ""
+        config["endpoint"] = f"{scheme or url.params.get('scheme') or 'https'}://{bucket}{host.rstrip('/')}"
     if login:
         config["credential_provider"] = login.provide
     else:
         config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
-        config["secret_access_key"] = environ.get("AWS_SECRET_ACCESS_KEY", "")
+        config["secret_access_key"] = environ["AWS_SECRET_ACCESS_KEY"]
         if token := environ.get("AWS_SESSION_TOKEN"):
             config["session_token"] = token
     return _bucket(S3Store, url, environ, config)

@@ -19,10 +19,10 @@ _FRESH: Final = 1.0  # seconds that its answer stands for other threads
 
 
 class Patience:
-    """`place` gives the URL where an object can be asked for with HEAD and `headers`."""
+    """`place` gives the URL where an object can be asked for with HEAD."""
 
-    def __init__(self, place: Callable[[str], str], headers: Mapping[str, str], environ: Mapping[str, str]) -> None:
-        self._place, self._headers, self._environ = place, headers, environ
+    def __init__(self, place: Callable[[str], str], environ: Mapping[str, str]) -> None:
+        self._place, self._environ = place, environ
         self._lock = threading.Lock()
         self._until = 0.0
         self._asked = float("-inf")
@@ -40,7 +40,7 @@ class Patience:
         import urllib.request
 
         try:
-            request = urllib.request.Request(self._place(name), headers=dict(self._headers), method="HEAD")  # noqa: S310
+            request = urllib.request.Request(self._place(name), method="HEAD")  # noqa: S310
             urllib.request.urlopen(request, timeout=_TIMEOUT, context=context(self._environ)).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()

@@ -1,6 +1,6 @@
-"""HTTP/1.1, request by request (RFC 9112). Plain on purpose: no redirects, no content that is not small.
+"""HTTP/1.1, request by request (RFC 9112). Plain on purpose: who asks follows redirects, see `redirects`.
 
-Whatever breaks off, or is not HTTP, raises OSError.
+Whatever breaks off, or is not HTTP, raises OSError. An answer is small, unless it is read piece by piece.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     import ssl
 
 _CONNECT: Final = 10.0  # seconds for a connection
-_LARGEST: Final = 1 << 20  # bytes of an answer's content
+LARGEST: Final = 1 << 20  # bytes of an answer's content
+_PIECE: Final = 256 << 10  # bytes at most, of a content that is read piece by piece
 _LINE: Final = 8192  # bytes
 _PORTS: Final = {"http": 80, "https": 443}
 _BARE: Final = frozenset({204, 304})  # answers without content
+
+
+class TooLargeError(OSError):
+    """The content of an answer is not the small one that was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the answer is larger than the {LARGEST >> 20} MB that such a file can have")
 
 
 @dataclass(frozen=True)
@@ -75,19 +83,18 @@ class Server:
             plain.close()
             raise
 
-    def request(self, method: str, name: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The head of a request for an object."""
-        target, common = self._common
-        return _head(method, f"{target}/{name}", {**common, **(headers or {})})
+    def request(self, method: str, target: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The head of a request for a path, perhaps with a query."""
+        prefix, common = self._common
+        return _head(method, f"{prefix}{target}", {**common, **(headers or {})})
 
     @cached_property
     def _common(self) -> tuple[str, Mapping[str, str]]:
-        """What is asked for, up to an object's name, and the headers of each request."""
-        url = urlsplit(self.base)
-        headers = {"Host": url.netloc, **self.headers}
+        """What stands before each path, and the headers of each request."""
+        headers = {"Host": urlsplit(self.base).netloc, "Accept-Encoding": "identity", **self.headers}
         if self.proxy and self.context is None:
             return self.base, {**headers, **(self.to_proxy or {})}
-        return url.path, headers
+        return "", headers
 
     @property
     def _peer(self) -> tuple[str, int]:
@@ -102,10 +109,12 @@ class Server:
 
 
 class Connection:
-    """One connection, for one thread at a time. `kept` says that it can be asked again."""
+    """One connection, for one thread at a time. `kept` says that it can be asked again, `version` what HTTP the server
+    speaks, once it has answered."""
 
     def __init__(self, opened: socket.socket) -> None:
         self.kept = True
+        self.version = ""
         self._socket = opened
         self._stream: IO[bytes] = opened.makefile("rb")
 
@@ -127,22 +136,44 @@ class Connection:
             self._socket.sendall(b"\r\n")
         self._socket.sendall(b"0\r\n\r\n")
 
+    def send_all(self, pieces: Iterable[bytes]) -> None:
+        """A body of which the request gave the size."""
+        for piece in pieces:
+            self._socket.sendall(piece)
+
     def answer(self, *, content: bool = True) -> Answer:
-        """The next answer; one to CONNECT has no `content`."""
+        """The next answer; one to CONNECT or HEAD has no `content`. Raises TooLargeError for one that is not small."""
+        begun = self.begin_answer()
+        if not content:
+            return begun
+        size, pieces = 0, []
+        for piece in self.content(begun):
+            size += len(piece)
+            if size > LARGEST:
+                raise TooLargeError
+            pieces.append(piece)
+        return replace(begun, content=b"".join(pieces))
+
+    def begin_answer(self) -> Answer:
+        """The next answer without its content, which may then be read with `content`."""
         try:
-            return self._answer(content)
+            version, status, reason = self._status()
+            while 100 <= status < 200:
+                dict(self._headers())
+                version, status, reason = self._status()
+            headers = dict(self._headers())
         except ValueError:
             raise OSError("the server's answer is not HTTP") from None
-
-    def _answer(self, content: bool) -> Answer:
-        version, status, reason = self._status()
-        while 100 <= status < 200:
-            dict(self._headers())
-            version, status, reason = self._status()
-        headers = dict(self._headers())
+        self.version = version
         self.kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        body = self._content(headers) if content and status not in _BARE else b""
-        return Answer(status, reason, headers, body)
+        return Answer(status, reason, headers, b"")
+
+    def content(self, begun: Answer) -> Iterator[bytes]:
+        """The content of an answer, of whatever size, until its end."""
+        try:
+            yield from () if begun.status in _BARE else self._content(begun.headers)
+        except ValueError:
+            raise OSError("the server's answer is not HTTP") from None
 
     def _status(self) -> tuple[str, int, str]:
         version, _, rest = self._line().partition(" ")
@@ -162,27 +193,28 @@ class Connection:
             raise ConnectionResetError("the server closed the connection")
         return line.decode("latin-1").rstrip("\r\n")
 
-    def _content(self, headers: Mapping[str, str]) -> bytes:
+    def _content(self, headers: Mapping[str, str]) -> Iterator[bytes]:
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            return b"".join(self._chunks())
-        if "content-length" in headers:
-            return self._exactly(int(headers["content-length"]))
-        self.kept = False
-        return self._stream.read(_LARGEST)
+            while size := int(self._line().partition(";")[0], 16):
+                yield from self._exactly(size)
+                self._line()
+            dict(self._headers())
+        elif "content-length" in headers:
+            yield from self._exactly(int(headers["content-length"]))
+        else:
+            self.kept = False
+            while piece := self._stream.read(_PIECE):
+                yield piece
 
-    def _chunks(self) -> Iterator[bytes]:
-        while size := int(self._line().partition(";")[0], 16):
-            yield self._exactly(size)
-            self._line()
-        dict(self._headers())
-
-    def _exactly(self, size: int) -> bytes:
-        if not 0 <= size <= _LARGEST:
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        if size < 0:
             raise ValueError
-        content = self._stream.read(size)
-        if len(content) < size:
-            raise ConnectionResetError("the server closed the connection")
-        return content
+        while size:
+            piece = self._stream.read(min(size, _PIECE))
+            if not piece:
+                raise ConnectionResetError("the server closed the connection")
+            size -= len(piece)
+            yield piece
 
 
 def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:

@@ -112,4 +112,4 @@ def _environment(table: Any) -> dict[str, str]:
     for name in table:
         if not _VARIABLE.fullmatch(name):
             raise InputError(f"{_ENVIRONMENT}: {name} is no variable of AWS, Google, Azure, a proxy or a certificate")
-    return dict(table)
+    return {name: value for name, value in table.items() if value}  # what is empty is not given

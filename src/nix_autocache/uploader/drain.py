@@ -37,7 +37,6 @@ WINDOW: Final = 2000  # paths in work, so that memory does not grow with the que
 _SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
 _POLL: Final = 0.05  # seconds between looks into the queue
 _RESPITE: Final = 1.0  # seconds after something that this thread did not expect
-_DENIALS: Final = 3  # paths refused in a row for their credentials: it is not the paths
 _HOPE: Final = 7 * 24 * 3600.0  # seconds after a build that a drain without end tries to push it
 _RECORDS: Final = 2 << 20  # bytes of outcomes that a drain without end writes into one file
 
@@ -70,7 +69,6 @@ class Drain:
         self._lock = threading.Lock()  # of the ledger, for whoever changes it
         self._tasks = Tasks(pusher, store.nix.store_dir, self, self.stop)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._denials = 0
         self._unwritten: list[Outcome] = []  # what a full disk has no room for
         self._flushes: list[_Flush] = []
         self._active = time.monotonic()
@@ -249,7 +247,8 @@ class Drain:
         return self._note(partial(self._ledger.brought, brought))
 
     def published(self, brought: Brought) -> list[Brought]:
-        return self._note(partial(self._settle_pushed, brought))
+        outcome = Outcome(brought.path, brought.what, brought.size)
+        return self._note(partial(self._ledger.settle, brought.path, outcome))
 
     def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
         return self._note(partial(self._settle_failed, path, reason, denied=denied))
@@ -264,15 +263,10 @@ class Drain:
             self._events.put(_wake)
         return ready
 
-    def _settle_pushed(self, brought: Brought) -> None:
-        self._denials = 0
-        self._ledger.settle(brought.path, Outcome(brought.path, brought.what, brought.size))
-
     def _settle_failed(self, path: StorePath, reason: str, *, denied: bool) -> None:
         """With credentials that expired, leave the rest of the queue to a flush that may have others."""
         self._ledger.settle(path, Outcome(path, "failed", reason=reason))
-        self._denials += denied
-        if self._denials >= _DENIALS:
+        if denied:
             self.refused = reason
             self.stop.set()
 

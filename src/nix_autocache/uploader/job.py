@@ -182,8 +182,10 @@ class Job:
 
 
 def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of the environment a cache backend may need: cloud credentials, certificates, proxies."""
-    return {name: value for name, value in environ.items() if name.startswith(CREDENTIALS) or name.upper() in _NETWORK}
+    """What of the environment a cache backend may need: cloud credentials, certificates, proxies. What is empty, as a
+    secret that is not there, is not given."""
+    named = {name: value for name, value in environ.items() if name.startswith(CREDENTIALS) or name.upper() in _NETWORK}
+    return {name: value for name, value in named.items() if value}
 
 
 def _upstream(text: str) -> Upstream:

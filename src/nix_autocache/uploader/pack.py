@@ -20,7 +20,7 @@ STREAMED: Final = 4 << 20  # bytes of NAR from which on it is not held in memory
 
 
 class Packing:
-    """The compressed archive of one path, to be iterated once; `file` is there when it ended."""
+    """The compressed archive of one path, the same each time that it is iterated; `file` is there when that ended."""
 
     def __init__(self, info: PathInfo, codec: Codec) -> None:
         self.info = info

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Protocol
 
 from ..caches import ObjectCache, PathCache
-from ..errors import CacheError
+from ..errors import CacheError, CredentialsError
 from ..keys import PublicKey, SecretKey
 from ..nix import realisation
 from ..nix.realisation import Realisation
@@ -71,7 +72,11 @@ class BinaryCache:
     trusted: tuple[PublicKey, ...] = ()
 
     def check(self, store_dir: str) -> None:
-        found = decoded(self.cache.get(_INFO) or b"")
+        try:
+            found = decoded(self.cache.get(_INFO) or b"")
+        except CredentialsError:
+            # A bucket that may not be listed answers 403 for what is not there: whether it can be put decides.
+            found = ""
         if not found.strip():
             self.cache.put(_INFO, f"StoreDir: {store_dir}\n{self.cache_info}".encode(), "text/x-nix-cache-info")
             return
@@ -106,9 +111,11 @@ class BinaryCache:
             signed = replace(info, signatures=(*info.signatures, *found.archive.signatures))
             return replace(self.describe(signed, file), what="signed")
         packing = Packing(info, self.codec)
-        body = b"".join(packing) if info.nar_size < STREAMED else iter(packing)
+        body = b"".join(packing) if info.nar_size < STREAMED else packing
         self.cache.put(packing.url, body, _ARCHIVE_TYPE)
-        assert packing.file, "put() reads its body to the end"
+        if not packing.file:  # it was there already, and refused before its end
+            deque(packing, maxlen=0)
+        assert packing.file, "it was gone through"
         return replace(self.describe(info, packing.file), size=packing.file.file_size)
 
     def describe(self, info: PathInfo, file: NarFile) -> Brought:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths asked for by one connection
+_DENIALS: Final = 3  # paths refused in a row, after which the cache itself is asked whether it is the credentials
+_CHECK: Final = 15.0  # seconds for that
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
 
@@ -42,7 +44,7 @@ class Listener(Protocol):
     def published(self, brought: Brought) -> list[Brought]: ...
 
     def failed(self, path: StorePath, reason: str, *, denied: bool) -> list[Brought]:
-        """`denied` when it was for the credentials."""
+        """`denied` when the cache does not take our credentials any more, whatever the path."""
 
 
 class Tasks:
@@ -57,6 +59,7 @@ class Tasks:
         self._gate = Gate()
         self._archives = Archives()
         self._ranks = count()
+        self._denials = _Denials(lambda: self._retrying(lambda: pusher.check(store_dir), _CHECK))
 
     def begin(self) -> None:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
@@ -151,6 +154,7 @@ class Tasks:
         try:
             self.checked.wait()
             self._retrying(lambda: self._pusher.publish(brought))
+            self._denials.forget()
             return self._listener.published(brought)
         except BaseException as error:
             return self._fail(brought.path, error)
@@ -166,4 +170,35 @@ class Tasks:
             return []  # it was given up, not refused: its entry stays in the queue
         if not isinstance(error, Error):
             log.exception()  # a bug must not hold the other paths back, and it must not be hidden
-        return self._listener.failed(path, one_line(as_error(error)), denied=isinstance(error, CredentialsError))
+        refused = self._denials.reason(error) if isinstance(error, CredentialsError) else ""
+        return self._listener.failed(path, refused or one_line(as_error(error)), denied=bool(refused))
+
+
+class _Denials:
+    """Refusals in a row. A path may be refused for its own sake: only the `check` of the cache says more."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        self._count = 0
+        self._limit = _DENIALS
+        self._reason = ""
+
+    def forget(self) -> None:
+        """Something was taken."""
+        self._count = 0
+
+    def reason(self, error: CredentialsError) -> str:
+        """Why nothing can be pushed with these credentials, if that is so."""
+        with self._lock:
+            self._count += 1
+            if self._count < self._limit or self._reason:
+                return self._reason
+            self._count, self._limit = 0, 2 * self._limit
+            try:
+                self._check()
+            except CredentialsError as refused:
+                self._reason = one_line(refused)
+            except Exception:
+                return ""  # it says nothing of the credentials
+            return self._reason

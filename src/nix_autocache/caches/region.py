@@ -1,0 +1,43 @@
+"""Which region an S3 bucket is in, as its refusals name it: a request to another region never succeeds.
+
+S3 answers with 301 and no Location, or 400, and says the region in a header or in the XML of the answer's content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from .patience import context
+
+_SIGNS: Final = re.compile(
+    "redirect without LOCATION|PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|status code: 30"
+)
+_NAMED: Final = re.compile(r"<Region>([a-z0-9-]+)</Region>|expecting '([a-z0-9-]+)'")
+_HEADER: Final = "x-amz-bucket-region"
+_TIMEOUT: Final = 8.0  # seconds
+_ENOUGH: Final = 64 << 10  # bytes of the answer's content
+
+
+def is_elsewhere(said: str) -> bool:
+    """Whether this error, as obstore words it, is for a bucket in another region."""
+    return bool(_SIGNS.search(said))
+
+
+def named(said: str, url: Callable[[], str], environ: Mapping[str, str]) -> str:
+    """The region that the error names, or else the answer to a question at `url`, which is signed; or nothing."""
+    if found := _NAMED.search(said):
+        return found[1] or found[2]
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url(), timeout=_TIMEOUT, context=context(environ)) as answer:  # noqa: S310
+            return str(answer.headers.get(_HEADER) or "")
+    except urllib.error.HTTPError as error:
+        with error:
+            found = _NAMED.search(error.read(_ENOUGH).decode("utf-8", "replace"))
+            return str(error.headers.get(_HEADER) or "") or ((found[1] or found[2]) if found else "")
+    except Exception:
+        return ""  # the message does without it

@@ -1,0 +1,108 @@
+"""Buckets that are in another region, behind another host name, or may not be listed; variables that are empty."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.caches import Access, open_cache
+from nix_autocache.caches.objects import Objects
+from nix_autocache.caches.refusal import INFO
+from nix_autocache.errors import CacheError, CredentialsError
+from nix_autocache.nix.store import Nix
+from nix_autocache.settings import forget_empty_credentials
+from nix_autocache.uploader.job import relevant_environment
+from nix_autocache.urls import parse_cache_url
+from tests.ground import odd
+from tests.ground.odd import Odd
+
+GIVEN = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE00000000", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+def bucket(server: Odd, query: str = "", **environ: str) -> Objects:
+    url = parse_cache_url(f"s3://bucket?endpoint={server.url}{query}")
+    cache = open_cache(url, Access({**GIVEN, **environ}, Nix(Path("/")), None))
+    assert isinstance(cache, Objects)
+    return cache
+
+
+@pytest.mark.parametrize("modes", [["region=eu-west-1"], ["region=eu-west-1", "region-in-text"]])
+def test_a_bucket_of_another_region_is_refused_with_its_name(tmp_path: Path, modes: list[str]) -> None:
+    with odd.in_thread(tmp_path, *modes) as server:
+        cache = bucket(server)
+        with pytest.raises(CacheError, match="s3://bucket is in eu-west-1, not us-east-1; write region=eu-west-1"):
+            cache.get(INFO)
+        with pytest.raises(CacheError, match="write region=eu-west-1"):
+            cache.put(INFO, b"x", "text/plain")
+        for right in (
+            bucket(server, "&region=eu-west-1"),
+            bucket(server, AWS_REGION="eu-west-1"),
+            bucket(server, AWS_DEFAULT_REGION="eu-west-1"),
+        ):
+            assert right.get(INFO) is None
+
+
+@pytest.mark.parametrize(("style", "works"), [("virtual", True), ("path", False), ("auto", False)])
+def test_a_bucket_is_named_in_the_host_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str, works: bool
+) -> None:
+    with odd.in_thread(tmp_path, "virtual=bucket") as server:
+        monkeypatch.setenv("http_proxy", server.url)  # which knows all names
+        url = parse_cache_url(f"s3://bucket?endpoint=http://s3.test&addressing-style={style}")
+        cache = open_cache(url, Access(GIVEN, Nix(Path("/")), None))
+        assert isinstance(cache, Objects)
+        if works:
+            cache.put("nix-cache-info", b"x", "text/plain")
+            assert cache.get("nix-cache-info") == b"x"
+            assert (tmp_path / "nix-cache-info").read_bytes() == b"x"
+        else:
+            with pytest.raises(CredentialsError, match="SecondLevelDomainForbidden"):
+                cache.put("nix-cache-info", b"x", "text/plain")
+
+
+def test_a_bucket_that_may_not_be_listed_has_not_what_is_refused(tmp_path: Path) -> None:
+    with odd.in_thread(tmp_path, "missing=403") as server:
+        cache = bucket(server)
+        assert cache.get("a.narinfo") is None
+        assert not cache.exists("a.narinfo")
+        assert cache.open("nar/a") is None
+        with pytest.raises(CredentialsError, match="are the credentials right"):
+            cache.get(INFO)
+
+
+@pytest.mark.parametrize("status", [403, 409, 412])
+def test_what_cannot_be_replaced_and_is_there_is_no_failure(tmp_path: Path, status: int) -> None:
+    with odd.in_thread(tmp_path, f"immutable={status}") as server:
+        cache = bucket(server)
+        for _ in range(2):
+            cache.put("nar/a", b"x", "")
+            cache.put("a.narinfo", b"x", "")
+
+
+def test_a_small_file_of_any_size_is_not_taken_into_memory(tmp_path: Path) -> None:
+    with odd.in_thread(tmp_path, "endless") as server, pytest.raises(CacheError, match="larger than the 1 MB"):
+        bucket(server).get(INFO)
+
+
+VARIABLES = """
+AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_REGION AWS_ENDPOINT_URL AWS_CONFIG_FILE
+AWS_WEB_IDENTITY_TOKEN_FILE AWS_ROLE_ARN AZURE_STORAGE_ACCOUNT_KEY GOOGLE_APPLICATION_CREDENTIALS
+"""
+EMPTY = dict.fromkeys(VARIABLES.split(), "")
+
+
+def test_a_variable_that_is_empty_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a secret that is not there, or an action that takes credentials away: the profile counts."""
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = AKFROMFILE\naws_secret_access_key = s\n")
+    environ = {**EMPTY, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "HOME": "/root"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    forget_empty_credentials(os.environ)
+    assert not set(EMPTY) & set(os.environ)
+    assert not set(EMPTY) & set(relevant_environment(environ))
+    with odd.in_thread(tmp_path / "bucket") as server:
+        url = parse_cache_url(f"s3://bucket?endpoint={server.url}")
+        cache = open_cache(url, Access(relevant_environment(environ), Nix(Path("/")), None))
+        assert isinstance(cache, Objects)
+        cache.put("a", b"x", "")
+        assert "Credential=AKFROMFILE/" in server.requests[-1].headers["authorization"]
