@@ -14,6 +14,29 @@ nix_autocache_find_python() {
   done
   nix_autocache_stop "Python 3.11 or newer is needed: take an image that has it, or install it before, as with apk add python3 py3-pip" 3
 }
+# Whether nobody but this user and root can change a directory, what is in it, and the way to it.
+nix_autocache_is_only_ours() {
+  nix_autocache_way=$(cd "$1" && pwd -P) || return 1
+  set -- '(' -perm -020 -o -perm -002 ')' ! -perm -1000 -o ! -user 0 ! -user "$(id -u)"
+  [ -z "$(find "$nix_autocache_way" ! -type l '(' "$@" ')' 2>&1 | head -n 1)" ] || return 1
+  while [ "$nix_autocache_way" != / ]; do
+    nix_autocache_way=$(dirname "$nix_autocache_way")
+    [ -z "$(find "$nix_autocache_way" -prune '(' "$@" ')')" ] || return 1
+  done
+}
+# What lies where others can write is kept as a pack of git's, whose objects are named by their content as it is read.
+nix_autocache_from_pack() {
+  [ -f "$nix_autocache_kept/$nix_autocache_commit.pack" ] &&
+    git init -q "$nix_autocache_fresh" &&
+    git -C "$nix_autocache_fresh" unpack-objects -q <"$nix_autocache_kept/$nix_autocache_commit.pack" &&
+    echo "$nix_autocache_commit" >"$nix_autocache_fresh/.git/shallow" &&
+    git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"
+}
+nix_autocache_keep_pack() {
+  nix_autocache_packed=$(mktemp "$nix_autocache_kept/.pack.XXXXXX") || return
+  echo "$nix_autocache_commit" | git -C "$nix_autocache_fresh" pack-objects -q --revs --stdout >"$nix_autocache_packed" &&
+    mv -f "$nix_autocache_packed" "$nix_autocache_kept/$nix_autocache_commit.pack"
+}
 # From a commit of a Git repository: git+URL@COMMIT. The commit's hash is the pin.
 nix_autocache_from_git() {
   nix_autocache_commit=${1##*@}
@@ -29,10 +52,14 @@ nix_autocache_from_git() {
     nix_autocache_url=${1#git+}
     nix_autocache_fresh=$nix_autocache_tools/nix-autocache/.$nix_autocache_commit
     rm -rf "$nix_autocache_fresh"
-    if ! git init -q "$nix_autocache_fresh" ||
-      ! git -C "$nix_autocache_fresh" fetch -q --depth 1 "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
-      ! git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"; then
-      nix_autocache_stop "install: commit $nix_autocache_commit cannot be had with git; see above" 3
+    if ! nix_autocache_from_pack 2>/dev/null; then
+      rm -rf "$nix_autocache_fresh"
+      if ! git init -q "$nix_autocache_fresh" ||
+        ! git -C "$nix_autocache_fresh" fetch -q --depth 1 "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
+        ! git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"; then
+        nix_autocache_stop "install: commit $nix_autocache_commit cannot be had with git; see above" 3
+      fi
+      nix_autocache_keep_pack || true
     fi
     mv "$nix_autocache_fresh" "${nix_autocache_source%/src}"
   fi
@@ -61,6 +88,14 @@ nix_autocache_from_directory() {
   nix_autocache_source=$(cd "$CI_PROJECT_DIR" && cd "$1" 2>/dev/null && pwd) || nix_autocache_stop "install: there is no directory $1" 2
   [ ! -d "$nix_autocache_source/src/nix_autocache" ] || nix_autocache_source=$nix_autocache_source/src
   [ -d "$nix_autocache_source/nix_autocache" ] || nix_autocache_stop "install: $1 holds no nix-autocache" 2
+  # after_script runs it again, when the builds of others have run.
+  if ! nix_autocache_is_only_ours "$nix_autocache_source/nix_autocache"; then
+    rm -rf "$nix_autocache_job/source"
+    mkdir "$nix_autocache_job/source"
+    cp -RL "$nix_autocache_source/nix_autocache" "$nix_autocache_job/source/"
+    chmod -R go-w "$nix_autocache_job/source"
+    nix_autocache_source=$nix_autocache_job/source
+  fi
 }
 # With on-upload-failure: fail, at the end of the script: what after_script returns does not fail a job.
 nix_autocache_end() {
@@ -75,8 +110,16 @@ nix_autocache_end() {
 # shellcheck disable=SC3067 # busybox and dash have -O
 mkdir -m 700 "$nix_autocache_job" 2>/dev/null || [ -O "$nix_autocache_job" ] ||
   nix_autocache_stop "cannot make $nix_autocache_job; is TMPDIR a directory that this user can write?" 3
+# What is made here is run to the end of the job, by root too: others must not be able to change it meanwhile.
+nix_autocache_umask=$(umask)
+umask 022
 nix_autocache_tools=${RUNNER_TOOL_CACHE:-$CI_PROJECT_DIR/.nix-autocache/tools}
-mkdir -p "$nix_autocache_tools/nix-autocache"
+nix_autocache_kept=$nix_autocache_tools/nix-autocache
+# GitLab's Docker executor clones and unpacks caches with umask 0: what lies there then is not run.
+if ! mkdir -p "$nix_autocache_kept" || ! nix_autocache_is_only_ours "$nix_autocache_kept"; then
+  nix_autocache_tools=$nix_autocache_job/tools
+  mkdir -p "$nix_autocache_tools/nix-autocache"
+fi
 # Older versions kept a signing key here, where the sources of derivations and artifacts take it in: a cache may bring it.
 rm -f "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub
 nix_autocache_find_python
@@ -94,6 +137,7 @@ nix_autocache setup || {
   rm -rf "$nix_autocache_job"
   exit "$nix_autocache_status"
 }
+umask "$nix_autocache_umask"
 . "$nix_autocache_job/environment"
 if [ "${NIX_AUTOCACHE_ON_UPLOAD_FAILURE:-$nix_autocache_on_failure}" = fail ]; then
   trap nix_autocache_end EXIT

@@ -232,3 +232,34 @@ def test_a_role_is_assumed_with_the_components_id_token(machine: MakeMachine, tm
         assert account.control()["sessions"] == 2, "what uploads and what Nix reads by assume it once each"
         without = runs(made, pipeline(inputs=inputs), {"GITLAB_CI": "true"}, env=env)
         assert "there is no id token for aws-role" in without.log
+
+
+OWN_TOOLS = {name: value for name, value in environment().items() if name != "RUNNER_TOOL_CACHE"}
+# In everything of ours that this user may change.
+SPOIL = """#!/bin/sh
+find /builds /tmp -name '*.py' -path '*nix_autocache*' -writable 2>/dev/null |
+  while read -r file; do echo 1/0 >"$file"; done
+"""
+
+
+def test_what_arrives_writable_by_everybody_is_not_run(runner: Machine) -> None:
+    """GitLab's Docker executor clones and unpacks caches with umask 0; a build without sandbox is another user's."""
+    runner.add_user("other")
+    runner.write("/usr/local/bin/spoil", SPOIL, mode=0o755)
+    text = pipeline("su other -c spoil", SCRIPT, inputs={"install": "./program"})
+    files = {
+        ".gitlab-ci.yml": text,
+        "nix-autocache.yml": gitlab.TEMPLATE.read_text(),
+        "default.nix": graphs.leaf("one"),
+    }
+    gitlab.git_project(runner, PROJECT, files)
+    evil = f"{PROJECT}/.nix-autocache/tools/nix-autocache"
+    runner.sh(f"""
+        mkdir -p {PROJECT}/program {evil}
+        cp -RL {tools.TARGET}/src/nix_autocache {PROJECT}/program/
+        chmod -R a+rwX /builds {PROJECT}
+    """)
+    done = gitlab.Runner(runner).run(gitlab.Pipeline(PROJECT, env=OWN_TOOLS), "build")
+    assert done.returncode == 0, done.text
+    assert "1 pushed" in done.log, done.text
+    assert runner.read(f"{PROJECT}/program/nix_autocache/bootstrap.py") == "1/0\n"
