@@ -196,7 +196,10 @@ def _release(context: Context, session: Session | None) -> None:
     """Close this job; with the last one on the machine, our lines go from nix.conf."""
     from .registering import unregister
 
-    Uploader(context.job.directory).stop()
-    if session:
-        pushing.tidy(context, session)
-        unregister(context, session)
+    try:
+        Uploader(context.job.directory).stop()
+        if session:
+            pushing.tidy(context, session)
+    finally:  # whatever became of the rest, nix.conf must not name what is gone
+        if session:
+            unregister(context, session)

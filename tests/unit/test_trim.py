@@ -1,11 +1,16 @@
 """What goes from a cache that is too large: least recent use first, and the rest stays closed."""
 
+import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.store import StorePath
-from nix_autocache.uploader.trim import Kept, surplus
+from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
+from nix_autocache.uploader.narinfo import NarFile, render
+from nix_autocache.uploader.trim import Kept, _read, surplus, trim
 
 
 def info(name: str, used: float, *references: str, archive: str = "") -> Kept:
@@ -52,3 +57,105 @@ def test_referrers_go_before_what_they_refer_to(limit: int) -> None:
 def test_an_archive_that_two_share_is_freed_with_the_second() -> None:
     infos = [info("a", 1, archive="nar/x"), info("b", 2, archive="nar/x"), info("c", 3)]
     assert gone(infos, 12) == ["a", "b"]
+
+
+class Nothing(Store):
+    """A store in which nothing is used."""
+
+    def __init__(self) -> None:
+        super().__init__(Nix(Path("/nonexistent")))
+
+    def path_infos(self, paths: object) -> dict[StorePath, PathInfo]:
+        return {}
+
+
+def narinfo(cache: Path, letter: str, *references: str, archive: str = "") -> Path:
+    """A narinfo of the path with the hash of that letter, and its archive of 100 bytes."""
+    (cache / "nar").mkdir(parents=True, exist_ok=True)
+    paths = [StorePath(f"/nix/store/{each * 32}-{each}") for each in (letter, *references)]
+    url = archive or f"nar/{letter}.nar"
+    (cache / url).write_bytes(bytes(100))
+    known = PathInfo(paths[0], "", tuple(paths[1:]), f"sha256:{'0' * 52}", 100, "", ())
+    file = cache / f"{letter * 32}.narinfo"
+    file.write_text(render(known, NarFile(url, "none", "0" * 52, 100), None))
+    return file
+
+
+def trimmed(cache: Path, limit: int = 0) -> int:
+    return trim(cache, limit, Nothing(), time.time())
+
+
+def test_links_that_others_packed_are_removed_and_never_followed(tmp_path: Path) -> None:
+    cache, foreign = tmp_path / "kept/cache", tmp_path / "foreign"
+    mine = narinfo(cache, "a")
+    foreign.mkdir()
+    theirs = [foreign / name for name in ("file.narinfo", "x.nar", f"{'b' * 32}.narinfo")]
+    for file in theirs:
+        file.write_bytes(mine.read_bytes())
+    (cache / "link.narinfo").symlink_to(theirs[0])
+    (cache / f"{'b' * 32}.narinfo").symlink_to(theirs[2])
+    (cache / "nar/link.nar").symlink_to(theirs[1])
+    (cache / "nar/directory").symlink_to(foreign)
+    (cache / "directory.narinfo").mkdir()
+    assert trimmed(cache) == 1
+    assert all(file.exists() for file in theirs)
+    assert sorted(path.name for path in cache.rglob("*")) == ["directory.narinfo", "nar"]
+
+
+@pytest.mark.parametrize("part", ["nar", "realisations", "", ".."])
+def test_a_directory_that_is_a_link_is_not_entered(tmp_path: Path, part: str) -> None:
+    foreign = tmp_path / "foreign/cache"
+    narinfo(foreign, "a")
+    (foreign / "realisations").mkdir()
+    realised = foreign / f"realisations/sha256:{'0' * 64}!out.doi"
+    realised.write_text(json.dumps({"id": realised.name.removesuffix(".doi"), "outPath": f"{'b' * 32}-b"}))
+    before = sorted(foreign.rglob("*"))
+    cache = tmp_path / "kept/cache"
+    if part == "..":
+        cache.parent.symlink_to(foreign.parent)
+    elif part:
+        narinfo(cache, "b")
+        shutil.rmtree(cache / part, ignore_errors=True)
+        (cache / part).symlink_to(foreign / part)
+    else:
+        cache.parent.mkdir()
+        cache.symlink_to(foreign)
+    trimmed(cache)
+    assert sorted(foreign.rglob("*")) == before
+
+
+def test_narinfos_of_others_end_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "kept/cache"
+    whole = narinfo(cache, "a")
+    text = whole.read_text()
+    odd = [
+        b"",
+        b"\xff\xfe",
+        bytes(2 << 20),
+        text.encode(),  # of another path
+        text.replace("a" * 32, "c" * 32).replace("nar/a.nar", "../../../etc/passwd").encode(),
+        text.replace("a" * 32, "c" * 32).replace("NarSize: 100", "NarSize: many").encode(),
+    ]
+    for number, content in enumerate(odd):
+        (cache / f"{'c' * 32}.narinfo").write_bytes(content)
+        assert trimmed(cache, 10_000) == 0, number
+        assert list(cache.glob("*.narinfo")) == [whole]
+
+
+def test_what_refers_to_itself_by_way_of_others_goes(tmp_path: Path) -> None:
+    cache = tmp_path / "kept/cache"
+    for letter, references in {"a": "b", "b": "c", "c": "a", "d": "a", "f": "g", "g": "g", "h": ""}.items():
+        narinfo(cache, letter, *references)
+    assert trimmed(cache, 10_000) == 0
+    assert sorted(path.name[0] for path in cache.glob("*.narinfo")) == ["f", "g", "h"]
+    assert sorted(path.name for path in (cache / "nar").iterdir()) == ["f.nar", "g.nar", "h.nar"]
+
+
+def test_what_claims_to_be_used_in_the_future_is_no_newer_than_now(tmp_path: Path) -> None:
+    cache = tmp_path / "kept/cache"
+    narinfo(cache, "a")
+    os.utime(narinfo(cache, "b"), (2**40, 2**40))
+    os.utime(narinfo(cache, "c"), (1, 1))
+    found = {kept.path.name: kept.used for kept in _read(cache, "/nix/store")}
+    assert max(found.values()) <= time.time()
+    assert min(found, key=lambda name: found[name]) == "c"

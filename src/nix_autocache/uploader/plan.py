@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import StoreError, one_line
+from ..nix.closure import circular
 from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..outcomes import Outcome
@@ -67,9 +68,9 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
         frontier = _fresh(references, known, seen)
     settled += [_gone(path) for path in sorted(invalid & wanted)]
     invalid -= wanted
-    circular = _circular(candidates)
-    settled += [_failed(path, _CIRCULAR) for path in sorted(circular)]
-    candidates = [info for info in candidates if info.path not in circular]
+    circles = circular({info.path: info.references for info in candidates})
+    settled += [_failed(path, _CIRCULAR) for path in sorted(circles)]
+    candidates = [info for info in candidates if info.path not in circles]
     planned = {info.path for info in candidates}
     for entry in entries:
         kept = tuple(path for path in outputs[entry.name] if path not in invalid)
@@ -112,28 +113,6 @@ def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) ->
     fresh = {path for path in paths if path not in seen and path not in known}
     seen |= fresh
     return sorted(fresh)
-
-
-def _circular(candidates: Sequence[PathInfo]) -> set[StorePath]:
-    """Paths that refer to themselves by way of others, and what refers to these: each would wait for the other.
-
-    Nix makes none, but an answer may say anything.
-    """
-    left = {info.path: set(info.references) - {info.path} for info in candidates}
-    dependents: dict[StorePath, list[StorePath]] = {}
-    for path, references in left.items():
-        references.intersection_update(left)
-        for reference in references:
-            dependents.setdefault(reference, []).append(path)
-    ready = [path for path, references in left.items() if not references]
-    while ready:
-        path = ready.pop()
-        del left[path]
-        for dependent in dependents.get(path, ()):
-            left[dependent].discard(path)
-            if not left[dependent]:
-                ready.append(dependent)
-    return set(left)
 
 
 def _failed(path: StorePath, error: StoreError) -> Outcome:

@@ -13,11 +13,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
+from ..nix.closure import circular
 from ..nix.store import Store, StorePath
 from .kept import is_directory, read, realisations
 
@@ -41,17 +43,19 @@ def trim(directory: Path, limit: int, store: Store, began: float) -> int:
 
     `began` is when the job did, in seconds since 1970.
     """
+    if not (is_directory(directory.parent) and is_directory(directory)):  # others may have packed a link
+        return 0
     infos = _marked(_read(directory, store.nix.store_dir), store, began)
     archives = {f"nar/{file.name}": file.lstat().st_size for file in _files(directory / "nar")}
     gone = surplus(infos, archives, limit)
     left = {kept.path for kept in infos} - {kept.path for kept in gone}
     for file, realised in realisations(directory, store.nix.store_dir):
         if realised.path not in left:
-            file.unlink()
+            _remove(file)
     for kept in gone:  # referrers before what they refer to
-        kept.file.unlink()
+        _remove(kept.file)
     for archive in archives.keys() - {kept.archive for kept in set(infos) - set(gone)}:
-        (directory / archive).unlink()
+        _remove(directory / archive)
     return len(gone)
 
 
@@ -87,7 +91,8 @@ def _marked(infos: Sequence[Kept], store: Store, began: float) -> list[Kept]:
     used = store.path_infos([kept.path for kept in infos])
     for kept in infos:
         if kept.path in used and (written or kept.used < now - _DAY):
-            os.utime(kept.file, (now, now), follow_symlinks=False)
+            with suppress(OSError):
+                os.utime(kept.file, (now, now), follow_symlinks=False)
     return [replace(kept, used=now) if kept.path in used else kept for kept in infos]
 
 
@@ -97,18 +102,30 @@ def _read(directory: Path, store_dir: str) -> list[Kept]:
     whole = {each.file for each in infos}
     for file in _files(directory):
         if file.suffix == ".narinfo" and file not in whole:
-            file.unlink()
-    return [
+            _remove(file)
+    now = time.time()
+    found = [
         Kept(
             file=each.file,
             path=each.info.path,
             archive=each.archive.url,
             references=each.info.references,
             size=each.size,
-            used=each.used,
+            used=min(each.used, now),
         )
         for each in infos
     ]
+    circles = circular({kept.path: kept.references for kept in found})
+    for kept in found:
+        if kept.path in circles:
+            _remove(kept.file)
+    return [kept for kept in found if kept.path not in circles]
+
+
+def _remove(file: Path) -> None:
+    """Remove a file or a link, if it is there and may be removed."""
+    with suppress(OSError):
+        file.unlink()
 
 
 def _files(directory: Path) -> list[Path]:

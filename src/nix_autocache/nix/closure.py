@@ -1,0 +1,28 @@
+"""References between store paths."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from .store import StorePath
+
+
+def circular(references: Mapping[StorePath, Collection[StorePath]]) -> set[StorePath]:
+    """Paths that refer to themselves by way of others, and what refers to these: each would wait for the other.
+
+    Nix makes none, but an answer or a file may say anything. References to what is not among the paths do not count.
+    """
+    left = {path: {ref for ref in named if ref in references and ref != path} for path, named in references.items()}
+    dependents: dict[StorePath, list[StorePath]] = {}
+    for path, named in left.items():
+        for reference in named:
+            dependents.setdefault(reference, []).append(path)
+    ready = [path for path, named in left.items() if not named]
+    while ready:
+        path = ready.pop()
+        del left[path]
+        for dependent in dependents.get(path, ()):
+            left[dependent].discard(path)
+            if not left[dependent]:
+                ready.append(dependent)
+    return set(left)
