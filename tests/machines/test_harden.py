@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import tools
+from tests.ground import dotnet, tools
 from tests.ground.machine import Machine
 from tests.ground.roots import Generation
 from tests.ground.waiting import wait_for
@@ -26,7 +26,7 @@ with socket.socket(socket.AF_UNIX) as server:
     time.sleep(600)
 """
 
-CLOSED = "/run/docker.sock /etc/cron.hourly /dev/sdz /opt /opt/agent /opt/agent/agent"
+CLOSED = f"/run/docker.sock {dotnet.PORT} {dotnet.PIPE} /etc/cron.hourly /dev/sdz /opt /opt/agent /opt/agent/agent"
 RIGHTS = f"stat -c '%a %U:%G %n' {CLOSED}; sudo -l -U runner"
 
 
@@ -38,10 +38,12 @@ def as_hosted(machine: Machine) -> None:
     machine.sh("mkdir /etc/cron.hourly || true; chmod 777 /etc/cron.hourly; mknod -m 666 /dev/sdz b 7 99")
     machine.sh("mkdir /opt/agent; cp /bin/sleep /opt/agent/agent; chmod 777 /opt /opt/agent /opt/agent/agent")
     machine.start(["/opt/agent/agent", "600"])
+    machine.write("/usr/lib/dotnet.py", (tools.PROJECT / "tests/ground/dotnet.py").read_text())
+    machine.start(["python3", "/usr/lib/dotnet.py"], user="runner")
     # Rules that come after every file of sudoers.d, and a user whom Nix trusts.
     machine.sh("echo 'runner ALL=(ALL) NOPASSWD: ALL' >>/etc/sudoers; visudo -c -q")
     machine.sh("echo 'trusted-users = root runner' >>/etc/nix/nix.conf; pkill nix-daemon; nix-daemon >/dev/null 2>&1 &")
-    wait_for(lambda: machine.exists("/run/docker.sock"), "the socket")
+    wait_for(lambda: machine.exists("/run/docker.sock") and machine.exists(dotnet.PIPE), "the sockets")
 
 
 def test_a_hardened_job_pushes_and_solves_limitation_4(nix_generation: Generation, tmp_path: Path) -> None:
@@ -83,8 +85,11 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
         opened = made.sh(RIGHTS).stdout
         said = sealed.job.said("setup")
         assert SOLVED in said, said
-        docker = "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')"
-        assert "PermissionError" in sealed.python(docker).stderr
+        connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        for path in ("/run/docker.sock", dotnet.PORT):
+            assert "PermissionError" in sealed.python(connect, path).stderr
+        assert sealed.attack(f"echo x >{dotnet.PIPE} & wait $!").returncode
+        assert sealed.attack(f"rm -f {dotnet.PORT}").returncode, "another would be taken for the runner's"
         rules = "touch /usr/share/polkit-1/rules.d/x"
         agent = "mv /opt/agent /opt/other"
         for attack in ("sudo -n true", rules, agent, "touch /etc/cron.hourly/x /opt/agent/x", "cat /dev/sdz"):

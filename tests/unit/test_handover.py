@@ -81,6 +81,40 @@ def test_what_stands_in_inputs_and_variables_is_named() -> None:
     assert handover.as_text(place("https://user:word@cache", "file:/key"), {}) == ["the password in `cache`"]
 
 
+def test_an_address_is_no_secret_unless_a_password_is_in_it() -> None:
+    addresses = {f"AWS_ENDPOINT_URL_{name}": "http://127.0.0.1:1" for name in ("SECRETS_MANAGER", "STS", "SSM")}
+    assert handover.as_text(place("s3://bucket", "aws-secretsmanager:key"), addresses) == []
+    with_password = {"AWS_ENDPOINT_URL_S3": "https://me:word@host", "AWS_REGION": "x", "AWS_SECRET_ACCESS_KEY": ""}
+    assert handover.as_text(place("s3://bucket", "file:/key"), with_password) == ["AWS_ENDPOINT_URL_S3"]
+
+
+def test_the_secrets_of_a_key_in_aws_count_whatever_the_cache_is(credentials: Path, tmp_path: Path) -> None:
+    environ = {"AWS_SECRET_ACCESS_KEY": "x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x", "GOOGLE_API_SECRET": "x"}
+    named = ["AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_SECRET_ACCESS_KEY"]
+    assert handover.as_text(place("https://cache", "aws-ssm:key"), environ) == named
+    assert handover.as_text(place("https://cache", "file:/key"), environ) == []
+    given = {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
+    assert handover.take(place("https://cache", "aws-ssm:key"), given).environ["AWS_SECRET_ACCESS_KEY"] == "hunter1"
+    assert not credentials.exists()
+
+
+def test_a_token_in_a_file_that_the_jobs_user_can_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("token")
+    for url, name in (("s3://b", "AWS_WEB_IDENTITY_TOKEN_FILE"), ("az://b", "AZURE_FEDERATED_TOKEN_FILE")):
+        (way,) = handover.files_that_stay(place(url), {name: str(file)})
+        assert f"the job's user can read the token in {file}, which {name} names" in way
+        assert list(handover.files_that_stay(place("https://cache"), {name: str(file)})) == []
+        assert list(handover.files_that_stay(place(url), {name: "/no/file"})) == []
+
+
+def test_a_profile_that_would_lead_to_the_machines_own_role_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\nrole_arn = arn:aws:iam::1:role/x\ncredential_source = Ec2InstanceMetadata\n")
+    with pytest.raises(InputError, match="has no aws_access_key_id"):
+        handover.take(place("s3://bucket"), {"AWS_SHARED_CREDENTIALS_FILE": str(file)})
+
+
 def test_a_file_that_would_stay_under_another_name_is_named(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("key")

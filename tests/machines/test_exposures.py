@@ -1,0 +1,188 @@
+"""Every way to root, to the store and to the key that is looked for is found where it is there, and only there.
+
+All on one machine, on which nothing is open between two tests; what a service must listen for is started in it.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ground import dotnet, nix, roots, tool, tools
+from tests.ground.machine import Bind, Machine
+from tests.ground.waiting import wait_for
+
+GROUND = "/ground"
+PROGRAM = ("python3", "-sP", f"{GROUND}/exposed.py")
+CONF = "/etc/nix/nix.conf"
+LISTEN = """
+import socket, sys, time
+address = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else sys.argv[1]
+with socket.socket(socket.AF_INET if len(sys.argv) > 2 else socket.AF_UNIX) as server:
+    server.bind(address)
+    server.listen()
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def closed() -> Iterator[Machine]:
+    """Nix with a daemon that trusts root only, and the user `runner`, who may do nothing."""
+    with Machine(roots.root(roots.RECENT), [*tool.binds(), Bind(tools.PROJECT / "tests/ground", GROUND)]) as made:
+        made.add_user("runner")
+        nix.with_daemon(made, "sandbox = true\nsandbox-fallback = false\n")
+        made.sh("touch /etc/kept; chmod 755 /home/runner")
+        yield made
+
+
+def ways(machine: Machine, *words: str, python: str = "python3", prefix: tuple[str, ...] = ()) -> list[str]:
+    """What the job's user finds; as root with `prefix`, which makes the user of it."""
+    command = [*prefix, python, *PROGRAM[1:], *words]
+    done = machine.run(command, user="root" if prefix else "runner", env=tool.environment(), cwd="/")
+    return done.stdout.splitlines()
+
+
+def test_nothing_is_found_where_nothing_is_open(closed: Machine) -> None:
+    assert ways(closed, "/etc/kept", "cloud=aws", "cloud=google", "cloud=azure") == []
+
+
+def conf(line: str) -> tuple[str, str]:
+    return f"cp {CONF} /root/before; echo '{line}' >>{CONF}", f"cp /root/before {CONF}"
+
+
+@pytest.mark.parametrize(
+    ("opened", "closing", "sentence"),
+    [
+        (
+            "echo 'runner ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/x",
+            "rm /etc/sudoers.d/x",
+            "the job's user becomes root by sudo",
+        ),
+        # A stand-in that lets everybody: neither program is in the root.
+        (
+            "ln -s /bin/true /usr/local/bin/doas",
+            "rm /usr/local/bin/doas",
+            "the job's user becomes root by doas",
+        ),
+        ("ln -s /bin/true /usr/local/bin/pkexec", "rm /usr/local/bin/pkexec", "the job's user becomes root by pkexec"),
+        ("mknod -m 666 /dev/sdz b 7 99", "rm /dev/sdz", "the job's user can read disks or memory, /dev/sdz"),
+        (
+            "mkdir -m 777 /etc/cron.x",
+            "rmdir /etc/cron.x",
+            "the job's user can change what root runs, /etc/cron.x",
+        ),
+        (
+            "chmod 666 /nix/var/nix/db/db.sqlite",
+            "chmod 644 /nix/var/nix/db/db.sqlite",
+            "the job's user can write Nix's store, /nix/var/nix/db/db.sqlite",
+        ),
+        ("chown runner /etc/kept", "chown root /etc/kept", "the job's user can change what the uploader works on"),
+        (*conf("sandbox = false"), "builds are not always sandboxed"),
+        (*conf("sandbox = relaxed"), "builds are not always sandboxed"),
+        (*conf("sandbox-fallback = true"), "builds are not always sandboxed"),
+        (*conf("require-sigs = false"), "Nix takes unsigned paths from everybody (require-sigs = false)"),
+        (*conf("build-users-group ="), "builds run as root (build-users-group is empty)"),
+        (*conf("post-build-hook = /bin/true"), "Nix calls another hook, /bin/true"),
+        (*conf("pre-build-hook = /home/runner/hook"), "root runs what the job's user can change, pre-build-hook = "),
+        (*conf("diff-hook = /home/runner/hook"), "root runs what the job's user can change, diff-hook = "),
+        (*conf("substituters = http://h?trusted=true"), "Nix takes unsigned paths from http://h?trusted=true"),
+        (*conf("trusted-substituters = file:///x?priority=1&trusted=1"), "Nix takes unsigned paths from file:///x"),
+        (*conf("extra-sandbox-paths = /x=/home/runner?"), "builds see a path that the job's user can change, /home/"),
+    ],
+)
+def test_what_is_open_is_found(closed: Machine, opened: str, closing: str, sentence: str) -> None:
+    closed.sh("touch /home/runner/hook; chown runner: /home/runner/hook")
+    try:
+        closed.sh(opened)
+        found = ways(closed, "/etc/kept")
+    finally:
+        closed.sh(closing)
+    assert [way for way in found if sentence in way], found
+
+
+def test_an_unsigned_substituter_that_is_not_one_is_not_named(closed: Machine) -> None:
+    before, after = conf("substituters = http://h?trusted=false http://i?trusted=0 file:///j?priority=1&trusted=no")
+    try:
+        closed.sh(before)
+        assert ways(closed) == []
+    finally:
+        closed.sh(after)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("127.0.0.1", "2375"), "a Docker engine answers at 127.0.0.1:2375"),
+        (("/run/docker.sock",), "the job's user can connect to /run/docker.sock"),
+        (("/run/dotnet-diagnostic-9-9-socket",), "can read the memory of another process, as the runner's, by /run/"),
+    ],
+)
+def test_what_listens_is_found(closed: Machine, words: tuple[str, ...], sentence: str) -> None:
+    with closed.start(["python3", "-c", LISTEN, *words]):
+        wait_for(lambda: closed.sh(f"ss -lnxt | grep -q '{words[-1]}'", check=False).returncode == 0, "the listener")
+        if words[0].startswith("/"):
+            closed.sh(f"chmod 666 {words[0]}")
+        found = ways(closed)
+    closed.sh(f"rm -f {words[0]}")
+    assert [way for way in found if sentence in way], found
+
+
+def test_the_diagnostic_port_of_a_process_of_dotnet_is_found(closed: Machine) -> None:
+    with closed.start(["python3", f"{GROUND}/dotnet.py"], user="runner"):
+        wait_for(lambda: closed.exists(dotnet.PIPE), "the port")
+        (found,) = ways(closed)
+        closed.sh(f"chown root: {dotnet.PORT} {dotnet.PIPE}")
+        assert ways(closed) == []
+    closed.sh(f"rm {dotnet.PORT} {dotnet.PIPE}")
+    assert "can read the memory of another process" in found
+    assert dotnet.PORT in found
+    assert dotnet.PIPE in found
+
+
+def test_a_user_whom_the_daemon_trusts_is_found(closed: Machine) -> None:
+    before, after = conf("trusted-users = root runner")
+    closed.sh(f"{before}; pkill -x nix-daemon")
+    with nix.start_daemon(closed):
+        found = ways(closed)
+    closed.sh(f"{after}; pkill -x nix-daemon || true")
+    nix.start_daemon(closed)
+    assert "the job's user is a trusted user of the nix-daemon" in found
+
+
+def test_capabilities_and_a_python_of_the_users_own_are_found(closed: Machine) -> None:
+    caps = "+net_admin"
+    prefix = (
+        "setpriv",
+        "--reuid=runner",
+        "--regid=runner",
+        "--init-groups",
+        f"--inh-caps={caps}",
+        f"--ambient-caps={caps}",
+    )
+    assert "the job's user has capabilities of root" in ways(closed, prefix=(*prefix, "env", "HOME=/home/runner"))
+    closed.sh("cp /usr/bin/python3 /home/runner/python", user="runner")
+    found = ways(closed, python="/home/runner/python")
+    assert [way for way in found if way.startswith("the uploader's Python can be changed by the job's user, ")], found
+
+
+@pytest.mark.parametrize(
+    ("cloud", "address", "serves", "sentence"),
+    [
+        ("aws", "169.254.169.254", "aws", "AWS's metadata service at 169.254.169.254 gives the job's user"),
+        ("aws", "fd00:ec2::254", "aws", "AWS's metadata service at [fd00:ec2::254] gives the job's user"),
+        ("google", "169.254.169.254", "google", "Google's metadata service at 169.254.169.254 gives the job's user"),
+        ("azure", "169.254.169.254", "azure", "Azure's metadata service at 169.254.169.254 gives the job's user"),
+    ],
+)
+def test_a_cloud_that_gives_its_credentials_to_everybody_is_found(
+    closed: Machine, cloud: str, address: str, serves: str, sentence: str
+) -> None:
+    kind, size = ("-6", "128 nodad") if ":" in address else ("-4", "32")
+    closed.sh(f"ip {kind} addr add {address}/{size} dev lo")
+    try:
+        with closed.start(["python3", f"{GROUND}/metadata.py", address, "80", serves]):
+            wait_for(lambda: closed.sh("ss -lnt | grep -q ':80 '", check=False).returncode == 0, "the service")
+            found = ways(closed, f"cloud={cloud}")
+            assert ways(closed) == []
+    finally:
+        closed.sh(f"ip {kind} addr del {address}/{size.split()[0]} dev lo")
+    assert [way for way in found if sentence in way], found
