@@ -11,20 +11,31 @@ const oldest = "3.11";
 
 /** Run a verb, with its output and our signals passed through; the process ends with its exit status. */
 export function run(verb) {
+  if (verb === "finish" && process.env.STATE_failed) {
+    console.log("nix-autocache: the set-up failed, as its step says; there is nothing to finish");
+    process.exit(0);
+  }
   const python = process.env.STATE_python || findPython();
   if (!python) {
-    console.log(`::error title=nix-autocache::Python ${oldest} or newer is needed: put actions/setup-python before this step, or install python3`);
-    process.exit(3);
+    end(`Python ${oldest} or newer is needed: put actions/setup-python before this step, or install python3`);
   }
   remember("python", python);
   process.umask(0o022); // or others could change the compiled Python that this makes
   const child = spawn(python, ["-sP", "-m", "nix_autocache.bootstrap", verb], { stdio: "inherit", env: environment() });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
-  child.on("error", (error) => {
-    console.log(`::error title=nix-autocache::cannot run ${python}: ${error.message}`);
-    process.exit(3);
+  child.on("error", (error) => end(`cannot run ${python}: ${error.message}`));
+  child.on("exit", (code) => {
+    // After these a set-up has left nothing behind, and the post step would only fail in the same way once more.
+    if (code === 2 || code === 3) remember("failed", "true");
+    process.exit(code ?? 1);
   });
-  child.on("exit", (code) => process.exit(code ?? 1));
+}
+
+/** This runner cannot do it. */
+function end(reason) {
+  remember("failed", "true");
+  console.log(`::error title=nix-autocache::${reason.replaceAll("%", "%25").replaceAll("\n", " ")}`);
+  process.exit(3);
 }
 
 /** The job's own Python settings must not change what we import. */
@@ -57,5 +68,9 @@ function toolCache() {
 
 /** Keep a value for the post step. */
 function remember(name, value) {
-  if (process.env.GITHUB_STATE) appendFileSync(process.env.GITHUB_STATE, `${name}=${value}\n`);
+  try {
+    if (process.env.GITHUB_STATE) appendFileSync(process.env.GITHUB_STATE, `${name}=${value}\n`);
+  } catch {
+    // the post step looks for it again
+  }
 }

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from .platforms import Platform, detect
 from .platforms.local import Local
 from .settings import INPUTS, Settings, forget_empty_credentials, read
 from .system.files import UMASK
+from .system.home import stand_in
 
 if TYPE_CHECKING:
     import argparse
@@ -129,6 +131,8 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     platform: Platform = Local(os.environ)
     try:
         platform = detect(os.environ)
+        if home := stand_in(os.environ):
+            _move_home(home, platform, options.verb)
         verb = VERBS[options.verb]
         verb.run(Context(_settings(platform, options), platform, os.environ, seen), options)
     except BaseException as error:
@@ -137,6 +141,15 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
             platform.error(text)
         return status
     return 0
+
+
+def _move_home(home: Path, platform: Platform, verb: str) -> None:
+    """Nix and we need a home directory: in this process and, after set-up, in the job's later steps."""
+    if verb == "setup":
+        had = os.environ.get("HOME")
+        platform.info(f"HOME is {home} from here on: {had or 'it was not set, and'} is of no use to this user")
+        platform.export("HOME", str(home))
+    os.environ["HOME"] = str(home)
 
 
 def _answer(error: BaseException) -> tuple[str, int]:

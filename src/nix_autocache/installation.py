@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import probe
+from .errors import RunnerError
 from .installed import Installed, Kind
 from .nix import install as installer
 from .nix import units, users
@@ -25,6 +26,17 @@ def is_complete(places: Places, kind: Kind) -> bool:
     """Whether we installed Nix here, to the end."""
     earlier = Installed.load(places.installed)
     return bool(earlier and earlier.complete and earlier.kind == kind and installer.PROFILE.exists())
+
+
+def refuse_links() -> None:
+    """Raises RunnerError where /nix is a link: Nix itself would refuse it, when all is downloaded and unpacked."""
+    for path in (installer.ROOT, *installer.PARTS):
+        if path.is_symlink():
+            target = os.path.realpath(path)
+            raise RunnerError(
+                f"{path} is a link to {target}, which Nix refuses; remove the link, then "
+                f"`mkdir {path}; mount --bind {target} {path}`"
+            )
 
 
 def install(places: Places, kind: Kind, source: Release) -> None:

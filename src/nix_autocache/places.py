@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .errors import RunnerError
 from .nix.config import Config
 from .queue import Queue
 from .system.files import close_to_others, make_directory, open_to_append, write_atomically
+from .system.home import of_account
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
@@ -133,7 +135,12 @@ class Places:
             return
         around = (self.nix_conf, *self.nix_conf.parents, *self.state.parents)
         missing = sorted({path for path in around if not path.exists()}, key=lambda path: -len(path.parts))
-        make_directory(self.state, 0o755)
+        try:
+            make_directory(self.state, 0o755)
+        except OSError as error:
+            raise RunnerError(
+                f"cannot make {self.state}: {error.strerror}; set HOME to a directory that belongs to this user"
+            ) from None
         write_atomically(self._made, "".join(f"{path}\n" for path in missing), 0o644)
 
 
@@ -208,8 +215,9 @@ def _nix_home(environ: Mapping[str, str]) -> Path:
 
 
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    return Path(environ.get(variable) or home / default)
+    if os.path.isabs(named := environ.get(variable, "")):  # others are not valid, says their specification
+        return Path(named)
+    return Path(environ.get("HOME") or of_account() or "/nonexistent", default)
 
 
 def _name() -> str:

@@ -165,8 +165,12 @@ def main(verb: str) -> int:
     answer: dict[str, Any]
     try:
         answer = {"answer": VERBS[verb](said["request"], os.environ)}
-    except Error as error:
+    except (Error, OSError) as error:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
+    except Exception as error:
+        from .unexpected import explain
+
+        answer = {"error": explain(error), "input": False}
     print(json.dumps(answer), flush=True)
     return 0
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from . import advice, managed, places, probe, pushing, report, runner
 from .context import Context
 from .destination import Destination
+from .nix import hook
 from .nix.find import find_nix
 from .nix.store import Nix
 from .outcomes import Outcome
@@ -62,9 +63,24 @@ def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
     port = pushing.reader_port(context, place, verdict)
     cache = place.url.without_secrets
     planned = Session.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
-    if verdict.push and not planned.apart:
+    planned = _without_hook(context, planned)
+    if planned.push and not planned.apart:
         place = place.trusting_itself(context.environ)
     return _begin(context, planned, place, isolation)
+
+
+def _without_hook(context: Context, planned: Session) -> Session:
+    """The plan, changed where the hook cannot be run: the store is scanned instead.
+
+    Only the hook and root can write the queue of an uploader that is apart.
+    """
+    where = places.machine(context.environ) if planned.chosen.daemon else context.places
+    reason = hook.obstacle(where.hook) if planned.push and not planned.scan else ""
+    if not reason:
+        return planned
+    instead = "not pushing" if planned.apart else "what is new in the store is looked for at the end of the job instead"
+    context.platform.warning(f"{reason}: {instead}")
+    return planned.only_pulling(reason) if planned.apart else planned.scanning(reason)
 
 
 def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
@@ -106,6 +122,7 @@ def install(context: Context, row: runner.Row) -> Nix:
     kind = row.mode.installs
     where = places.machine(context.environ) if kind == "multi-user" else context.places
     if kind and not installation.is_complete(where, kind):
+        installation.refuse_links()
         source = release(context.settings)
         context.platform.info(f"installing Nix from {source.url}")
         if kind == "multi-user":

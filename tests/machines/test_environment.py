@@ -34,6 +34,14 @@ def began(done: Completed) -> bool:
     return done.returncode == 2 and "not one of auto" in done.stdout and "Traceback" not in done.stderr
 
 
+def post(machine: Machine, state: str) -> Completed:
+    """The action's post step, given what the main step kept."""
+    kept = dict(line.split("=", 1) for line in state.splitlines())
+    env = {f"STATE_{name}": value for name, value in kept.items()}
+    command = [f"{act.NODE}/node", f"{tools.TARGET}/src/action/post.mjs"]
+    return machine.run(command, env={"PATH": "/usr/bin:/bin", "GITHUB_ACTIONS": "true", **env}, check=False)
+
+
 @pytest.fixture
 def binds() -> list[Bind]:
     return [*tool.binds(), act.binds()[1]]
@@ -205,3 +213,36 @@ done"""
         done = shim(made, RUNNER_TOOL_CACHE=cache, HOME="/nonexistent")
         assert began(done), (cache, done)
     assert made.read("/tmp/proof") == ""
+
+
+def test_what_went_wrong_in_the_main_step_is_not_said_again_in_the_post_step(
+    machine: MakeMachine, binds: list[Bind]
+) -> None:
+    made = machine(RECENT, binds)
+    without_packages = {"PIP_FIND_LINKS": "", "UV_FIND_LINKS": "", "RUNNER_TOOL_CACHE": "/root/other"}
+    ways: list[dict[str, str]] = [{}, without_packages, {"PATH": "/empty"}]
+    for more in ways:
+        made.write("/root/state", "")
+        failed = shim(made, **{"GITHUB_STATE": "/root/state", **more})
+        assert failed.returncode in {2, 3}, failed
+        done = post(made, made.read("/root/state"))
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done
+        assert "::error" not in done.stdout
+        assert "not one of" not in done.stdout
+
+
+def test_an_error_that_no_code_expected_is_one_line_and_a_file(machine: MakeMachine, binds: list[Bind]) -> None:
+    """As from a Python without all of its standard library, and from a mistake of ours."""
+    made = machine(RECENT, binds)
+    made.sh("mv /usr/lib/python3.13/json /root")
+    done = shim(made)
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (3, 1, ""), done
+    assert "lacks the module json" in done.stdout
+    made.write("/usr/lib/python3.13/json.py", "{}['secret']")
+    done = shim(made)
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (3, 1, ""), done
+    assert "secret" not in done.stdout
+    (log,) = made.sh("ls /tmp/nix-autocache-*.log").stdout.split()
+    assert log in done.stdout
+    assert "KeyError: 'secret'" in made.read(log)
+    assert made.sh(f"stat -c %a {log}").stdout == "600\n"

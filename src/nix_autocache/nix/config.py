@@ -152,7 +152,8 @@ class Config:
 
     @property
     def _include_line(self) -> str:
-        return f"!include {self.include}\n"
+        odd = "#" in str(self.include) or len(str(self.include).split()) > 1  # Nix takes each blank for an end
+        return f"!include {self.include.name if odd else self.include}\n"
 
     @property
     def _included(self) -> bool:

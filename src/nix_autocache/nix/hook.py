@@ -49,6 +49,16 @@ def install(place: Path, *, jobs: Path, roots: Path, others: Iterable[str] = ())
     write_atomically(place, text, 0o755, (os.geteuid(), os.getegid()))
 
 
+def obstacle(place: Path) -> str:
+    """Why Nix could not run a hook in that place; empty where nothing is known against it."""
+    if "#" in str(place) or str(place) != " ".join(str(place).split()):
+        return f"nix.conf cannot name a hook in {place.parent}"
+    there = next(parent for parent in place.parents if parent.exists())
+    if os.statvfs(there).f_flag & os.ST_NOEXEC:
+        return f"no program runs from {there}, which is mounted noexec, nor does the hook"
+    return ""
+
+
 @dataclass(frozen=True)
 class Canary:
     """What became of a build that was made only to see it: whether the hook told of it, whether it went into a store
@@ -70,6 +80,8 @@ def try_canary(nix: Nix, queue: Queue, environ: Mapping[str, str]) -> Canary:
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)  # another job has the daemon restarted
+    if done.status and (again := run(command, environ=environ)).status == 0:
+        done = again  # a build ends well although its hook could not be run
     if done.status:
         lines = [line.strip() for line in done.error.splitlines() if "error" in line]
         return Canary(heard=False, error=f"Nix cannot build here: {' '.join(lines) or done.reason}")

@@ -11,10 +11,10 @@ from typing import Final
 
 from .. import apart, environment, metadata, probe, provisioned
 from ..errors import InputError, RunnerError
-from ..nix import units
+from ..nix import hook, units
 from ..nix.store import Nix
 from ..nix.supervisor import SOCKET
-from ..places import Places
+from ..places import STATE, Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
 from ..system.files import make_directory, make_file
@@ -40,6 +40,8 @@ def check() -> None:
         raise RunnerError("provision changes the machine for all its users: run it as root")
     if any(Path(sys.executable).is_relative_to(directory) for directory in _HIDDEN):
         raise RunnerError(f"a service cannot use {sys.executable}, which belongs to a user; take /usr/bin/python3")
+    if reason := hook.obstacle(STATE / "hook"):
+        raise RunnerError(f"provision: {reason}; mount it without noexec")
 
 
 def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:

@@ -1,0 +1,52 @@
+"""The home directory of a user that has none: of a number without an account, or of a service.
+
+Nix takes a HOME that belongs to its user or does not exist, else the home of the user's account, else it ends. What we
+keep for a user lies there too, and so must be writable.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from . import files
+
+
+def of_account() -> str:
+    """The home that the account of this user names; empty without an account."""
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    return ""
+
+
+def stand_in(environ: Mapping[str, str]) -> Path | None:
+    """What HOME must be for this user; None where it is right as it is, or nothing can be had."""
+    if os.geteuid() == 0:
+        return None
+    for home in (environ.get("HOME", ""), of_account()):
+        if os.path.isabs(home) and _is_usable(Path(home)):
+            return None if home == environ.get("HOME") else Path(home)
+    with suppress(OSError):
+        return _private()
+    return None
+
+
+def _is_usable(home: Path) -> bool:
+    with suppress(OSError):
+        if home.exists():
+            return home.stat().st_uid == os.geteuid() and os.access(home, os.W_OK | os.X_OK)
+        above = next(parent for parent in home.parents if parent.exists())
+        return os.access(above, os.W_OK | os.X_OK)
+    return False
+
+
+def _private() -> Path | None:
+    """Found again by the job's later steps; None where somebody else has taken its name. Raises OSError."""
+    home = Path(os.path.realpath(tempfile.gettempdir()), f"nix-autocache-{os.geteuid()}", "home")
+    files.make_directory(home.parent, 0o700)
+    files.make_directory(home, 0o700)
+    return home if files.is_only_of(home, {os.geteuid()}) else None
