@@ -233,6 +233,9 @@ class Store:
                 count += 1
         except (OSError, BrokenConversation) as error:
             return count, error
+        except BaseException:
+            self.close()  # with answers unread, the next ones would be taken for those of other paths
+            raise
         return count, None
 
     def _conversation(self) -> Pipe:

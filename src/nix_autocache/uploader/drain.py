@@ -230,7 +230,12 @@ class Drain:
             if not entry.outputs:
                 self._queue.protect(planned.outputs[entry.name])
         with self._lock:
-            infos = self._ledger.admit(entries, planned, self._pusher.realise)
+            try:
+                infos = self._ledger.admit(entries, planned, self._pusher.realise)
+            except Exception as error:  # what was admitted in part is not published
+                log.exception()
+                infos = []
+                self._ledger.give_up(entries, planned, one_line(as_error(error)))
             ready = self._ledger.take_ready()
         self._tasks.bring(infos)
         self._tasks.publish(ready)

@@ -87,6 +87,14 @@ class Ledger:
         self.pending[entry.name] = pending = Pending(entry, (), left=0, reason=reason)
         self.finished.append(pending)
 
+    def give_up(self, entries: Iterable[Entry], planned: Plan, reason: str) -> None:
+        """Undo an admission that failed half-way: its paths and entries have failed."""
+        for info in planned.candidates:
+            self.settle(info.path, Outcome(info.path, "failed", reason=reason))
+        for entry in entries:
+            if entry.name not in self.pending:
+                self.reject(entry, reason)
+
     def brought(self, brought: Brought) -> None:
         """The archive of a path is in the cache."""
         if node := self._nodes.get(brought.path):

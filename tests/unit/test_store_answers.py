@@ -1,0 +1,106 @@
+"""What Nix answers of one path may be wrong in any byte; it is that path's error, and no other's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.errors import StoreError, one_line
+from nix_autocache.nix import store as store_module
+from nix_autocache.nix.store import PathInfo, Store, StorePath
+from tests.ground.nix_daemon import DIE, HANG, LAST, LOGGED, FakeNix, answer, number, refusal, text
+
+HASH = b"0" * 64
+WELL_FORMED = b"theirs-1:" + b"A" * 86 + b"=="
+BAD = {
+    "a reference that is no store path": answer(HASH, 5, [b"/etc/passwd"]),
+    "a reference that is no text": answer(HASH, 5, [b"\xff\xfe"]),
+    "a hash that is no text": answer(b"\xff" * 64, 5),
+    "a hash that is too long": answer(b"0" * 65, 5),
+    "no size": answer(HASH, 0),
+    "an impossible size": answer(HASH, (1 << 64) - 1),
+    "a content address of two lines": answer(HASH, 5, ca=b"fixed:r:sha256:0\nSig: evil"),
+    "a content address of a megabyte": answer(HASH, 5, ca=b"f" * (1 << 20)),
+    "a refusal that is no text": refusal(b"\xff\x1b[31m"),
+    "a refusal of ten megabytes": refusal(b"x" * (10 << 20)),
+    "a size of 2^64 bytes": number(LAST) + number(1) + number((1 << 64) - 1),
+    "2^60 texts": number(LAST) + number(1) + text(b"") + text(HASH) + number(1 << 60),
+    "yes, no and more": number(LAST) + number(7),
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "an end": DIE,
+    "half an answer, then silence": answer(HASH, 5)[:40],
+}
+GOOD = {
+    "signatures of any bytes": answer(
+        HASH, 5, [], [b"evil-1:\xff\xfe", b"x", WELL_FORMED, b"evil-2:AAAA\nURL: nar/evil"]
+    ),
+    "a signature of 20 megabytes": answer(HASH, 5, [], [b"A" * (20 << 20), WELL_FORMED]),
+    "ten thousand signatures": answer(HASH, 5, [], [WELL_FORMED, *(b"junk-%d" % i for i in range(10_000))]),
+    "a deriver of any bytes": answer(HASH, 5, [], [WELL_FORMED], deriver=b"/nix/store/\xff"),
+    "a log before": number(LOGGED) + text(b"\xff" * 9000) + answer(HASH, 5, [], [WELL_FORMED]),
+    "an activity before": b"".join(
+        [number(0x53545254), number(1), number(2), number(3), text(b"copying"), number(1), number(1), text(b"x")]
+    )
+    + number(0)
+    + number(0x53544F50)
+    + number(1)
+    + answer(HASH, 5, [], [WELL_FORMED]),
+}
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNix:
+    monkeypatch.setattr(store_module, "_ANSWER", 0.5)
+    made = FakeNix(tmp_path / "nix")
+    made.create()
+    return made
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_answer_is_the_error_of_its_path_alone(fake: FakeNix, kind: str) -> None:
+    paths = [StorePath(fake.add(name)) for name in ("a", "bad", "c")]
+    fake.says(paths[1], BAD[kind])
+    with Store(fake.nix) as store:
+        answers = store.answers(paths)
+    assert [type(answers[path]) for path in paths] == [PathInfo, StoreError, PathInfo]
+    assert one_line(answers[paths[1]]).isprintable()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_what_others_may_add_to_a_path_is_left_out_where_it_is_no_signature(fake: FakeNix, kind: str) -> None:
+    path = StorePath(fake.add("x"))
+    fake.says(path, GOOD[kind])
+    with Store(fake.nix) as store:
+        info = store.answers([path])[path]
+    assert isinstance(info, PathInfo)
+    assert info.signatures == (WELL_FORMED.decode(),)
+    assert info.deriver == ""
+
+
+def test_a_path_that_hangs_the_daemon_does_not_hold_back_the_rest(fake: FakeNix) -> None:
+    paths = [StorePath(fake.add(str(number))) for number in range(150)]
+    fake.says(paths[3], HANG)
+    fake.says(paths[140], DIE)
+    with Store(fake.nix) as store:
+        answers = store.answers(paths)
+    assert [path for path in paths if isinstance(answers[path], StoreError)] == [paths[3], paths[140]]
+    assert "no answer within" in str(answers[paths[3]])
+
+
+@pytest.mark.parametrize("program", ["", "#!/bin/sh\nexit 1\n", "#!/bin/sh\necho no daemon\n", "#!/nowhere\n"])
+def test_a_nix_that_cannot_be_asked_at_all_is_said_once(fake: FakeNix, program: str) -> None:
+    (fake.directory / "bin" / "nix-daemon").write_text(program)
+    with Store(fake.nix) as store, pytest.raises(StoreError, match="nix-daemon --stdio: "):
+        store.answers([StorePath(fake.path(str(number))) for number in range(1000)])
+
+
+def test_a_file_that_only_looks_like_a_derivation_names_no_path(fake: FakeNix, tmp_path: Path) -> None:
+    inside = fake.path("output")
+    drv = tmp_path / "x.drv"
+    drv.write_bytes(
+        b'Derive([("out","/etc/passwd","",""),("bin","%s","",""),("x","\xff","","")],[' % os.fsencode(inside)
+    )
+    assert fake.nix.outputs(StorePath(str(drv))) == [inside]
+    drv.write_bytes(bytes(range(256)) * 100)
+    assert fake.nix.outputs(StorePath(str(drv))) == []
+    assert fake.nix.outputs(StorePath(str(tmp_path))) == []
