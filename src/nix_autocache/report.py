@@ -34,6 +34,7 @@ _WORDS: Final = {
 }
 _SHOWN: Final = 20  # paths named one by one
 _NAMED: Final = 5  # builds named in one line
+_LONGEST: Final = 1000  # characters of a text of others
 _EVERY: Final = 5.0  # seconds between lines of progress
 
 
@@ -175,11 +176,14 @@ def _summary(result: Result, counts: Counter[str]) -> str:
         rows.append(f"| not in time | {result.rest.paths} |")
     head = "### nix-autocache" + (" (dry run)" if result.dry_run else "")
     note = f"{size(result.pushed_bytes)} pushed; the job waited {result.waited:.1f} s."
-    solved = [f"- {line}" for line in limitations(result.unsolved)]
-    failures = [f"- `{outcome.path}`: {_plain(outcome.reason)}" for outcome in result.failed[:_SHOWN]]
+    unsolved = {number: _quoted(reason) for number, reason in result.unsolved.items()}
+    solved = [f"- {line}" for line in limitations(unsolved)]
+    failures = [f"- {_quoted(outcome.path)}: {_quoted(outcome.reason)}" for outcome in result.failed[:_SHOWN]]
     return "\n".join([head, "", "| paths | |", "|---|--:|", *rows, "", note, "", *failures, "", *solved, "", ""])
 
 
-def _plain(text: str) -> str:
-    """Text of others, in one line and without what Markdown or HTML would make of it."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
+def _quoted(text: str) -> str:
+    """Text of others as a code span, in which Markdown and HTML are but text; nor is it a link where it is copied."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
+    short = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    return f"`{short.replace('`', chr(39)).replace('](', '] (') or '-'}`"

@@ -1,6 +1,7 @@
 """Attacks in an open job, as the report calls it: some succeed, and every one of these was reported as possible."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.ground.machine import Machine
@@ -16,6 +17,9 @@ COMMANDS = [
     "##[add-path]/evil",
     "text ##[set-env name=A;]b",
     "\u2028::stop-commands::x",
+    "![x](https://evil.example/x.png) [sign in again](https://evil.example) @everybody",
+    "`</code><h1>x</h1>`",
+    "\n\n# heading\n",
 ]
 # A build whose log is the same, which Nix prints in the step that builds.
 TALKING = f"""let {graphs.SHELL} in sh "talking" "echo '::set-output name=x::y'; exit 1" """
@@ -37,7 +41,7 @@ def test_a_path_that_was_never_built_gets_signed_and_the_report_has_said_that_it
 def forge(machine: Machine, directory: str) -> None:
     """Outcomes as nobody of ours writes them."""
     rows = [
-        {"path": f"/nix/store/{number}", "outcome": "failed", "bytes": 0, "reason": f"first line\n{text}\r{text}"}
+        {"path": f"/nix/store/{number}{text}", "outcome": "failed", "bytes": 0, "reason": f"first line\n{text}\r{text}"}
         for number, text in enumerate(COMMANDS)
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -54,6 +58,9 @@ def test_nothing_that_others_wrote_is_taken_for_a_command_of_the_host(tmp_path: 
         directory = opened.directory
         forge(opened.machine, directory)
         said = job.said("finish")
+        shown = opened.machine.read(summary["GITHUB_STEP_SUMMARY"])
+    assert shown.count("- `/nix/store/") == len(COMMANDS)
+    assert not re.search(r"[<>\[\]!@]|^(# |::)|##\[", re.sub("`[^`\n]+`", "", shown), re.MULTILINE)
     assert said.count("NOT pushed: /nix/store/") == len(COMMANDS)
     ours = ("::group::", "::endgroup::", "::warning title=nix-autocache::", "::notice title=nix-autocache::")
     commands = [line for line in said.splitlines() if line.strip().startswith("::") and not line.startswith(ours)]
