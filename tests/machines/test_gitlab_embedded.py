@@ -129,3 +129,34 @@ def test_content_addressed_derivations_are_fetched_too(machine: MakeMachine, tmp
         built = job.sh("nix-build --no-out-link /root/ca.nix").stderr
         assert ("building '/nix/store/" in built) is (number == 1), built
         job.run("finish")
+
+
+def test_what_others_packed_does_not_end_a_job(machine: MakeMachine) -> None:
+    """Narinfos that refer to each other in a circle, links, and bytes: nix.conf is what it was, all else untouched."""
+    made = machine(RECENT, tool.binds())
+    nix.without_daemon(made)
+    before = made.sh("cat /etc/nix/nix.conf").stdout
+    made.sh(f"mkdir -p {PROJECT} /srv/foreign; echo >/srv/foreign/precious.narinfo")
+    job = of_gitlab(made, "root", 1)
+    job.run("setup")
+    built = f"nix-build --no-out-link --expr '{graphs.CHAIN}' -A top"
+    job.sh(built)
+    job.run("finish")
+    kept = f"{KEPT}/unprotected"
+    (zero,) = made.sh(f"grep -l ^StorePath:.*-zero$ {kept}/*.narinfo").stdout.split()
+    (one,) = made.sh(f"sed -n 's|^StorePath: .*/\\(.*-one\\)$|\\1|p' {kept}/*.narinfo").stdout.split()
+    made.sh(f"sed -i 's/^References:.*/References: {one}/' {zero}")
+    made.sh(f"ln -s /srv/foreign/precious.narinfo {kept}/; ln -s /srv/foreign {kept}/realisations")
+    made.sh(f"cp /bin/true {kept}/x.narinfo")
+    job = of_gitlab(made, "root", 2)
+    job.run("setup")
+    job.sh(f"nix-collect-garbage >/dev/null 2>&1; {built}")
+    said = job.said("finish")
+    assert "NOT pushed" not in said
+    assert made.exists("/srv/foreign/precious.narinfo")
+    assert made.sh("cat /etc/nix/nix.conf").stdout == before
+    assert made.sh(f"ls {kept} | grep -v '^nar$\\|^nix-cache-info$\\|narinfo$' || true").stdout in {
+        "",
+        "realisations\n",
+    }
+    assert not made.exists(f"{kept}/x.narinfo")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..nix.closure import circular
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath, parse_store_path
 from . import presence
@@ -44,10 +45,10 @@ def read(directory: Path, store_dir: str) -> Iterator[Narinfo]:
         archives = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".narinfo")]
-    for name in names:
-        found = _read(directory / name, store_dir)
-        if found and found.archive.url.removeprefix("nar/") in archives:
-            yield found
+    found = list(filter(None, (_read(directory / name, store_dir) for name in names)))
+    whole = [each for each in found if each.archive.url.removeprefix("nar/") in archives]
+    circles = circular({each.info.path: each.info.references for each in whole})  # Nix 2.26 aborts when it meets one
+    yield from (each for each in whole if each.info.path not in circles)
 
 
 def fingerprints(directories: Iterable[Path], store_dir: str) -> Mapping[StorePath, bytes]:

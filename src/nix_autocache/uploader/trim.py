@@ -19,7 +19,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
-from ..nix.closure import circular
 from ..nix.store import Store, StorePath
 from .kept import is_directory, read, realisations
 
@@ -97,14 +96,14 @@ def _marked(infos: Sequence[Kept], store: Store, began: float) -> list[Kept]:
 
 
 def _read(directory: Path, store_dir: str) -> list[Kept]:
-    """What is in the cache. A narinfo that is cut off, not ours, or without its archive, is removed."""
+    """What is in the cache. A narinfo that is cut off, not ours, in a circle, or without its archive, is removed."""
     infos = list(read(directory, store_dir))
     whole = {each.file for each in infos}
     for file in _files(directory):
         if file.suffix == ".narinfo" and file not in whole:
             _remove(file)
     now = time.time()
-    found = [
+    return [
         Kept(
             file=each.file,
             path=each.info.path,
@@ -115,11 +114,6 @@ def _read(directory: Path, store_dir: str) -> list[Kept]:
         )
         for each in infos
     ]
-    circles = circular({kept.path: kept.references for kept in found})
-    for kept in found:
-        if kept.path in circles:
-            _remove(kept.file)
-    return [kept for kept in found if kept.path not in circles]
 
 
 def _remove(file: Path) -> None:
