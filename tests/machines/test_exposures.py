@@ -7,12 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import MakeMachine
 from tests.ground import dotnet, nix, roots, tool, tools
 from tests.ground.machine import Bind, Machine
 from tests.ground.waiting import wait_for
+from tests.machines.installing import Job, debian
+from tests.machines.test_caches import key_of
 
 GROUND = "/ground"
 PROGRAM = ("python3", "-sP", f"{GROUND}/exposed.py")
+NOT_SANDBOXED = "builds are not always sandboxed, so what runs beside one can change what it makes"
 CONF = "/etc/nix/nix.conf"
 LISTEN = """
 import socket, sys, time
@@ -76,9 +80,9 @@ def conf(line: str) -> tuple[str, str]:
             "the job's user can write Nix's store, /nix/var/nix/db/db.sqlite",
         ),
         ("chown runner /etc/kept", "chown root /etc/kept", "the job's user can change what the uploader works on"),
-        (*conf("sandbox = false"), "builds are not always sandboxed"),
-        (*conf("sandbox = relaxed"), "builds are not always sandboxed"),
-        (*conf("sandbox-fallback = true"), "builds are not always sandboxed"),
+        (*conf("sandbox = false"), NOT_SANDBOXED),
+        (*conf("sandbox = relaxed"), NOT_SANDBOXED),
+        (*conf("sandbox-fallback = true"), NOT_SANDBOXED),
         (*conf("require-sigs = false"), "Nix takes unsigned paths from everybody (require-sigs = false)"),
         (*conf("build-users-group ="), "builds run as root (build-users-group is empty)"),
         (*conf("post-build-hook = /bin/true"), "Nix calls another hook, /bin/true"),
@@ -186,3 +190,22 @@ def test_a_cloud_that_gives_its_credentials_to_everybody_is_found(
     finally:
         closed.sh(f"ip {kind} addr del {address}/{size.split()[0]} dev lo")
     assert [way for way in found if sentence in way], found
+
+
+@pytest.mark.parametrize(
+    ("daemon", "inputs", "sentence"),
+    [
+        (True, {"cache": "local?root=/tmp/other"}, "uploads to local are made with the rights of the job's own user"),
+        (True, {"harden": "false"}, "the job's user can become root, so its code could read the key"),
+        (False, {}, "the uploader runs as the job's own user, so its code could take the key"),
+    ],
+)
+def test_what_no_hardening_takes_away_is_in_the_report(
+    machine: MakeMachine, daemon: bool, inputs: dict[str, str], sentence: str
+) -> None:
+    made = debian(machine, roots.RECENT, "runner", sudo=True).machine
+    nix.with_daemon(made) if daemon else nix.without_daemon(made, "runner")
+    given = {"cache": "file:///srv/cache", "signing-key": key_of(made), "harden": "true", **inputs}
+    made.sh("mkdir -m 777 /srv/cache")
+    said = Job(made, "runner", given, name="job").said("setup", check=False)
+    assert f"the key or poison the cache: no, {sentence}" in said or f"::harden: {sentence}" in said, said
