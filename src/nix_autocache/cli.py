@@ -33,7 +33,7 @@ cat {CONFIGURATION}
     cache = "s3://bucket?region=eu-west-1"
     signing-key = "file:/etc/nix-autocache/signing-key"
     public-keys = ["cache.example.org-1:aWgkY9TScTgShzTS5yXH4ndFlgV8wbrT7QuMBJuIjsg="]
-    [environment]  # none on a machine with a role of its own in AWS
+    [environment]
     AWS_SHARED_CREDENTIALS_FILE = "/etc/nix-autocache/aws"
   nix-autocache provision"""
 
