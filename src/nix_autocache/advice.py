@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from . import settings
 from .context import Context
 from .nix import config
 from .nix.store import Nix
@@ -25,14 +24,14 @@ def warn(context: Context, row: Row, seen: Observations) -> None:
             "a privileged one, or another runner, would"
         )
     if row.mode is Mode.EXISTING_SCAN:
-        context.platform.warning(
-            "the nix-daemon does not trust this user, so the hook cannot be set: what is new in the store is looked "
-            "for at the end of the job instead; put the user into trusted-users to have builds uploaded at once"
-        )
-    for sentence in settings.doubtful(context.environ):
-        context.platform.warning(sentence)
-    if (url := context.settings.cache) and url.unused:
-        context.platform.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
+        then = "what is new in the store is looked for at the end of the job instead"
+        if seen.daemon_outside:
+            context.platform.warning(f"{row.no_hook}: {then}; a Nix of the container's own would upload builds at once")
+        else:
+            context.platform.warning(
+                f"the nix-daemon does not trust this user, so the hook cannot be set: {then}; put the user into "
+                "trusted-users to have builds uploaded at once"
+            )
     for directory, free in _full(context):
         context.platform.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
 

@@ -17,7 +17,10 @@ from .uploader.job import Job, relevant_environment
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
     """For an uploader of this user. Reads the signing key, unless it is in AWS."""
     key = "" if context.lacks(place) else place.signing_key(context.environ)
-    return _job(context, nix, place, queue, began, Secrets(key=key, environ=relevant_environment(context.environ)))
+    environ = relevant_environment(context.environ)
+    if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
+        environ["NIX_REMOTE"] = "daemon"
+    return _job(context, nix, place, queue, began, Secrets(key=key, environ=environ))
 
 
 def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:

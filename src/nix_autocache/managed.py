@@ -5,7 +5,6 @@ Hook, queue and uploader are the machine's and serve all its jobs, so a job sees
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from itertools import chain
@@ -31,17 +30,15 @@ _OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
 
 def join(context: Context, row: Row, seen: Observations) -> Session:
     """Give Nix what is this job's own, and judge what its code could reach on this machine."""
-    from . import isolation, registry
-    from .registering import own_lines
+    from . import isolation
+    from .registering import tell_own
 
     machine = places.machine(context.environ)
     note = Provisioned.load(machine)
     if note is None:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
-    owner, lines = (os.geteuid(), os.getegid()), tuple(own_lines(context))
-    own = registry.Registration(job=context.job_name, owner=owner, lines=lines, nix_bin=note.nix_bin)
-    registry.add(context.own_places, own, private=True)
+    tell_own(context, note.nix_bin, machine)
     exposures = tuple(isolation.of_provisioned(note, machine, seen, context.environ))
     verdict = _verdict(context.platform.event(), exposures)
     if verdict.warning:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from . import jobs, report, trust
+from . import jobs, report, store_scan, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
@@ -178,8 +178,10 @@ def outcomes(context: Context) -> Iterable[Outcome]:
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:
     """Let the uploader empty the queue, or do it here when none lives that can; what is left."""
-    if session.scan:
-        _scan(context, Nix(Path(session.nix_bin)))
+    try:
+        store_scan.queue_new(context, session)
+    except (Error, OSError) as error:
+        context.platform.warning(f"the store was not looked through for what the hook missed: {one_line(error)}")
     tell = report.ProgressLines(context.platform)
     uploader = Uploader(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
@@ -218,11 +220,3 @@ def tidy(context: Context, session: Session) -> None:
         return
     if removed:
         context.platform.info(f"removed {removed} paths that were not used for longest from {kept.cache}")
-
-
-def _scan(context: Context, nix: Nix) -> None:
-    """Queue what is new in the store since the last look."""
-    queue, before = context.job.queue, context.job.store_before
-    for info in scan.new_builds(nix, before):
-        queue.add(info.path.base, [info.path])
-    scan.snapshot(nix, before)

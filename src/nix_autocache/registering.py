@@ -58,7 +58,10 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     else:
         registry.add(where, wanted, private=not apart)
     if apart:
-        _tell_own(context, own, wanted, tokens)
+        if tokens:
+            _tell_own(context, own, wanted, tokens)
+        else:  # an earlier set-up's would hide what is missing
+            registry.remove(own, context.job_name, daemon=False, everything=True)
         hook = [f"{HOOK} = {where.hook}"] if wanted.hook and not context.settings.harden else []
         lost = lacking([*ours, *hook], effective.of_client(wanted.nix, context.environ))
         if lost:
@@ -79,10 +82,7 @@ def lacking(lines: Iterable[str], settings: Mapping[str, str]) -> list[str]:
 
 
 def _tell_own(context: Context, own: Places, wanted: Registration, lines: list[str]) -> None:
-    """Put lines into the user's own configuration, none to take them out; warn where that cannot be changed."""
-    if not lines:
-        registry.remove(own, context.job_name, daemon=False, everything=True)
-        return
+    """Put lines into the user's own configuration; warn where that cannot be changed."""
     only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(lines), nix_bin=wanted.nix_bin)
     try:
         registry.add(own, only, private=True)
@@ -158,7 +158,10 @@ def _registration(context: Context, session: Session, seen: Observations, lines:
         queue=session.push,
         hook=session.push and not session.scan,
         daemon=chosen.daemon,
-        build_users=chosen.installs is None and seen.admin and _lacks_build_users(seen),
+        build_users=chosen.installs is None
+        and chosen is not Mode.EXISTING_SCAN
+        and seen.admin
+        and _lacks_build_users(seen),
         kvm=seen.admin and chosen.daemon,
         apart=session.apart,
         environ=_daemon_environment(context),
@@ -237,8 +240,24 @@ def _is_heeded(line: str, session: Session, seen: Observations) -> bool:
     return line.startswith("extra-substituters ") and not lacking([line], settings_of(session, seen, {}))
 
 
-def own_lines(context: Context) -> list[str]:
-    """What a job tells Nix of its own where all else is the machine's."""
+def tell_own(context: Context, nix_bin: str, machine: Places) -> None:
+    """Tell Nix what is a job's own where all else is the machine's; warn where that cannot be done.
+
+    The machine's cache is named again where the user's own configuration took it away.
+    """
+    own = context.own_places
+    owner = (os.geteuid(), os.getegid())
+    registration = Registration(job=context.job_name, owner=owner, lines=(), nix_bin=nix_bin)
+    lines = _own_lines(context)
+    _tell_own(context, own, registration, lines)
+    settings = effective.of_client(registration.nix, context.environ)
+    with suppress(OSError):
+        machines = machine.config.include.read_text(encoding="utf-8").splitlines()
+        if lost := lacking([line for line in machines if line.startswith("extra-substituters = ")], settings):
+            _tell_own(context, own, registration, lines + lost)
+
+
+def _own_lines(context: Context) -> list[str]:
     return [*context.settings.extra_nix_conf.splitlines(), *_token_lines(context)]
 
 

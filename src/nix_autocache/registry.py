@@ -174,7 +174,7 @@ def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
     if wanted.queue:
         job.queue.create()
         directories += [job.queue.directory, job.queue.new, job.queue.failed]
-        with suppress(PermissionError):  # a user that the daemon does not trust may have no place for roots
+        with suppress(OSError):  # a user that the daemon does not trust, or a container, may have no place for roots
             make_directory(job.roots, 0o755)
             set_mode(job.roots, 0o755, owner)
     set_mode(job.steps, 0o755, wanted.owner)

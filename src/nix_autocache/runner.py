@@ -58,7 +58,8 @@ class Mode(Enum):
 class Observations:
     """What was seen. `nix` is the directory of Nix's programs, if any were found; `namespaces` was tried where
     Nix is to be installed; `trusted` is asked where a daemon answers; `ours` is a Nix that we installed earlier;
-    `provisioned` where the uploader of a machine that root provisioned answers."""
+    `provisioned` where the uploader of a machine that root provisioned answers; `daemon_outside` where the daemon is
+    that of the machine around this container, which sees no file of ours."""
 
     system: str
     root: bool
@@ -75,6 +76,7 @@ class Observations:
     store_writable: bool
     nix_can_be_made: bool
     ours: Kind | None
+    daemon_outside: bool = False
 
     @property
     def admin(self) -> bool:
@@ -88,7 +90,7 @@ class Observations:
             "root" if self.root else "not root, but sudo" if self.sudo else "not root, no sudo",
             "systemd" if self.systemd else "no systemd",
             f"Nix in {self.nix}" if self.nix else "no Nix",
-            _DAEMON[self.daemon],
+            _DAEMON[self.daemon] + (" outside of this container" if self.daemon_outside else ""),
         ]
         if self.namespaces is not None:
             seen.append("namespaces" if self.namespaces else "no namespaces")
@@ -107,6 +109,7 @@ _DAEMON: Final[Mapping[service.State, str]] = {
     "answers": "a daemon answers",
     "silent": "a daemon's socket, but nobody answers",
     "closed": "a daemon's socket that this user may not connect to",
+    "refused": "a daemon that does not serve this user",
     "none": "no daemon",
 }
 
@@ -118,6 +121,8 @@ class Row:
     found: str
     fits: Callable[[Observations], bool]
     mode: Mode
+    no_hook: str = ""
+    """Why no hook can be set there."""
 
 
 def _linux(o: Observations) -> bool:
@@ -141,6 +146,12 @@ ROWS: Final = (
         Mode.SINGLE_USER,
     ),
     Row(
+        "Nix with a daemon that runs outside of this container",
+        lambda o: bool(o.nix) and o.daemon == "answers" and o.daemon_outside,
+        Mode.EXISTING_SCAN,
+        "the nix-daemon runs outside of this container, where it sees no hook of ours",
+    ),
+    Row(
         "Nix with a daemon; root or sudo",
         lambda o: bool(o.nix) and o.daemon != "none" and o.admin and not o.configuration_fixed,
         Mode.EXISTING_DAEMON,
@@ -154,6 +165,7 @@ ROWS: Final = (
         "Nix with a daemon; user is not trusted",
         lambda o: bool(o.nix) and o.daemon == "answers",
         Mode.EXISTING_SCAN,
+        "the daemon does not let this user set a hook",
     ),
     Row(
         "Nix without a daemon, store writable",
@@ -183,6 +195,9 @@ def observe(environ: Mapping[str, str]) -> Observations:
     root = os.geteuid() == 0
     sudo = not root and probe.sudo()
     ours, nix, daemon = _ours(environ), find_nix(environ), service.look()
+    outside = daemon == "answers" and service.is_outside()
+    if daemon == "answers" and not service.serves():
+        daemon = "refused"
     return Observations(
         system=os.uname().sysname,
         root=root,
@@ -191,7 +206,8 @@ def observe(environ: Mapping[str, str]) -> Observations:
         namespaces=_namespaces(environ, sudo=sudo) if ours or not nix else None,
         nix=nix.bin if nix else None,
         daemon=daemon,
-        trusted=bool(nix) and daemon == "answers" and (root or is_trusted(nix)),
+        trusted=bool(nix) and daemon == "answers" and ((root and not outside) or is_trusted(nix)),
+        daemon_outside=outside,
         configuration_fixed=_ETC.fixed,
         provisioned=bool(provisioned.answer(places.machine(environ))),
         build_users=len(users.members()),
@@ -217,6 +233,8 @@ def _advice(seen: Observations) -> str:
     """What to change, for who cannot go on."""
     if seen.system != "Linux":
         return "Nix is installed here on Linux only: put cachix/install-nix-action before this step"
+    if seen.nix and seen.daemon == "refused":
+        return "put this user into the daemon's allowed-users, in its nix.conf"
     if seen.nix and seen.daemon == "closed":
         from .nix.supervisor import SOCKET
 
@@ -252,7 +270,7 @@ def is_trusted(nix: Nix | None) -> bool:
     try:
         return bool(json.loads(done.stdout)["trusted"])
     except (ValueError, KeyError):
-        return _is_named((_ETC.value("trusted-users") or "").split())
+        return _is_named((_ETC.value("trusted-users") or "root").split())
 
 
 def _is_named(names: list[str]) -> bool:

@@ -57,7 +57,7 @@ class Session:
             reader_port=reader_port,
         )
         scans = row.mode == Mode.EXISTING_SCAN and verdict.push
-        return begun.scanning("the daemon does not let this user set a hook") if scans else begun
+        return begun.scanning(row.no_hook) if scans else begun
 
     def scanning(self, reason: str) -> Session:
         """This, with the store scan in the hook's place. All that is new is found, so limitation 1 is solved."""

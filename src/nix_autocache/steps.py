@@ -177,6 +177,10 @@ def _allowed(context: Context) -> float:
 def finish(context: Context) -> None:
     """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
     session = Session.load(context.job.setup)
+    if session and session.reads:
+        from .in_effect import look_again
+
+        look_again(context, session)
     try:
         flush(context)
     finally:

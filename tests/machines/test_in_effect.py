@@ -135,3 +135,87 @@ def test_a_job_goes_on_where_nix_builds_nothing_or_elsewhere(machine: MakeMachin
         said = other.said("setup")
         assert f"not pushing: Nix builds into another store ({name}={value})" in said, said
         assert "was it collected" not in other.said("finish")
+
+
+INSIDE = """
+mount -t proc proc /proc; mount -t tmpfs tmpfs /etc/nix; mount -t tmpfs tmpfs /var/lib
+for part in /nix/store /nix/var/nix/db; do mount --bind $part $part; mount -o remount,ro,bind $part; done
+export NIX_REMOTE=daemon
+python3 -sP -m nix_autocache.bootstrap setup
+nix-build --no-out-link --expr "$EXPRESSION"
+python3 -sP -m nix_autocache.bootstrap finish
+"""
+
+
+@pytest.mark.parametrize("generation", [OLD, NEW])
+def test_a_container_with_the_daemon_of_the_machine_around_it_goes_on(
+    machine: MakeMachine, generation: Generation
+) -> None:
+    """As NixOS gives it to its runners' containers; root in it, and no process of the daemon to see."""
+    job = single_user(machine, generation)
+    nix.with_daemon(job.machine)
+    job.build("warm")
+    job.machine.write("/w/inside.sh", INSIDE)
+    for name, spaces in {"inside-1": "--mount --pid --fork", "inside-2": "--mount"}.items():
+        inside = Job(job.machine, inputs=job.inputs, env={"EXPRESSION": BUILD.format(name=name)})
+        said = inside.sh(f"unshare {spaces} sh -eu /w/inside.sh 2>&1").stdout
+        assert "the nix-daemon runs outside of this container, where it sees no hook of ours" in said, said
+        assert "1 pushed" in said, said
+    assert job.machine.sh("grep -h StorePath /w/cache/*.narinfo | grep -c inside").stdout.strip() == "2"
+
+
+@pytest.mark.parametrize("generation", [OLD, NEW])
+def test_what_a_later_step_takes_away_is_found_in_the_store_and_said(
+    machine: MakeMachine, generation: Generation
+) -> None:
+    job = single_user(machine, generation)
+    job.run("setup")
+    job.build("hooked")
+    job.sh(f"nix-build --no-out-link --option post-build-hook '' --expr '{BUILD.format(name='by-option')}'")
+    said = job.said("flush")
+    assert "1 paths, such as by-option, without calling our hook: a step or a command had settings of its own" in said
+    assert "2 pushed" in said, said
+    in_users_file(job.machine)
+    job.sh(f"echo 'post-build-hook =' >>{USERS}")
+    job.build("later")
+    said = job.said("finish")
+    assert "a later step changed Nix's settings, and `post-build-hook` is now empty" in said, said
+    assert f"{UNREAD} (now: file:///theirs); a later step changed Nix's settings after set-up" in said, said
+    assert job.machine.sh("grep -l later /w/cache/*.narinfo").stdout
+
+
+@pytest.mark.parametrize("generation", [OLD, NEW])
+def test_a_user_whom_the_daemon_shuts_out_is_told_of_allowed_users(
+    machine: MakeMachine, generation: Generation
+) -> None:
+    job = debian(machine, generation, "runner")
+    nix.with_daemon(job.machine, "allowed-users = somebody\n")
+    done = job.run("setup", check=False)
+    assert done.returncode == 3
+    assert "a daemon that does not serve this user" in done.stderr
+    assert "put this user into the daemon's allowed-users" in done.stderr
+
+
+@pytest.mark.parametrize("generation", [OLD, NEW])
+def test_a_user_whom_the_daemon_does_not_trust_is_told_that_the_cache_is_not_read(
+    machine: MakeMachine, generation: Generation
+) -> None:
+    job = debian(machine, generation, "runner")
+    daemon = nix.with_daemon(job.machine)
+    key = job.run("keygen", "test-1")
+    public = key.stderr.strip().rpartition(" ")[2]
+    job = Job(job.machine, "runner", {"cache": "file:///tmp/cache", "signing-key": key.stdout.strip()})
+    said = job.said("setup")
+    assert "its `substituters` lack file:///tmp/cache" in said, said
+    assert "the daemon does not trust this user: put the user into its trusted-users, or into its nix.conf" in said
+    assert "ignoring" not in job.sh(f"nix-build --no-out-link --expr '{BUILD.format(name='one')}' 2>&1").stdout
+    job.run("finish")
+    daemon.kill()
+    job.machine.sh(f"rm {nix.SOCKET}")  # or the next one would seem to be there already
+    lines = f"trusted-substituters = file:///tmp/cache\nextra-trusted-public-keys = {public}\n"
+    job.machine.write("/etc/nix/nix.conf", nix.CONFIG + lines)
+    nix.start_daemon(job.machine)
+    said = job.said("setup")
+    assert "does not read" not in said, said
+    assert "does not trust what is in the cache" not in said, said
+    assert "file:///tmp/cache" in job.sh("nix --extra-experimental-features nix-command show-config 2>/dev/null").stdout

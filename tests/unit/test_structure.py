@@ -17,7 +17,7 @@ LAYERS = (
     {"managed"},
     {"isolation"},
     {"pushing", "in_effect", "registering", "advice", "later"},
-    {"jobs"},
+    {"jobs", "store_scan"},
     {"handover"},
     {"context", "report", "destination", "session"},
     {"runner"},

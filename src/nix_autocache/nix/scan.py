@@ -15,17 +15,24 @@ from .store import Nix, PathInfo, Store, StorePath, parse_store_path
 
 
 def snapshot(nix: Nix, note: Path) -> None:
-    """Note what is in the store."""
-    write_atomically(note, "\n".join(_names(nix)), 0o644)
+    """Note what is in the store. Where this user may not list it, nothing counts as new later."""
+    try:
+        names = _names(nix)
+    except OSError:
+        note.unlink(missing_ok=True)
+        return
+    write_atomically(note, b"\n".join(map(os.fsencode, names)), 0o644)
 
 
 def new_builds(nix: Nix, note: Path) -> list[PathInfo]:
     """The valid paths that were not there at the snapshot and that a derivation made."""
     try:
-        before = set(note.read_text(encoding="ascii").split("\n"))
+        before = set(os.fsdecode(note.read_bytes()).split("\n"))
     except FileNotFoundError:
         return []
     new = [path for path in _paths(nix) if path.base not in before]
+    if not new:
+        return []
     with Store(nix) as store:
         return [info for info in store.path_infos(new).values() if info.deriver]
 

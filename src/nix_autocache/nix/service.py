@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,9 +18,11 @@ from typing import Final, Literal
 from .. import probe
 from ..errors import RunnerError
 from . import launchd, units
+from . import worker_protocol as protocol
 from .store import Nix
 from .supervisor import SOCKET, Supervisor
 
+_FIRST_WORD: Final = 2.0  # seconds for a daemon to greet
 _PATIENCE: Final = 10.0  # seconds for a daemon to end, and to answer again
 
 
@@ -31,7 +35,7 @@ class Process:
     environ: dict[str, str]
 
 
-State = Literal["answers", "silent", "closed", "none"]
+State = Literal["answers", "silent", "closed", "refused", "none"]
 
 
 def look() -> State:
@@ -46,6 +50,40 @@ def look() -> State:
         except OSError:
             return "silent"
         return "answers"
+
+
+def serves() -> bool:
+    """Whether the daemon speaks to this user, or takes too long to say: one that allowed-users shuts out hears nothing.
+
+    It ends such a connection before a word, and Nix's own error does not say why.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_FIRST_WORD)
+        try:
+            connection.connect(str(SOCKET))
+            connection.sendall(struct.pack("<Q", protocol.CLIENT_MAGIC))
+            return bool(connection.recv(8))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
+
+def is_outside() -> bool:
+    """Whether the daemon is another machine's than we see, whose socket this container was given.
+
+    It has no number here, or, where the numbers are shared, another /etc/nix than ours.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, suppress(OSError):
+        connection.connect(str(SOCKET))
+        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if pid == 0:
+            return True
+        theirs, ours = os.stat(f"/proc/{pid}/root/etc/nix"), os.stat("/etc/nix")
+        return not os.path.samestat(theirs, ours)
+    return False
 
 
 def answers() -> bool:
