@@ -5,7 +5,6 @@ asked for that path. A file that begins with `die` ends it there, one that begin
 """
 
 import hashlib
-import shutil
 import struct
 import sys
 from collections.abc import Iterable
@@ -55,9 +54,10 @@ def refusal(said: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class FakeNix:
-    """A store below `directory`, and the daemon that knows it."""
+    """A store below `directory`, or said to be elsewhere, and the daemon that knows it."""
 
     directory: Path
+    store_dir: str = ""
 
     @property
     def nix(self) -> Nix:
@@ -65,12 +65,13 @@ class FakeNix:
 
     @property
     def store(self) -> Path:
-        return self.directory / "store"
+        return Path(self.store_dir) if self.store_dir else self.directory / "store"
 
     def create(self) -> None:
         (self.directory / "bin").mkdir(parents=True)
         (self.directory / "bin" / "answers").mkdir()
-        self.store.mkdir()
+        if not self.store_dir:
+            self.store.mkdir()
         program = self.directory / "bin" / "nix-daemon"
         program.write_text(f"#!{sys.executable} -SE\n{_PROGRAM.read_text()}")
         program.chmod(0o755)
@@ -93,6 +94,3 @@ class FakeNix:
 
     def says(self, path: str, answered: bytes) -> None:
         (self.directory / "bin" / "answers" / path.rpartition("/")[2]).write_bytes(answered)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.directory)

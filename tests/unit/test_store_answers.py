@@ -28,6 +28,7 @@ BAD = {
     "yes, no and more": number(LAST) + number(7),
     "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "an end": DIE,
+    "no answer at all": b"",
     "half an answer, then silence": answer(HASH, 5)[:40],
 }
 GOOD = {

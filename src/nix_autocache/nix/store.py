@@ -177,26 +177,31 @@ class Store:
     def answers(self, paths: Collection[StorePath]) -> dict[StorePath, Answer]:
         """What Nix says of those of `paths` that are valid.
 
-        A path that ends the conversation, or lets it hang, has an error of its own, and the others are asked in another
-        conversation. Raises StoreError when Nix cannot be asked at all.
+        Many are asked for at once. Where that breaks off, nobody knows which answer was whose, so each is asked for by
+        itself: a path that ends the conversation, or lets it hang, has an error of its own. Raises StoreError when Nix
+        cannot be asked at all.
         """
         found: dict[StorePath, Answer] = {}
-        todo, doubtful = list(paths), ""
+        todo = list(paths)
+        for start in range(0, len(todo), _BATCH):
+            batch = todo[start : start + _BATCH]
+            try:
+                found |= self._ask(batch)
+            except (OSError, BrokenConversation):  # the daemon behind it may have been restarted, too
+                found |= self._ask_one_by_one(batch)
+        return found
+
+    def _ask_one_by_one(self, paths: Iterable[StorePath]) -> dict[StorePath, Answer]:
+        found: dict[StorePath, Answer] = {}
         answered = time.monotonic()
-        while todo:
-            count, error = self._ask(todo[: 1 if todo[0] == doubtful else _BATCH], found)
-            answered = time.monotonic() if count else answered
-            todo = todo[count:]
-            if error is None:
-                continue
-            self.close()
-            if time.monotonic() - answered > _SILENCE:
-                raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
-            if todo[0] == doubtful:
-                found[todo[0]] = StoreError(f"nix-daemon --stdio cannot be asked for it: {one_line(error)}")
-                todo = todo[1:]
-            else:  # the daemon behind it may have been restarted since the last question
-                doubtful = todo[0]
+        for path in paths:
+            try:
+                found |= self._ask([path])
+                answered = time.monotonic()
+            except (OSError, BrokenConversation) as error:
+                if time.monotonic() - answered > _SILENCE:
+                    raise StoreError(f"nix-daemon --stdio: {one_line(error)}") from error
+                found[path] = StoreError(f"nix-daemon --stdio cannot be asked for it: {one_line(error)}")
         return found
 
     def outputs_of(self, derivation: StorePath) -> list[StorePath]:
@@ -218,28 +223,31 @@ class Store:
             return []
         return [path for text in texts[1::2] if (path := _store_path(text or b"", self.nix.store_dir))]
 
-    def _ask(
-        self, paths: list[StorePath], found: dict[StorePath, Answer]
-    ) -> tuple[int, OSError | BrokenConversation | None]:
-        """Note the answers for `paths`, in order; how many there were, and what ended the conversation."""
-        count = 0
+    def _ask(self, paths: list[StorePath]) -> dict[StorePath, Answer]:
+        """The answers for `paths`, which come in order.
+
+        Raises OSError or BrokenConversation, and ends the conversation: answers that were not read would be taken for
+        those of other paths.
+        """
         from_nix = self._conversation()
         try:
             self._send(b"".join(protocol.number(_QUERY_PATH_INFO) + protocol.text(path.encode()) for path in paths))
+            found = {}
             for path in paths:
                 from_nix.allow(_ANSWER)
                 if answer := read_answer(from_nix, path, self.nix.store_dir):
                     found[path] = answer
-                count += 1
-        except (OSError, BrokenConversation) as error:
-            return count, error
+            if not from_nix.is_empty():
+                raise BrokenConversation("it says more than it was asked for")
         except BaseException:
-            self.close()  # with answers unread, the next ones would be taken for those of other paths
+            self.close()
             raise
-        return count, None
+        return found
 
     def _conversation(self) -> Pipe:
         """The one that goes on, or another. Raises StoreError where none can be begun, also at the second attempt."""
+        if self._from_nix is not None and not self._from_nix.is_empty():
+            self.close()
         if self._from_nix is None:
             try:
                 self._from_nix = self._greeted()

@@ -56,6 +56,10 @@ class Pipe:
         del self._buffer[:size]
         return data
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing that was not read; an end is something."""
+        return not self._buffer and not self._poll.poll(0)
+
     def _more(self) -> bytes:
         left = self._deadline - time.monotonic()
         if left <= 0 or not self._poll.poll(left * 1000):

@@ -1,0 +1,191 @@
+"""The uploader's process, as a job and as a machine has it, lives through whatever it is asked and given."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nix_autocache import keys
+from nix_autocache.queue import Queue
+from nix_autocache.uploader.client import Answer, Uploader
+from nix_autocache.uploader.job import Job
+from nix_autocache.uploader.server import Server, listen, send
+from nix_autocache.uploader.workers import Workers
+from tests.ground.nix_daemon import DIE, FakeNix, answer, refusal
+from tests.ground.soak import seeds
+from tests.ground.waiting import wait_for
+
+HASH = b"0" * 64
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+REQUESTS = st.one_of(
+    st.binary(max_size=60),
+    st.fixed_dictionaries({"do": st.one_of(JSON, st.sampled_from(["status", "flush"]))}, optional={"seconds": JSON}),
+    st.sampled_from([b"[" * 4000 + b"\n", b'{"do": "flush", "seconds": 1e999}\n', b'{"do": "flush", "seconds": -1}\n']),
+)
+TRUE = {
+    "counts": {"pushed": 1}, "pushed_bytes": 1, "waiting": 0, "trouble": "", "unrecorded": {}, "dry": True, "error": "",
+    "exit_code": 0, "public_key": "", "done": True,
+}  # fmt: skip
+ANSWERS = st.one_of(
+    st.binary(max_size=60),
+    st.dictionaries(st.sampled_from(list(TRUE)), JSON, max_size=2).map(lambda new: {**TRUE, **new}),
+)
+
+
+def job(directory: Path, fake: FakeNix) -> Job:
+    queue = Queue(directory / "queue")
+    queue.create()
+    return Job(
+        queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
+        key=str(keys.generate("test-1")), compression="none", compression_level=0, upstreams=(), exclude="",
+        dry_run=False, environ={}, began=0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> FakeNix:
+    made = FakeNix(tmp_path_factory.mktemp("nix"), "/nix/store")
+    made.create()
+    return made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator[Uploader]:
+    directory = tmp_path_factory.mktemp("uploader")
+    uploader = Uploader(directory)
+    started = uploader.start(replace(job(directory, fake), care=0.2))
+    uploader.wait_ready(started)
+    yield uploader
+    assert started.lives()
+    assert uploader.stop()
+    assert "Traceback" not in uploader.log.read_text()
+
+
+@pytest.mark.soak
+@settings(max_examples=seeds(600))
+@given(REQUESTS, st.booleans())
+def test_any_request_is_survived(running: Uploader, request_: bytes | dict[str, object], patient: bool) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(0.05)
+        client.connect(str(running.socket))
+        line = request_ if isinstance(request_, bytes) else json.dumps(request_).encode() + b"\n"
+        with suppress(OSError):
+            client.sendall(line)
+            if patient:
+                client.recv(100)
+    assert running.ask({"do": "status"})
+
+
+def test_bad_entries_and_answers_are_outcomes_like_others(running: Uploader, fake: FakeNix) -> None:
+    queue = Queue(running.directory / "queue")
+    said = {
+        "nonsense": answer(b"\xff", 5), "refused": refusal(b"\xff"), "dies": DIE, "junk": b"\xff" * 9,
+        "signed": answer(HASH, 5, [], [b"evil-1:\xff\xfe"]),
+    }  # fmt: skip
+    for name, answered in said.items():
+        path = fake.path(name)
+        fake.says(path, answered)
+        queue.add(f"{path.rpartition('/')[2]}.drv", [path])
+        (queue.new / f"{path.rpartition('/')[2][:32]}-raw.drv").write_bytes(b"\xff\0\n.\n")
+
+    def outcomes() -> dict[str, str]:
+        return {each.path.rpartition("-")[2]: each.reason for each in queue.outcomes.recorded()}
+
+    wait_for(lambda: outcomes().keys() >= said.keys(), "every path to have an outcome", 30)
+    assert "cannot be read" in outcomes()["signed"]
+
+
+def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path: Path, fake: FakeNix) -> None:
+    """An expression that is none; the socket answers, and is gone when it is stopped."""
+    uploader = Uploader(tmp_path)
+    started = uploader.start(replace(job(tmp_path, fake), exclude="("))
+    answered = uploader.wait_ready(started)
+    assert "missing )" in answered.error
+    assert uploader.stop()
+    wait_for(lambda: not started.lives(), "its end")
+    assert not uploader.socket.exists()
+
+
+@pytest.fixture(scope="module")
+def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Uploader, list[bytes]]]:
+    """A socket in the uploader's place that answers what the list says last."""
+    uploader, said = Uploader(tmp_path_factory.mktemp("impostor")), [b""]
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(uploader.socket))
+        server.listen()
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(4096)
+                        connection.sendall(said[-1])
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield uploader, said
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.soak
+@settings(max_examples=seeds(600))
+@given(st.lists(ANSWERS, max_size=3))
+def test_any_answer_is_an_uploaders_or_none(
+    impostor: tuple[Uploader, list[bytes]], answers: list[bytes | dict[str, object]]
+) -> None:
+    uploader, said = impostor
+    lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in answers]
+    said.append(b"\n".join([*lines, b""]))
+    found = uploader.ask({"do": "status"}, lambda progress: print(sum(progress.counts.values()), progress.trouble))
+    assert found is None or isinstance(found, Answer)
+    if found:
+        assert sum(found.progress.counts.values()) + found.progress.waiting + found.exit_code is not None
+        assert found.error + found.public_key + found.progress.trouble is not None
+
+
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s"
+    server = Server(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, u: send(c, {"done": True}))
+    threading.Thread(target=server.serve, daemon=True).start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            client.sendall(b'{"do": "status"}\n')
+            wait_for(lambda: bool(server._unanswered), "the request to be read")
+        assert client.recv(100) == b'{"done": true}\n'
+
+
+def test_tasks_wait_for_threads_and_end_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, done = Workers(2), threading.Event()
+
+    def break_all() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(5):
+            workers.submit(break_all, 0)
+        workers.submit(done.set, 1)
+    assert not done.is_set()
+    workers.tend()
+    assert done.wait(10)
