@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,11 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from .nix import users
-from .places import Places
-from .system.files import copy_tree, make_directory, make_file, set_mode
+from .places import UNDO, Places
+from .system.files import copy_tree, is_only_of, make_directory, make_file, set_mode, write_atomically
 from .system.removal import remove_tree
 
 USER: Final = "nix-autocache"
+_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 HOME: Final = "/var/empty"
 _END: Final = 3.0  # seconds for an uploader that was told to stop
 _PACKAGE: Final = Path(__file__).parent
@@ -55,6 +58,14 @@ def program(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
             copy_tree(packed, fresh / str(number))
         fresh.rename(place)
     return tuple(place / str(number) for number in range(len(packages) + 1))
+
+
+def write_undo(places: Places) -> None:
+    """A program for root that brings this machine back, and that nobody else can have changed."""
+    source = next(places.program.glob("*/0"), None) or program(places.program, [])[0]
+    python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
+    words = ["env", "-i", f"PATH={_PATH}", f"PYTHONPATH={source}", python, "-sSP", "-m", _PACKAGE.name, "undo"]
+    write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
 
 
 def bytecode(places: Places) -> Path:

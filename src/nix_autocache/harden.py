@@ -1,39 +1,47 @@
 """Root taken away from a job's user until `undo`: sudo, and every path that was found to be in its reach.
 
-Run by root, by way of `privileged`. What is changed is noted before it is changed. Standard library only.
+Run by root, by way of `privileged`. What is changed is noted before it is changed, and only what is still as it was
+changed is changed back: since then the machine's owner may have said otherwise. Standard library only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import pwd
-import subprocess
-import tempfile
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from . import notes
-from .errors import RunnerError
+from . import notes, sudoers
 from .exposure import YAMA
 from .places import Places
+from .system import process
+from .system.files import handle_of, set_mode_of
 
-_SUDOERS: Final = Path("/etc/sudoers")
-_SUDOERS_D: Final = Path("/etc/sudoers.d")
-_RULE: Final = _SUDOERS_D / "zzzzzzzz-nix-autocache"  # the last rule that fits counts
 _READ_ONLY: Final = Path("/usr")
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A file by device and number, the mode and the owner that it had, and those that it was given."""
+
+    device: int
+    number: int
+    before: tuple[int, int, int]
+    since: tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hardened:
-    """What was changed: modes, owners and groups by path, mounts, a text by path, the kernel's setting."""
+    """What was changed: paths, mounts, whom sudo refuses, the kernel's setting."""
 
-    modes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    paths: dict[str, Closed] = field(default_factory=dict)
     mounts: tuple[str, ...] = ()
-    texts: dict[str, str] = field(default_factory=dict)
+    users: tuple[int, ...] = ()
     ptrace: str = ""
 
     @classmethod
@@ -42,104 +50,99 @@ class Hardened:
             values = json.loads(path.read_text())
         except FileNotFoundError:
             return cls()
-        modes = {name: (mode, uid, gid) for name, (mode, uid, gid) in values["modes"].items()}
-        return cls(**{**values, "modes": modes, "mounts": tuple(values["mounts"])})
+        paths = {
+            name: Closed(each["device"], each["number"], _three(each["before"]), _three(each["since"]))
+            for name, each in values["paths"].items()
+        }
+        return cls(
+            paths=paths, mounts=tuple(values["mounts"]), users=tuple(values["users"]), ptrace=values["ptrace"]
+        )
 
-    def save(self, path: Path) -> None:
-        notes.save(self, path)
 
+def close(places: Places, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> Hardened:
+    """Take from the user sudo, and the right to change or connect to what is `reachable`; what was taken before.
 
-def close(places: Places, user: int, reachable: Sequence[Path]) -> None:
-    """Take from the user sudo, and the right to change or connect to what is `reachable`.
-
-    Tries to, and leaves it to who asked to look what is still in reach.
+    Files and directories in directories that are the user's `own` stay as they are, and so do those directories. Best
+    effort: the caller looks what is still in reach.
     """
     with places.lock():
-        note, done = _note(places), Hardened.load(_note(places))
-        others = [path for path in reachable if not path.is_relative_to(_READ_ONLY)]
-        mounts = done.mounts or ((str(_READ_ONLY),) if len(others) < len(reachable) else ())
-        modes = {**{str(path): _mode(path) for path in others}, **done.modes}
-        replace(done, modes=modes, mounts=mounts, ptrace=done.ptrace or _ptrace()).save(note)
-        if mounts and not done.mounts:
-            _mount_read_only(_READ_ONLY)
-        for path in others:
-            _close(path)
-        if _ptrace() == "0":
-            YAMA.write_text("1")
-        _deny_sudo(note, user)
+        before = Hardened.load(_note(places))
+        try:
+            _close(places, before, user, reachable, own)
+        except BaseException:
+            reopen(places, before)
+            raise
+        return before
 
 
-def reopen(places: Places) -> None:
-    """Bring back what `close` took."""
-    note = _note(places)
+def reopen(places: Places, until: Hardened | None = None) -> None:
+    """Bring back what `close` took, but for what was taken before, `until`. The caller has the lock."""
+    note, until = _note(places), until or Hardened()
     done = Hardened.load(note)
-    _RULE.unlink(missing_ok=True)
-    for name, text in done.texts.items():
-        _write(Path(name), text)
-    for name, (mode, uid, gid) in done.modes.items():
-        with suppress(OSError):
-            os.chown(name, uid, gid, follow_symlinks=False)
-            os.chmod(name, mode)
+    sudoers.allow(user for user in done.users if user not in until.users)
+    for name, closed in reversed(done.paths.items()):
+        if name not in until.paths:
+            _change(name, closed, closed.since, closed.before)
     for mount in done.mounts:
-        subprocess.run(["umount", "--lazy", mount], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.ptrace:
-        with suppress(OSError):
-            YAMA.write_text(done.ptrace)
-    note.unlink(missing_ok=True)
+        if mount not in until.mounts:
+            process.run(["umount", "--lazy", mount])
+    if done.ptrace and not until.ptrace:
+        _set_ptrace(done.ptrace)
+    if until == Hardened():
+        note.unlink(missing_ok=True)
+    else:
+        notes.save(until, note)
 
 
-def _deny_sudo(note: Path, user: int) -> None:
-    """By a rule of its own; where one that comes later allows it again, by the last line of all."""
-    if not _SUDOERS.exists():
-        return
-    rule = f"# written by nix-autocache; `nix-autocache undo` removes it\n#{user} ALL = (ALL:ALL) !ALL\n"
-    if _SUDOERS_D.is_dir():
-        _write(_RULE, rule)
-    if _has_sudo(user):
-        before = _SUDOERS.read_text()
-        done = Hardened.load(note)
-        replace(done, texts={str(_SUDOERS): before, **done.texts}).save(note)
-        _write(_SUDOERS, f"{before.rstrip()}\n{rule}")
-    # What sudo remembers of a password that was given lately.
-    name = pwd.getpwuid(user).pw_name
-    for remembered in (Path("/run/sudo/ts", name), Path("/run/sudo/ts", str(user)), Path("/var/lib/sudo/ts", name)):
-        remembered.unlink(missing_ok=True)
+def _close(places: Places, before: Hardened, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
+    others = [path for path in reachable if not path.is_relative_to(_READ_ONLY)]
+    mounts = before.mounts or ((str(_READ_ONLY),) if len(others) < len(reachable) else ())
+    closing = dict(_closing(others, own))
+    done = Hardened(
+        paths={**closing, **before.paths},
+        mounts=mounts,
+        users=tuple(dict.fromkeys((*before.users, user))),
+        ptrace=before.ptrace or _ptrace(),
+    )
+    notes.save(done, _note(places))
+    if mounts and not before.mounts:
+        _mount_read_only(_READ_ONLY)
+    for name, closed in closing.items():
+        _change(name, closed, closed.before, closed.since)
+    if _ptrace() == "0":
+        _set_ptrace("1")
+    sudoers.deny(done.users)
 
 
-def _has_sudo(user: int) -> bool:
-    account = pwd.getpwuid(user)
-    groups = os.getgrouplist(account.pw_name, account.pw_gid)
-    done = subprocess.run(
-        ["sudo", "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, cwd="/", check=False,
-        user=user, group=account.pw_gid, extra_groups=groups,
-    )  # fmt: skip
-    return done.returncode == 0
+def _closing(paths: Sequence[Path], own: Sequence[Path]) -> list[tuple[str, Closed]]:
+    """What is to be changed, directories before what is in them. Root's alone where it is a device or a socket; else
+    only not to be written by others."""
+    found = []
+    kept = [Path(os.path.realpath(directory)) for directory in own]
+    for path in sorted({Path(os.path.realpath(path)) for path in paths}):
+        with suppress(OSError), handle_of(path) as handle:
+            status = os.fstat(handle)
+            holds = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+            if holds and any(_is_in(path, directory) for directory in kept):
+                continue
+            mode = stat.S_IMODE(status.st_mode)
+            since = (mode & ~0o022 if holds else 0o600, 0, 0)
+            found.append((str(path), Closed(status.st_dev, status.st_ino, _rights(status), since)))
+    return found
 
 
-def _write(path: Path, text: str) -> None:
-    """A file of sudo's: one that it cannot read would shut everybody out, so it is checked before it is there."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".nix-autocache.", delete=False) as file:
-        os.fchmod(file.fileno(), 0o440)
-        file.write(text)
-    fresh = Path(file.name)
-    try:
-        command = ["visudo", "--check", "--quiet", "--file", str(fresh)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        done = subprocess.CompletedProcess([], 0)
-    if done.returncode:
-        fresh.unlink()
-        raise RunnerError(f"sudo would not read the rule for {path}: {done.stderr.strip() or done.stdout.strip()}")
-    fresh.rename(path)
+def _is_in(path: Path, directory: Path) -> bool:
+    """A user whose home is / has it, and not all of the machine."""
+    return path == directory or (directory != Path("/") and path.is_relative_to(directory))
 
 
-def _close(path: Path) -> None:
-    """Root's alone where it is a device or a socket; else only not to be written by others."""
-    with suppress(OSError):
-        mode, _, _ = _mode(path)
-        readable = path.is_file() or path.is_dir()
-        os.chown(path, 0, 0, follow_symlinks=False)
-        path.chmod(mode & ~0o022 if readable else 0o600)
+def _change(name: str, closed: Closed, now: tuple[int, int, int], wanted: tuple[int, int, int]) -> None:
+    """Nothing where another file lies by now, or where somebody else has changed this one."""
+    with suppress(OSError), handle_of(Path(name)) as handle:
+        status = os.fstat(handle)
+        if (status.st_dev, status.st_ino) == (closed.device, closed.number) and _rights(status) == now:
+            mode, uid, gid = wanted
+            set_mode_of(handle, mode, (uid, gid))
 
 
 def _ptrace() -> str:
@@ -149,16 +152,24 @@ def _ptrace() -> str:
     return ""
 
 
-def _mode(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_mode & 0o7777, status.st_uid, status.st_gid
+def _set_ptrace(value: str) -> None:
+    with suppress(OSError), open(YAMA, "r+") as file:
+        file.write(value)
+
+
+def _rights(status: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+
+
+def _three(values: Sequence[int]) -> tuple[int, int, int]:
+    mode, uid, gid = values
+    return mode, uid, gid
 
 
 def _mount_read_only(directory: Path) -> None:
     """Everything below at once, however much of it others may write."""
     for options in (["--rbind", str(directory)], ["-o", "remount,bind,ro"]):
-        command = ["mount", *options, str(directory)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process.run(["mount", *options, str(directory)])
 
 
 def _note(places: Places) -> Path:

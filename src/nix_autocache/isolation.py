@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +22,7 @@ from .destination import Destination
 from .nix import effective
 from .nix.config import Config
 from .nix.store import Nix
-from .places import JobPlace, Places
+from .places import UNDO, JobPlace, Places
 from .provisioned import Provisioned
 from .runner import Observations, Row
 from .session import Session
@@ -29,6 +31,9 @@ from .urls import parse_cache_url
 _PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
 _TRUSTED = re.compile("[?&]trusted=(?!false|no|0)")
+_DIRECTORIES: Final = (
+    "HOME", "TMPDIR", "GITHUB_WORKSPACE", "RUNNER_WORKSPACE", "RUNNER_TEMP", "RUNNER_TOOL_CACHE", "CI_PROJECT_DIR",
+)  # fmt: skip
 _SHOWN: Final = 3  # paths named in one sentence
 
 
@@ -62,15 +67,34 @@ class Isolation:
             return (why,)
         return tuple(_of_secrets(self.context, self.place, hardened=hardened))
 
-    def harden(self, session: Session) -> Session:
-        """Take root away from the job's user, and judge the job anew by what is still in its reach."""
+    @contextmanager
+    def taking_root_away(self) -> Iterator[None]:
+        """Take root away from the job's user, where that is asked for and can be; given back if the block fails."""
+        if not (self.context.settings.harden and self._can_harden):
+            yield
+            return
+        paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *exposure.system_files()]
+        request = {
+            "job": self.context.job_name,
+            "user": os.geteuid(),
+            "reachable": [str(path) for path in paths],
+            "own": [str(path) for path in _own(self.context.environ)],
+        }
+        hardening = privileged.harden(request, self.context.environ)
+        try:
+            yield
+        except BaseException:
+            if not hardening.give_up():
+                self.context.platform.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
+            raise
+        hardening.keep()
+
+    def judge(self, session: Session) -> Session:
+        """Judge a job anew, whose user root was taken from, by what is still in that user's reach."""
         left = self._known(hardened=True)
         if self._can_harden:
-            paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *exposure.system_files()]
-            request = {"user": os.geteuid(), "reachable": [str(path) for path in paths]}
-            privileged.call("harden", request, self.context.environ)
             self._warn_of_later_jobs()
-            left = (*self._known(hardened=True), *_found(self.context, self.place, session))
+            left = (*left, *_found(self.context, self.place, session))
         for way in left:
             self.context.platform.warning(f"harden: {way}")
         verdict = pushing.judge(self.context, self.place, left)
@@ -85,8 +109,18 @@ class Isolation:
         if not self.context.platform.ephemeral:
             self.context.platform.warning(
                 f"this machine's user {getpass.getuser()} cannot become root any more, in later jobs neither; "
-                "`nix-autocache undo`, run by root, brings that back"
+                f"{UNDO}, run by root, brings that back"
             )
+
+
+def _own(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Directories that the job's user works in: what root runs from there is named, and not taken away."""
+    yield Path.cwd()
+    with suppress(KeyError):
+        yield Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    for name in _DIRECTORIES:
+        if os.path.isabs(environ.get(name, "")):
+            yield Path(environ[name])
 
 
 def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iterator[str]:

@@ -24,6 +24,7 @@ from .system.home import of_account
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
 STATE: Final = Path("/var/lib/nix-autocache")
+UNDO: Final = STATE / "undo"  # for root, where root's part runs from root's copy of this program
 CONFIGURATION: Final = Path("/etc/nix-autocache.toml")  # of a provisioned machine
 _NIX_CONF: Final = Path("/etc/nix")
 

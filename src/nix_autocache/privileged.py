@@ -13,15 +13,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import probe
 from .errors import Error, InputError, RunnerError
-from .places import machine
-from .system.files import UMASK
+from .places import STATE, machine
+from .system.files import UMASK, is_only_of
 
 if TYPE_CHECKING:
+    from .harden import Hardened
+    from .places import Places
     from .uploader.client import Started
 
 Request = Mapping[str, Any]
@@ -64,10 +67,35 @@ def _undo(request: Request, environ: Environ) -> None:
     uninstall(machine(environ), daemon=True)
 
 
-def _harden(request: Request, environ: Environ) -> None:
-    from . import harden
+def _harden(request: Request, environ: Environ) -> _Provisional:
+    from . import apart, harden
 
-    harden.close(machine(environ), request["user"], [Path(path) for path in request["reachable"]])
+    places, reachable, own = machine(environ), map(Path, request["reachable"]), map(Path, request["own"])
+    apart.write_undo(places)
+    before = harden.close(places, request["user"], list(reachable), list(own))
+    return _Provisional(places, request["job"], before)
+
+
+@dataclass(frozen=True)
+class _Provisional:
+    """Hardening that ends with a set-up that fails, or is killed."""
+
+    places: Places
+    job: str
+    before: Hardened
+
+    def end(self, word: bytes) -> bool:
+        """Keep it, or bring back what it took, which no uploader with a key may live to see; whether that was done."""
+        from . import harden
+        from .uploader.client import Uploader
+
+        if word == _KEEP:
+            return True
+        if not Uploader(self.places.job(self.job).directory).stop():
+            return False
+        with self.places.lock():
+            harden.reopen(self.places, self.before)
+        return True
 
 
 def _start_uploader(request: Request, environ: Environ) -> int:
@@ -99,6 +127,7 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "start-uploader": _start_uploader,
     "harden": _harden,
 }
+_KEEP: Final = b"keep"
 _NETWORK: Final = ("PROXY", "SSL_CERT_FILE", "CA_BUNDLE")
 
 
@@ -110,6 +139,42 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
         _command(verb), input=_line(request, environ), capture_output=True, text=True, cwd="/", check=False
     )
     return _answer(done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Hardening:
+    """Root's process that hardened this machine, and waits for the end of the set-up."""
+
+    process: subprocess.Popen[bytes]
+
+    def keep(self) -> None:
+        self._end(_KEEP + b"\n")
+
+    def give_up(self) -> bool:
+        """Bring back what was taken; whether that was possible."""
+        return self._end(b"")
+
+    def _end(self, word: bytes) -> bool:
+        said, _ = self.process.communicate(word)
+        return said.strip() == b"true"
+
+
+def harden(request: Request, environ: Environ) -> Hardening:
+    """Have root take itself away from a user, until the set-up fails or ends. Raises the Error that it raised there."""
+    pipe = subprocess.PIPE
+    # In a session of its own it outlives us, however we end.
+    process = subprocess.Popen(
+        _command("harden"), stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", start_new_session=True
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    with suppress(BrokenPipeError):
+        process.stdin.write(_line(request, environ).encode())
+        process.stdin.flush()
+    said = process.stdout.readline().decode()
+    _answer(said, "" if said else process.stderr.read().decode(errors="replace"))
+    return Hardening(process)
 
 
 def start_uploader(request: Request, environ: Environ) -> Started:
@@ -133,8 +198,15 @@ def start_uploader(request: Request, environ: Environ) -> Started:
 
 
 def _command(verb: str) -> Sequence[str]:
-    ours = ["env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-sSP", "-m", __name__, verb]
+    source = _roots_copy() if verb == "undo" else None
+    ours = ["env", f"PYTHONPATH={source or Path(__file__).parents[1]}", sys.executable, "-sSP", "-m", __name__, verb]
     return ours if os.geteuid() == 0 else ["sudo", "-n", *ours]
+
+
+def _roots_copy() -> Path | None:
+    """This program as nobody but root could have changed it since root copied it, where that was done."""
+    found = STATE.glob("program/*/0")
+    return next((path for path in found if is_only_of(path, {0})), None)
 
 
 def _line(request: Request, environ: Environ) -> str:
@@ -163,8 +235,10 @@ def main(verb: str) -> int:
     os.environ.update(said["environ"])
     os.umask(UMASK)
     answer: dict[str, Any]
+    done: object = None
     try:
-        answer = {"answer": VERBS[verb](said["request"], os.environ)}
+        done = VERBS[verb](said["request"], os.environ)
+        answer = {"answer": None if isinstance(done, _Provisional) else done}
     except (Error, OSError) as error:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
     except Exception as error:
@@ -172,6 +246,10 @@ def main(verb: str) -> int:
 
         answer = {"error": explain(error), "input": False}
     print(json.dumps(answer), flush=True)
+    if isinstance(done, _Provisional):
+        ended = done.end(_read_line(sys.stdin.fileno()))
+        with suppress(BrokenPipeError):  # who asked may be gone
+            print(json.dumps(ended), flush=True)
     return 0
 
 

@@ -47,9 +47,9 @@ def setup(context: Context) -> None:
         advice.check_configuration(context, nix)
         if row.mode is Mode.MANAGED:
             session = managed.join(context, row, seen)
+            session.save(context.job.setup)
         else:
             session = _open(context, Isolation(context, row, seen, context.destination()), nix)
-        session.save(context.job.setup)
         later.tell(context, session)
 
 
@@ -92,13 +92,15 @@ def _begin(context: Context, planned: Session, place: Destination, isolation: Is
         place = vouch(context, place, planned.nix)
         planned = tell_nix(context, planned, place, isolation.seen)
         session, started = pushing.start(context, planned, place) if planned.push else (planned, None)
-        if context.settings.harden:
-            session = isolation.harden(session)
-        session, trusted = pushing.hand_over(context, session, place, started) if started else (session, place)
-        decided = (session.push, session.scan, session.unread, trusted)
-        if decided != (planned.push, planned.scan, planned.unread, place) and not session.apart:
-            session = tell_nix(context, session, trusted, isolation.seen)
-        session = check(context, session, trusted, isolation.seen)
+        with isolation.taking_root_away():
+            if context.settings.harden:
+                session = isolation.judge(session)
+            session, trusted = pushing.hand_over(context, session, place, started) if started else (session, place)
+            decided = (session.push, session.scan, session.unread, trusted)
+            if decided != (planned.push, planned.scan, planned.unread, place) and not session.apart:
+                session = tell_nix(context, session, trusted, isolation.seen)
+            session = check(context, session, trusted, isolation.seen)
+            session.save(context.job.setup)
     except BaseException:
         Uploader(context.job.directory).stop()
         unregister(context, planned)

@@ -24,7 +24,7 @@ LAYERS = (
     {"privileged", "installation", "provisioning"},
     {"registry"},
     {"apart", "harden", "provisioned", "environment"},
-    {"places", "installed"},
+    {"places", "installed", "sudoers"},
     {"platforms", "trust", "uploader", "nix"},
     {"exposure"},
     {

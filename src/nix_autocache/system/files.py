@@ -48,14 +48,41 @@ def set_mode(path: Path, mode: int, owner: Owner | None = None) -> None:
     """Mode and owner of a file, a directory or a socket that we made; a link is refused. Raises OSError."""
     descriptor = os.open(path, _HANDLE | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        same = f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else descriptor
-        if owner is not None:
-            os.chown(same, *owner)  # first: it takes away set-user-id bits
-        os.chmod(same, mode)
+        _refuse_link(descriptor, path)
+        set_mode_of(descriptor, mode, owner)
     finally:
         os.close(descriptor)
+
+
+def set_mode_of(handle: int, mode: int, owner: Owner | None = None) -> None:
+    """Mode and owner of what was opened, by `handle_of` too. Raises OSError."""
+    same = f"/proc/self/fd/{handle}" if sys.platform == "linux" else handle
+    if owner is not None:
+        os.chown(same, *owner)  # first: it takes away set-user-id bits
+    os.chmod(same, mode)
+
+
+@contextmanager
+def handle_of(path: Path) -> Iterator[int]:
+    """A handle of what lies at an absolute path, reached without any link, which somebody else could turn round.
+
+    It is not opened to be read or written: a device or a pipe is only looked at. Raises OSError.
+    """
+    descriptor = os.open("/", _HANDLE | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in path.parts[1:]:
+            inner = os.open(part, _HANDLE | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+            _refuse_link(descriptor, path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_link(descriptor: int, path: Path) -> None:
+    if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def close_to_others(path: Path) -> None:

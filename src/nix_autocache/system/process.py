@@ -17,7 +17,7 @@ from ..errors import RunnerError
 POLL: Final = 0.01  # seconds between two looks at a condition
 NOTHING: Final = subprocess.DEVNULL
 PIPE: Final = subprocess.PIPE
-_NOT_STARTED: Final = 127  # what a shell says
+NOT_STARTED: Final = 127  # what a shell says
 
 Stream: TypeAlias = int | IO[bytes]
 """A file, its descriptor, NOTHING or PIPE."""
@@ -26,10 +26,11 @@ Process: TypeAlias = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Account:
-    """Another user, by number, and that user's group. A program gets these two and no further groups."""
+    """Another user, by number, and that user's group. A program gets these two and of further groups only `groups`."""
 
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def run(
     except subprocess.TimeoutExpired:
         return Finished(tuple(words), -9, "", f"no answer within {timeout:g} s")
     except (OSError, ValueError) as error:
-        return Finished(tuple(words), _NOT_STARTED, "", str(error))
+        return Finished(tuple(words), NOT_STARTED, "", str(error))
     return Finished(
         tuple(words), done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
     )
@@ -117,7 +118,7 @@ def start(
 
 
 def _as(account: Account | None) -> dict[str, Any]:
-    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, poll: float = POLL) -> bool:
