@@ -6,7 +6,6 @@ changed is changed back: since then the machine's owner may have said otherwise.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import stat
@@ -20,7 +19,7 @@ from . import notes, sudoers
 from .exposure import YAMA
 from .places import Places
 from .system import process
-from .system.files import handle_of, set_mode_of
+from .system.files import handle_of, open_to_write, set_mode_of
 
 _READ_ONLY: Final = Path("/usr")
 
@@ -54,9 +53,7 @@ class Hardened:
             name: Closed(each["device"], each["number"], _three(each["before"]), _three(each["since"]))
             for name, each in values["paths"].items()
         }
-        return cls(
-            paths=paths, mounts=tuple(values["mounts"]), users=tuple(values["users"]), ptrace=values["ptrace"]
-        )
+        return cls(paths=paths, mounts=tuple(values["mounts"]), users=tuple(values["users"]), ptrace=values["ptrace"])
 
 
 def close(places: Places, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> Hardened:
@@ -153,8 +150,8 @@ def _ptrace() -> str:
 
 
 def _set_ptrace(value: str) -> None:
-    with suppress(OSError), open(YAMA, "r+") as file:
-        file.write(value)
+    with suppress(OSError), open_to_write(YAMA, 0o644) as file:
+        file.write(value.encode())
 
 
 def _rights(status: os.stat_result) -> tuple[int, int, int]:

@@ -71,7 +71,8 @@ def _harden(request: Request, environ: Environ) -> _Provisional:
     from . import apart, harden
 
     places, reachable, own = machine(environ), map(Path, request["reachable"]), map(Path, request["own"])
-    apart.write_undo(places)
+    with places.lock():
+        apart.write_undo(places)
     before = harden.close(places, request["user"], list(reachable), list(own))
     return _Provisional(places, request["job"], before)
 
