@@ -9,6 +9,8 @@ loop            every request is sent to itself
 no-chunks=STATUS, no-chunks-close          a body without Content-Length is refused, the connection perhaps closed
 chunks-lost     a body without Content-Length is taken, and nothing of it stored
 missing=STATUS  for what is not there, as a bucket whose user may not list it
+page, blank     200 for what is not there, with a web page as a log-in has it, or with nothing
+drops           what is PUT is taken, and not stored
 refuse=STATUS   to GET and PUT of whatever matches `of=PATTERN`
 immutable=STATUS                           what is there cannot be put again
 locked=STATUS   to the first PUT of each name
@@ -30,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 ELSEWHERE = "/elsewhere/"
+PAGE = b"<!doctype html>\n<title>Log in</title>\n"
 
 
 @dataclass
@@ -94,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.say(self.mode("refuse"), b"no")
         if "endless" in self.odd.modes:
             return self.say(200, b"x" * (8 << 20))
+        if not file.is_file() and self.odd.modes.keys() & {"page", "blank"}:
+            return self.say(200, PAGE if "page" in self.odd.modes else b"")
         if not file.is_file():
             return self.say(self.mode("missing") or 404, b"not there")
         if "gzip" in self.odd.modes and not name.startswith("nar/"):
@@ -125,7 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.mode("locked") and name not in self.odd.seen:
             self.odd.seen.add(name)
             return self.say(self.mode("locked"), b"locked")
-        self.store(name, b"" if chunked and "chunks-lost" in self.odd.modes else body)
+        if "drops" not in self.odd.modes:
+            self.store(name, b"" if chunked and "chunks-lost" in self.odd.modes else body)
         return self.say(201)
 
     def there(self, name: str) -> str:

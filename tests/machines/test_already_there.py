@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.ground import faults, nix, page, servers, tool
+from tests.ground import faults, nix, odd, servers, tool
 from tests.ground.machine import Machine
 from tests.ground.roots import RECENT
 from tests.machines import graphs
@@ -76,7 +76,7 @@ def cache(built: Cache) -> Cache:
 def test_what_no_nix_could_read_is_pushed_again(cache: Cache) -> None:
     assert cache.push().startswith("3 pushed")
     assert cache.push().startswith("0 pushed, 3 already there")
-    cache.narinfo("zero").write_bytes(page.PAGE)
+    cache.narinfo("zero").write_bytes(odd.PAGE)
     shutil.copy(cache.narinfo("one"), cache.narinfo("two"))
     assert cache.push().startswith("2 pushed, 1 already there")
     first = cache.narinfo("one")
@@ -145,8 +145,7 @@ def test_an_archive_that_is_gone_is_uploaded_again(cache: Cache) -> None:
 
 
 def test_a_host_that_answers_with_a_page_is_no_cache(cache: Cache, tmp_path: Path) -> None:
-    with page.host(cache.machine, tmp_path / "page") as host:
-        host.wait()
+    with servers.odd(cache.machine, tmp_path / "page", "page") as host:
         said = cache.push(host.url, check=False)
         assert "not a binary cache: what it answers for nix-cache-info begins with '<!doctype html>" in said
         assert not list((tmp_path / "page").iterdir())

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Protocol
@@ -24,6 +26,7 @@ from .presence import ABSENT, Found, decoded, judge
 
 _INFO: Final = "nix-cache-info"
 _INFO_FIELDS: Final = frozenset({"StoreDir", "WantMassQuery", "Priority"})
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,9}(?![0-9])")
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 
 
@@ -73,22 +76,25 @@ class BinaryCache:
 
     def check(self, store_dir: str) -> None:
         try:
-            found = decoded(self.cache.get(_INFO) or b"")
+            found = _fields(self.cache.get(_INFO))
         except CredentialsError:
             # A bucket that may not be listed answers 403 for what is not there: whether it can be put decides.
-            found = ""
-        if not found.strip():
+            found = {}
+        if found.get("StoreDir", store_dir) != store_dir:
+            raise CacheError(
+                f"the cache holds paths of {found['StoreDir']}, this Nix has {store_dir}; take another cache"
+            )
+        # A priority that is no number ends every Nix that reads it.
+        if not found or not _NUMBER.match(found.get("Priority", "0")):
             self.cache.put(_INFO, f"StoreDir: {store_dir}\n{self.cache_info}".encode(), "text/x-nix-cache-info")
-            return
-        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in found.splitlines())}
-        if not fields.keys() & _INFO_FIELDS:
-            raise CacheError(
-                f"not a binary cache: what it answers for {_INFO} begins with {found.strip()[:40]!r}; correct `cache`"
-            )
-        if fields.get("StoreDir", store_dir) != store_dir:
-            raise CacheError(
-                f"the cache holds paths of {fields['StoreDir']}, this Nix has {store_dir}; take another cache"
-            )
+            self._check_stored()
+
+    def _check_stored(self) -> None:
+        """Raises CacheError for a host that took the file and answers with something else, or with nothing."""
+        with suppress(CredentialsError):
+            stored = self.cache.get(_INFO)
+            if stored is not None and not _fields(stored):
+                raise CacheError(f"not a binary cache: it took {_INFO} and answers with nothing; correct `cache`")
 
     def reach(self) -> None:
         self.cache.get(_INFO)
@@ -101,7 +107,13 @@ class BinaryCache:
         return {path: answer for path, (content, answer) in found.items() if content is None or answer != ABSENT}
 
     def find(self, info: PathInfo) -> Found:
-        return judge(self.cache.get(_name(info.path)), info, self._readers)
+        try:
+            content = self.cache.get(_name(info.path))
+        except CredentialsError:
+            raise
+        except CacheError:  # larger than a narinfo can be, or nothing that could be asked for again: Nix has none, too
+            return ABSENT
+        return judge(content, info, self._readers)
 
     def archive(self, info: PathInfo) -> str:
         return archive_url(info, self.codec)
@@ -180,3 +192,15 @@ class WholePaths:
 
 def _name(path: StorePath) -> str:
     return f"{path.hash_part}.narinfo"
+
+
+def _fields(content: bytes | None) -> dict[str, str]:
+    """The fields of a nix-cache-info; none where there is none yet. Raises CacheError for something else."""
+    text = decoded(content or b"")
+    if not text.strip():
+        return {}
+    fields = {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    if not fields.keys() & _INFO_FIELDS:
+        begin = text.strip()[:40]
+        raise CacheError(f"not a binary cache: what it answers for {_INFO} begins with {begin!r}; correct `cache`")
+    return fields
