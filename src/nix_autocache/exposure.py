@@ -83,8 +83,9 @@ def diagnostics() -> list[Path]:
     A pipe is not opened to see: its debugger would be taken for another's.
     """
     found = [path for path in map(Path, _bound()) if path.name.startswith(_DIAGNOSTICS[0])]
-    for directory in {"/tmp", os.environ.get("TMPDIR") or "/tmp"}:  # noqa: S108 - where .NET puts them
-        found += [path for start in _DIAGNOSTICS for path in Path(directory).glob(f"{start}*")]
+    usual = [Path("/tmp"), Path(os.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - where .NET puts them
+    for directory in dict.fromkeys([*usual, *(path.parent for path in found)]):
+        found += [path for start in _DIAGNOSTICS for path in directory.glob(f"{start}*")]
     return [path for path in dict.fromkeys(found) if _is_open(path)]
 
 

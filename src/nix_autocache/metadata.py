@@ -26,6 +26,7 @@ _LONGEST: Final = 64 << 10  # bytes of an answer
 _LINK_LOCAL: Final = "http://169.254.169.254"
 _EC2: Final = (_LINK_LOCAL, "http://[fd00:ec2::254]")
 _ECS: Final = "http://169.254.170.2"
+_NAMED: Final = "where AWS_EC2_METADATA_SERVICE_ENDPOINT says"
 _GOOGLE: Final = (_LINK_LOCAL, "http://metadata.google.internal")
 
 Environ = Mapping[str, str]
@@ -61,19 +62,19 @@ def answering(clouds: Collection[str], environ: Environ) -> list[str]:
     deadline = time.monotonic() + _PATIENCE
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return [service.name for service in asked if service.name in found]
+    return list(dict.fromkeys(service.name for service in asked if service.name in found))
 
 
-def _ec2(base: str) -> Callable[[Environ], bool]:
-    """By a session's token, and without one where that is still allowed. Source: AWS's guide to IMDSv2."""
+def _ec2(base: str, *, session: bool) -> Callable[[Environ], bool]:
+    """By a session's token, or without one where that is still allowed. Source: AWS's guide to IMDSv2."""
 
     def gives(environ: Environ) -> bool:
         where = base or environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
-        if not where:
-            return False
-        token = _said(f"{where}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
-        headers = {"X-aws-ec2-metadata-token": token} if token else {}
-        return bool(_said(f"{where}/latest/meta-data/iam/security-credentials/", headers))
+        headers = {}
+        if where and session:
+            token = _said(f"{where}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+            headers = {"X-aws-ec2-metadata-token": token}
+        return bool(where) and bool(_said(f"{where}/latest/meta-data/iam/security-credentials/", headers))
 
     return gives
 
@@ -118,8 +119,14 @@ def _azure_app(environ: Environ) -> bool:
 
 _SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
     "aws": (
-        *(Service(f"AWS's metadata service at {urlsplit(base).netloc}", _ec2(base)) for base in _EC2),
-        Service("AWS's metadata service where AWS_EC2_METADATA_SERVICE_ENDPOINT says", _ec2("")),
+        *(
+            Service(
+                f"AWS's metadata service {f'at {urlsplit(base).netloc}' if base else _NAMED}",
+                _ec2(base, session=session),
+            )
+            for base in (*_EC2, "")
+            for session in (True, False)
+        ),
         Service("AWS's service for containers (AWS_CONTAINER_CREDENTIALS_…)", _container),
     ),
     "google": (

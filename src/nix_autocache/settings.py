@@ -253,7 +253,8 @@ INPUTS: Final = (
         default="auto",
         choices=("auto", "always", "never"),
         parse=_push,
-        doc="Whether to upload: `auto` does for trusted events, `always` also for untrusted ones, `never` only pulls.",
+        doc="Whether to upload: `auto` does for trusted events, `always` also for untrusted ones, `never` only pulls. "
+        "`true` and `false`, as other actions have it, are taken for `auto` and `never`.",
     ),
     Input(
         name="mode",

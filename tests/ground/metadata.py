@@ -28,7 +28,7 @@ SECRET = "of-the-container"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`cloud` is aws, ecs, google, azure, app, or `none`, which has no role to give."""
+    """`cloud` is aws, oldest, ecs, google, azure, app, or `none`, which has no role to give."""
 
     def __init__(self, cloud: str, *words: Any) -> None:
         self.cloud = cloud
@@ -45,6 +45,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             return None
         return {directory: "machine-role", f"{directory}machine-role": json.dumps(ROLE)}.get(self.path, "")
+
+    def _oldest(self) -> str | None:
+        """IMDSv1 alone, which knows no PUT."""
+        return "machine-role" if self.path.endswith("/security-credentials/") else None
 
     def _none(self) -> str | None:
         return None

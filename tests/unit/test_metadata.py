@@ -36,6 +36,7 @@ def test_only_what_the_uploader_would_ask_is_asked(
     ("cloud", "serves", "environ", "named"),
     [
         ("aws", "aws", {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://{}/"}, "AWS's metadata service"),
+        ("aws", "oldest", {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://{}"}, "AWS's metadata service"),
         (
             "aws",
             "ecs",
