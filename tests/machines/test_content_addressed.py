@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.ground import nix, tool
+from tests.ground import nix, servers, tool
 from tests.ground.machine import Machine
 from tests.ground.roots import OLD, Generation
 from tests.machines import graphs, sealing
@@ -69,3 +69,23 @@ def test_what_a_user_could_have_written_is_no_realisation(tmp_path: Path) -> Non
         said = sealed.job.said("finish")
         assert "its outputs are content-addressed, and this Nix does not say what they became" in said
         assert not list(sealed.server.directory.glob("realisations/*"))
+
+
+def test_realisations_are_read_by_way_of_the_reader(
+    machine: MakeMachine, nix_generation: Generation, tmp_path: Path
+) -> None:
+    """Their names have characters that a client may encode."""
+    one = machine(nix_generation, tool.binds())
+    nix.without_daemon(one)
+    ready(one)
+    key = Job(one).run("keygen", "test-1").stdout.strip()
+    with servers.rclone_http(one, tmp_path / "http", ["nar", "realisations"]) as server:
+        server.wait()
+        job = Job(one, inputs={"cache": server.url.replace("//", "//me:word@"), "signing-key": key})
+        job.run("setup")
+        built = job.sh("nix-build --no-out-link /root/ca.nix").stdout
+        assert "NOT pushed" not in job.said("flush")
+        one.sh("chmod -R u+w /nix/store; rm -rf /root/.cache/nix /nix/var/nix/db /nix/store/*")
+        done = job.sh("nix-build --no-out-link /root/ca.nix")
+        assert done.stdout == built
+        assert "\nbuilding " not in done.stderr

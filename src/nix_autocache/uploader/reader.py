@@ -15,6 +15,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from .. import custody
 from ..caches import Content, ObjectCache, PathCache
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head()
 
     def _head(self) -> Content | None:
-        content = self._shelf.open(self.path.removeprefix("/"))
+        content = self._shelf.open(unquote(self.path).removeprefix("/"))  # Nix 2.34 encodes the ! of a realisation
         self.send_response(200 if content else 404)
         self.send_header("Content-Length", str(content.size if content else 0))
         self.end_headers()
