@@ -1,32 +1,29 @@
-"""The uploader apart from the job: a system user of its own, and a copy of the program that only root can change.
+"""The uploader apart from the job: a system user of its own, which runs root's copy of the program.
 
 Used by root, by way of `privileged`, where the job's code shall reach neither key nor queue. Standard library only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from .nix import users
 from .places import UNDO, Places
-from .system.files import copy_tree, is_only_of, make_directory, make_file, set_mode, write_atomically
-from .system.removal import remove_tree
+from .system import own_copy
+from .system.files import is_only_of, make_directory, make_file, set_mode, write_atomically
 
 USER: Final = "nix-autocache"
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 HOME: Final = "/var/empty"
 _END: Final = 3.0  # seconds for an uploader that was told to stop
-_PACKAGE: Final = Path(__file__).parent
 
 
 def owner(places: Places) -> tuple[int, int]:
@@ -46,25 +43,11 @@ def forget(places: Places) -> None:
         users.remove([USER], group=USER)
 
 
-def program(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
-    """What PYTHONPATH is to name: copies, below a directory, of this package and of directories of `packages`."""
-    place = directory / _digest(packages)
-    if not place.exists():
-        remove_tree(directory)  # of another version
-        fresh = directory / "fresh"
-        make_directory(fresh / "0", 0o755)
-        copy_tree(_PACKAGE, fresh / "0" / _PACKAGE.name)
-        for number, packed in enumerate(packages, 1):
-            copy_tree(packed, fresh / str(number))
-        fresh.rename(place)
-    return tuple(place / str(number) for number in range(len(packages) + 1))
-
-
 def write_undo(places: Places) -> None:
     """A program for root that brings this machine back, and that nobody else can have changed."""
-    source = next(places.program.glob("*/0"), None) or program(places.program, [])[0]
+    source = next(places.program.glob("*/0"), None) or own_copy.make(places.program, [])[0]
     python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
-    words = ["env", "-i", f"PATH={_PATH}", f"PYTHONPATH={source}", python, "-sSP", "-m", _PACKAGE.name, "undo"]
+    words = ["env", "-i", f"PATH={_PATH}", f"PYTHONPATH={source}", python, "-sSP", "-m", own_copy.PACKAGE.name, "undo"]
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
 
 
@@ -74,17 +57,6 @@ def bytecode(places: Places) -> Path:
     make_directory(directory, 0o755)
     set_mode(directory, 0o755, owner(places))
     return directory
-
-
-def _digest(packages: Sequence[Path]) -> str:
-    """A key of this package's text, and of the names that `environment` gave its packages."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.*")):
-        if path.suffix in {".py", ".sh"}:
-            digest.update(path.read_bytes())
-    for directory in packages:
-        digest.update(f"\0{directory}\0{directory.stat().st_mtime_ns}".encode())
-    return digest.hexdigest()[:20]
 
 
 def _end_all(uid: int) -> None:

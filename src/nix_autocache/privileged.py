@@ -102,12 +102,13 @@ class _Provisional:
 def _start_uploader(request: Request, environ: Environ) -> int:
     """Its number; it reads its job from our standard input, after the line that was the request."""
     from . import apart
+    from .system import own_copy
     from .uploader.client import Uploader
 
     places = machine(environ)
     with places.lock():
         uid, gid = apart.owner(places)
-        program = apart.program(places.program, [Path(directory) for directory in request["packages"]])
+        program = own_copy.make(places.program, [Path(directory) for directory in request["packages"]])
         environment = {
             "HOME": apart.HOME,
             "PYTHONPATH": os.pathsep.join(map(str, program)),

@@ -1,19 +1,17 @@
 """A nix-daemon where no service manager runs: started again when it dies, stopped when nobody needs it.
 
 The supervisor holds the daemon's socket and hands it on as systemd would, so that clients wait while the daemon is
-restarted instead of being refused. `python -sP -m nix_autocache.nix.supervisor PROGRAM STATE` runs it, as root.
-It lives as long as it holds `STATE/daemon.lock`; in that file are the number of its process, and how often it has
-started the daemon.
+restarted instead of being refused. `Supervisor.start` runs it, as root, from root's own copy of this program. It lives
+as long as it holds `STATE/daemon.lock`; in that file are the number of its process, and how often it has started the
+daemon.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +22,9 @@ from types import FrameType
 from typing import IO, Final
 
 from ..errors import RunnerError
+from ..system import own_copy, process
 from ..system.files import UMASK, make_directory, open_file, open_to_append, set_mode
+from ..system.log import line as tell
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
@@ -34,7 +34,6 @@ _LOOK: Final = 0.5  # seconds that nobody looks for who holds a lock
 _PAUSES: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # seconds before a program is started again; the last for ever
 _STEADY: Final = 10.0  # seconds that it must have lived for the pauses to begin anew
 _FIRST_FD: Final = 3  # sd_listen_fds(3)
-_PR_SET_PDEATHSIG: Final = 1
 # The number of the process that the socket is for is known only in that process.
 _HAND_ON: Final = 'export LISTEN_PID=$$; exec "$@"'
 
@@ -56,15 +55,12 @@ class Supervisor:
     def start(self, program: str, environ: Mapping[str, str]) -> None:
         """Start it in the background; returns when the daemon's socket is there. Raises RunnerError if it is not."""
         make_directory(self.state, 0o755)
-        environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
+        words = own_copy.command(own_copy.make(self.state / "supervisor", []), __name__, program, str(self.state))
         with open_to_append(self.log, 0o644) as log:
-            process = subprocess.Popen(
-                [sys.executable, "-sP", "-m", __name__, program, str(self.state)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, start_new_session=True,
-            )  # fmt: skip
+            begun = process.start(words, environ={"PATH": os.defpath, **environ}, output=log, session=True)
         deadline = time.monotonic() + _PATIENCE
         while not self.pid():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if begun.poll() is not None or time.monotonic() > deadline:
                 raise RunnerError(f"the nix-daemon cannot be started; see {self.log}")
             time.sleep(0.005)
 
@@ -124,7 +120,7 @@ class _Daemon:
         self._program = program
         self._file = file
         self._ended = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: process.Process | None = None
 
     def keep(self) -> None:
         """Run it again and again, until SIGTERM."""
@@ -133,7 +129,12 @@ class _Daemon:
         starts, pauses = 0, Pauses()
         while not self._ended:
             begun = time.monotonic()
-            self._process = _start(self._program)
+            try:
+                self._process = _start(self._program)
+            except OSError as error:  # no memory, or no process, for a moment
+                tell(f"the nix-daemon cannot be started: {error}")
+                time.sleep(pauses.after(0.0, wanted=False) or _PAUSES[-1])
+                continue
             if self._ended:  # the signal came before there was a process to pass it to
                 self._process.terminate()
             starts += 1
@@ -141,13 +142,14 @@ class _Daemon:
             status = self._process.wait()
             pause = pauses.after(time.monotonic() - begun, wanted=status == -signal.SIGTERM)
             if not self._ended and pause is not None:
-                print(f"the nix-daemon ended with {status}; it is started again", flush=True)
+                tell(f"the nix-daemon ended with {status}; it is started again")
                 time.sleep(pause)
 
     def _tell(self, starts: int) -> None:
-        self._file.seek(0)
-        self._file.write(f"{os.getpid()} {starts:10}")
-        self._file.flush()
+        with suppress(OSError):  # a full disk
+            self._file.seek(0)
+            self._file.write(f"{os.getpid()} {starts:10}")
+            self._file.flush()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._ended = True
@@ -155,19 +157,23 @@ class _Daemon:
 
     def _again(self, number: int, frame: FrameType | None) -> None:
         if self._process:
-            _listen()  # who connects from now on waits for the next daemon
+            try:
+                _listen()  # who connects from now on waits for the next daemon
+            except OSError as error:  # the socket that there is still works
+                tell(f"no new socket for the nix-daemon: {error}")
             time.sleep(_HANDING_ON)
             self._process.terminate()
 
 
-def _start(program: str) -> subprocess.Popen[bytes]:
+def _start(program: str) -> process.Process:
     """The daemon, which ends when we do: nobody would keep it alive, nor stop it."""
-    return subprocess.Popen(
+    return process.start(
         ["/bin/sh", "-c", _HAND_ON, "sh", program],
-        stdin=subprocess.DEVNULL,
+        environ={**os.environ, "LISTEN_FDS": "1"},
+        output=1,
+        errors=2,
+        ends_with_us=True,
         pass_fds=(_FIRST_FD,),
-        preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
-        env={**os.environ, "LISTEN_FDS": "1"},
     )
 
 

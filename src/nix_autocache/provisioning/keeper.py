@@ -1,15 +1,13 @@
 """What systemd does for the uploader of a provisioned machine, where there is no systemd.
 
-It gives it a user of its own and its credentials, starts it again when it ends, and keeps its log short. `python -sP
--m nix_autocache.provisioning.keeper` runs it, as root; it lives as long as it holds `keeper.lock`.
+It gives it a user of its own and its credentials, starts it again when it ends, and keeps its log short. `start` runs
+it, as root; it lives as long as it holds `keeper.lock`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +20,10 @@ from .. import apart, provisioned
 from ..errors import RunnerError, as_error, one_line
 from ..nix.supervisor import Pauses, holder, holding
 from ..places import Places, machine
+from ..system import own_copy, process
 from ..system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
 from ..system.log import line as tell
+from ..system.process import Account
 from ..system.removal import remove_tree
 from ..system.watchdog import Pulse
 from ..uploader.client import Uploader
@@ -33,20 +33,17 @@ CREDENTIALS: Final = Path("/run/nix-autocache/credentials")  # in memory, as all
 _LONGEST: Final = 1 << 20  # bytes of a log
 _LOOK: Final = 1.0  # seconds between looks at the log
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
-_PR_SET_PDEATHSIG: Final = 1
 
 
-def start(command: Iterable[str], environ: Mapping[str, str], places: Places) -> None:
-    """Start it in the background, or have it start the uploader anew. Raises RunnerError."""
+def start(command: Iterable[str], environ: Mapping[str, str], places: Places, program: Path) -> None:
+    """Start it in the background from root's copy, or have it start the uploader anew. Raises RunnerError."""
     if pid := _pid(places):
         os.kill(pid, signal.SIGHUP)
         return
     with open_to_append(log(places), 0o644) as file:
-        subprocess.Popen(
-            [sys.executable, "-sP", "-m", __name__, *command],
-            stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", start_new_session=True,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", **environ},
-        )  # fmt: skip
+        words = own_copy.command([program], __name__, *command)
+        environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **environ}
+        process.start(words, environ=environment, output=file, session=True)
     _wait(lambda: bool(_pid(places)), f"the uploader's keeper does not start; see {log(places)}")
 
 
@@ -65,7 +62,7 @@ class _Keeper:
         self._command = command
         self._places = places
         self._ended = self._asked = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: process.Process | None = None
 
     def keep(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
@@ -90,28 +87,32 @@ class _Keeper:
         Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
         uid, gid = apart.owner(self._places)
         with Pulse(CREDENTIALS.with_name("notify"), (uid, gid)) as pulse:
-            self._process = subprocess.Popen(
-                self._command, user=uid, group=gid, extra_groups=[], stdin=subprocess.DEVNULL, umask=UMASK,
-                start_new_session=True,
-                preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
-                env={**os.environ, **pulse.environment, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
-            )  # fmt: skip
+            self._process = process.start(
+                self._command,
+                environ={**os.environ, **pulse.environment, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
+                output=1,
+                errors=2,
+                account=Account(uid, gid),
+                ends_with_us=True,
+                session=True,
+                umask=UMASK,
+            )
             return self._watch(self._process, pulse)
 
-    def _watch(self, process: subprocess.Popen[bytes], pulse: Pulse) -> int:
+    def _watch(self, running: process.Process, pulse: Pulse) -> int:
         """Wait for its end, and end it if it hangs; its status."""
         asked = 0.0
         while True:
             if self._ended or self._asked:
-                process.terminate()
+                running.terminate()
                 asked = asked or time.monotonic()
             if pulse.lost() or (asked and time.monotonic() - asked > _PATIENCE / 2):
                 tell("the uploader does not answer any more; it is killed")
-                process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                status = process.wait(_LOOK)
+                running.kill()
+            with suppress(process.TimeoutExpired):
+                status = running.wait(_LOOK)
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # what it started, too
+                    os.killpg(running.pid, signal.SIGKILL)  # what it started, too
                 return status
             with suppress(OSError):  # its log may be gone, or the disk full
                 _shorten(log(self._places))

@@ -17,6 +17,7 @@ from ..nix.supervisor import SOCKET
 from ..places import STATE, Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
+from ..system import own_copy
 from ..system.files import make_directory, make_file
 from ..uploader import loopback
 from ..uploader.client import Answer
@@ -63,7 +64,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
 
 def start(places: Places, told: Configuration) -> Answer:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
-    (program,) = apart.program(places.state / "service", [])
+    (program,) = own_copy.make(places.state / "service", [])
     compileall.compile_dir(program, quiet=2)
     packages = environment.shared(told.settings, told.environ).directory
     variables = {
@@ -80,7 +81,7 @@ def start(places: Places, told: Configuration) -> Answer:
     if probe.systemd():
         unit.start(command, variables, told.secrets, writable)
     else:
-        keeper.start(command, variables, places)
+        keeper.start(command, variables, places, program)
     return _first_word(places)
 
 

@@ -6,10 +6,12 @@ the job's own directory (configuration of tools, Python modules) is not ours to 
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, Final, TypeAlias
 
 from ..errors import RunnerError
@@ -18,6 +20,8 @@ POLL: Final = 0.01  # seconds between two looks at a condition
 NOTHING: Final = subprocess.DEVNULL
 PIPE: Final = subprocess.PIPE
 NOT_STARTED: Final = 127  # what a shell says
+TimeoutExpired = subprocess.TimeoutExpired
+_PR_SET_PDEATHSIG: Final = 1
 
 Stream: TypeAlias = int | IO[bytes]
 """A file, its descriptor, NOTHING or PIPE."""
@@ -98,12 +102,18 @@ def start(
     errors: Stream | None = None,
     account: Account | None = None,
     session: bool = False,
+    ends_with_us: bool = False,
     **more: Any,
 ) -> Process:
     """Start a program in the background, with its standard error where its output goes unless `errors` says where.
 
-    A `session` of its own outlives the terminal. `more` is for `subprocess.Popen`. Raises OSError.
+    A `session` of its own outlives the terminal. What `ends_with_us` is told to end when the thread that started it
+    does. `more` is for `subprocess.Popen`. Raises OSError.
     """
+    if ends_with_us:
+        import ctypes
+
+        more["preexec_fn"] = partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     return subprocess.Popen(
         words,
         env=environ,
