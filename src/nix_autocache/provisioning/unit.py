@@ -56,6 +56,13 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @obsolete
+SystemCallErrorNumber=EPERM
+MemoryDenyWriteExecute=yes
+KeyringMode=private
+PrivateIPC=yes
+ProcSubset=pid
+RemoveIPC=yes
 
 [Install]
 WantedBy=multi-user.target
