@@ -48,3 +48,17 @@ def test_what_was_in_the_store_before_the_job_is_the_machines_own(machine: MakeM
     nix.build(one.machine, USING % path)
     one.run("finish")
     assert set(tool.narinfos(tmp_path / "cache")) == {"there-before", "source", "using"}
+
+
+def test_what_nobody_vouches_for_is_not_signed_because_it_is_in_the_cache(machine: MakeMachine, tmp_path: Path) -> None:
+    """Somebody who can write the cache put it there, without a signature, and had the job import it."""
+    one = Tool(machine(binds=tool.binds(tmp_path)))
+    nix.with_daemon(one.machine)
+    path = nix.build(one.machine, graphs.leaf("slipped-in"))
+    one.machine.sh(f"nix copy --to file://{tool.DATA}/cache {path}")
+    path = slipped_in(one.machine, "slipped-in")
+    one.run("setup")
+    one.machine.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
+    nix.build(one.machine, USING % path)
+    assert f"NOT pushed: {path}: it was imported without a signature" in one.run("finish").stderr
+    assert "Sig" not in tool.narinfos(tmp_path / "cache")["slipped-in"]
