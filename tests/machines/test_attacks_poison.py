@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ground import add_signatures
 from tests.ground.machine import Machine
 from tests.machines import graphs, sealing
 from tests.machines.installing import BUILD
@@ -18,35 +19,7 @@ from tests.machines.test_signed import USING
 
 STATE = "/var/lib/nix-autocache"
 EVIL = "/home/runner/evil"
-# The daemon's operation 37, to which no program gives a text that is no signature.
-ADD_SIGNATURES = r"""
-import socket, struct, sys
-
-def number(value):
-    return struct.pack("<Q", value)
-
-def text(value):
-    data = value.encode()
-    return number(len(data)) + data + bytes(-len(data) % 8)
-
-def read():
-    return struct.unpack("<Q", stream.read(8))[0]
-
-def skip_log():
-    word = read()
-    assert word == 0x616C7473, stream.read1(1000)
-
-connection = socket.socket(socket.AF_UNIX)
-connection.connect("/nix/var/nix/daemon-socket/socket")
-stream = connection.makefile("rb")
-connection.sendall(number(0x6E697863) + number(0x115))
-read(), read()
-connection.sendall(number(0) + number(0))
-skip_log()
-path, *signatures = sys.argv[1:]
-connection.sendall(number(37) + text(path) + number(len(signatures)) + b"".join(map(text, signatures)))
-skip_log()
-"""
+ADD_SIGNATURES = Path(add_signatures.__file__).read_text()
 JOB = f"{STATE}/jobs/local-1000"
 # Ordered so that root, for whom they all succeed, can do one after the other.
 REFUSED = [
@@ -128,14 +101,17 @@ def test_only_the_user_stands_in_the_way_of_these_attacks(tmp_path: Path) -> Non
     assert failed == []
 
 
-def test_a_signature_that_the_user_adds_brings_no_line_into_a_narinfo(sealed: Sealed) -> None:
-    """The daemon lets everybody add signatures, and does not look at them."""
+def test_signatures_that_the_user_adds_bring_nothing_into_a_narinfo_but_a_few_signatures(sealed: Sealed) -> None:
+    """The daemon lets everybody add signatures of any bytes, number and size, and does not look at them."""
     sealed.machine.write("/tmp/signed.nix", graphs.leaf("signed"))
     # Queued only when it was signed.
     sealed.machine.sh(f"cp -p {STATE}/hook /tmp/hook; echo '#!/bin/sh' >{STATE}/hook")
+    formed = [f"{name}:{'A' * 86}==" for name in ("evil-2", "test-1", *(f"many-{number}" for number in range(50)))]
+    odd = ["evil-1:AAAA\nURL: nar/evil.nar", "evil-3:AAAA", "no signature", ""]
+    bytes_of_any_kind = [text.encode().hex() for text in (*formed, *odd)] + ["6576696c2d313aff", "ff*40000000"]
     try:
         path = sealed.job.sh("nix-build --no-out-link /tmp/signed.nix").stdout.strip()
-        done = sealed.python(ADD_SIGNATURES, path, "evil-1:AAAA\nURL: nar/evil.nar", "evil-2:AAAA", "test-1:AAAA")
+        done = sealed.python(ADD_SIGNATURES, path, *bytes_of_any_kind)
         assert done.returncode == 0, done.stderr
     finally:
         sealed.machine.sh(f"cp -p /tmp/hook {STATE}/hook")
@@ -145,8 +121,12 @@ def test_a_signature_that_the_user_adds_brings_no_line_into_a_narinfo(sealed: Se
     hash_part = path.rpartition("/")[2][:32]
     text = (sealed.server.directory / f"{hash_part}.narinfo").read_text()
     assert "evil.nar" not in text
-    assert "Sig: evil-2:AAAA" in text
-    assert "test-1:AAAA" not in text
+    assert f"Sig: {formed[0]}\n" in text
+    assert formed[1] not in text
+    assert text.count("Sig: ") == 33
+    assert len(text) < 8192
+    peak = sealed.machine.sh(f"grep VmHWM /proc/{sealed.uploader()}/status").stdout.split()[1]
+    assert int(peak) < 150_000
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from ..keys import JOB_PREFIX, SecretKey
 from ..nix.store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
+_MOST: Final = 32  # signatures of others in a narinfo
+_LONGEST: Final = 400  # characters of a signature: its name, and 64 bytes in base 64
 SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
 
 
@@ -53,10 +57,10 @@ def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
 
     The signature of a job key is for that job's Nix alone: what it fetched keeps it in the store.
     """
-    # Any user can have the daemon add a signature to a path, and it does not look at the text.
-    formed = [signature for signature in info.signatures if SIGNATURE.fullmatch(signature)]
+    # Any user can have the daemon add signatures to a path, and it does not look at the text, nor count them.
+    formed = (s for s in dict.fromkeys(info.signatures) if len(s) <= _LONGEST and SIGNATURE.fullmatch(s))
     ours = (JOB_PREFIX, f"{key.name}:") if key else (JOB_PREFIX,)
-    signatures = [signature for signature in formed if not signature.startswith(ours)]
+    signatures = list(islice((signature for signature in formed if not signature.startswith(ours)), _MOST))
     if key:
         signatures.append(key.sign(fingerprint(info)))
     lines = [
