@@ -8,7 +8,7 @@ import pytest
 
 from nix_autocache import keys
 from tests.conftest import MakeMachine
-from tests.ground import act, nix, servers, systemd, tool
+from tests.ground import act, add_signatures, nix, servers, systemd, tool
 from tests.ground.act import Workflow
 from tests.ground.machine import Machine
 from tests.ground.roots import RECENT
@@ -16,6 +16,7 @@ from tests.ground.servers import Server
 from tests.ground.waiting import wait_for
 from tests.machines.installing import BUILD, Job
 from tests.machines.test_install_undo import listing
+from tests.machines.test_signed import USING
 
 KEY, NEW_KEY = keys.generate("machine-1"), keys.generate("machine-2")
 CONFIGURATION = """
@@ -138,6 +139,47 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
         booted.sh("systemctl reload nix-autocache")
     runner.build("later")
     assert "3 pushed" in runner.said("finish")
+
+
+def test_what_another_user_adds_to_a_path_does_not_hold_back_a_job(machine: MakeMachine, tmp_path: Path) -> None:
+    """One signature that is not UTF-8 once ended the uploads of all jobs of a machine, for ever."""
+    made = machine(RECENT, tool.binds())
+    for user in ("runner", "guest"):
+        made.add_user(user)
+    nix.with_daemon(made)
+    root, runner, guest = Job(made), Job(made, "runner"), Job(made, "guest")
+    root.run("--version")
+    with servers.rclone_s3(made, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        configure(made, server.url)
+        root.run("provision")
+        runner.set_up("managed")
+        path = guest.sh("echo source >~/source; nix-store --add ~/source").stdout.strip()
+        made.run(["python3", "-c", Path(add_signatures.__file__).read_text(), path, "6576696c2d313afffe"], user="guest")
+        made.write("/tmp/guest.nix", USING % path)
+        guest.sh("nix-build --no-out-link /tmp/guest.nix")
+        runner.build("innocent")
+        runner.run("finish", "--flush-timeout", "30")
+        assert signers(server).keys() >= {"innocent", "source"}
+
+
+def test_a_service_that_hangs_is_started_again(booted: Machine, server: Server) -> None:
+    configure(booted, server.url)
+    root, runner = Job(booted), Job(booted, "runner")
+    root.run("provision")
+    said = booted.sh("systemctl show -p WatchdogUSec nix-autocache").stdout
+    assert said.strip() == "WatchdogUSec=5min"
+    with starting_anew(booted):
+        booted.write("/etc/systemd/system/nix-autocache.service.d/quick.conf", "[Service]\nWatchdogSec=1\n")
+        booted.sh("systemctl daemon-reload; systemctl restart nix-autocache")
+    runner.set_up("managed")
+    before = uploader(booted)
+    with starting_anew(booted):
+        booted.run(["kill", "-STOP", str(before)])
+    runner.build("afterwards")
+    assert "1 pushed" in runner.said("finish")
+    # One that lives is left alone: it says so more often than it must.
+    assert booted.sh("systemctl show -p NRestarts --value nix-autocache").stdout.strip() == "1"
 
 
 def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: Path) -> None:
