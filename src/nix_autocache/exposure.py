@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from . import probe
+from .system import process
 
 _TIMEOUT: Final = 10.0  # seconds that a program may take to say no
 # Each makes its command root's where a policy lets this user, without a password.
@@ -186,11 +186,7 @@ def _list(directory: Path) -> Iterable[Path]:
 
 
 def _succeeds(command: tuple[str, ...]) -> bool:
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return process.run(command, timeout=_TIMEOUT).status == 0
 
 
 def _bound() -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from . import probe
 from .errors import Error, InputError, RunnerError
 from .places import STATE, machine
+from .system import process
 from .system.files import UMASK, is_only_of
+from .system.process import Account, Process
 
 if TYPE_CHECKING:
     from .harden import Hardened
@@ -115,7 +116,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
             "PYTHONPYCACHEPREFIX": str(apart.bytecode(places)),
         }
     uploader = Uploader(places.job(request["job"]).directory)
-    started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), user=uid, group=gid, extra_groups=[])
+    started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), Account(uid, gid))
     return started.pid
 
 
@@ -137,17 +138,15 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
     """Have root do it; its answer. Raises the Error that it raised there."""
     if os.geteuid() == 0:
         return VERBS[verb](request, environ)
-    done = subprocess.run(
-        _command(verb), input=_line(request, environ), capture_output=True, text=True, cwd="/", check=False
-    )
-    return _answer(done.stdout, done.stderr)
+    done = process.run(_command(verb), given=_line(request, environ).encode())
+    return _answer(done.output, done.error)
 
 
 @dataclass(frozen=True)
 class Hardening:
     """Root's process that hardened this machine, and waits for the end of the set-up."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
 
     def keep(self) -> None:
         self._end(_KEEP + b"\n")
@@ -163,40 +162,38 @@ class Hardening:
 
 def harden(request: Request, environ: Environ) -> Hardening:
     """Have root take itself away from a user, until the set-up fails or ends. Raises the Error that it raised there."""
-    pipe = subprocess.PIPE
-    # In a session of its own it outlives us, however we end.
-    process = subprocess.Popen(
-        _command("harden"), stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", start_new_session=True
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
-    with suppress(BrokenPipeError):
-        process.stdin.write(_line(request, environ).encode())
-        process.stdin.flush()
-    said = process.stdout.readline().decode()
-    _answer(said, "" if said else process.stderr.read().decode(errors="replace"))
-    return Hardening(process)
+    root = _begin("harden", request, environ)  # it outlives us, however we end
+    assert root.stdout
+    assert root.stderr
+    said = root.stdout.readline().decode()
+    _answer(said, "" if said else root.stderr.read().decode(errors="replace"))
+    return Hardening(root)
 
 
 def start_uploader(request: Request, environ: Environ) -> Started:
     """Have root start the uploader as a user of its own. It waits for its job, which no other process sees."""
     from .uploader.client import Started
 
-    pipe = subprocess.PIPE
-    # In a session of its own sudo has no terminal, and so puts nothing between us and the uploader.
-    process = subprocess.Popen(
-        _command("start-uploader"), stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", start_new_session=True
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
+    root = _begin("start-uploader", request, environ)
+    assert root.stdout
+    assert root.stderr
+    said = root.stdout.read().decode(), root.stderr.read().decode(errors="replace")
+    root.wait()
+    return Started(root, apart=_answer(*said))
+
+
+def _begin(verb: str, request: Request, environ: Environ) -> Process:
+    """Root's process, given its request; more may follow on its standard input.
+
+    In a session of its own sudo has no terminal, and so puts nothing between us and what it starts.
+    """
+    pipe = process.PIPE
+    begun = process.start(_command(verb), given=pipe, output=pipe, errors=pipe, session=True)
+    assert begun.stdin
     with suppress(BrokenPipeError):
-        process.stdin.write(_line(request, environ).encode())
-        process.stdin.flush()
-    said = process.stdout.read().decode(), process.stderr.read().decode(errors="replace")
-    process.wait()
-    return Started(process, apart=_answer(*said))
+        begun.stdin.write(_line(request, environ).encode())
+        begun.stdin.flush()
+    return begun
 
 
 def _command(verb: str) -> Sequence[str]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from .system import process
 
 _TIMEOUT: Final = 10.0  # seconds; sudo may ask a directory server that does not answer
 _NEW_MOUNT, _NEW_USER, _NEW_PID = 0x00020000, 0x10000000, 0x20000000  # sched.h
@@ -21,11 +22,7 @@ def sudo() -> bool:
     """Whether this user becomes root without a password."""
     if shutil.which("sudo") is None:
         return False
-    try:
-        done = subprocess.run(["sudo", "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return process.run(["sudo", "-n", "true"], timeout=_TIMEOUT).status == 0
 
 
 def systemd() -> bool:

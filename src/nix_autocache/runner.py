@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pwd
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +24,7 @@ from .nix.config import Config
 from .nix.find import find_nix
 from .nix.store import Nix
 from .settings import ModeInput
+from .system import process
 
 if TYPE_CHECKING:
     from .nix import service
@@ -266,9 +266,8 @@ def is_trusted(nix: Nix | None) -> bool:
     """Whether the daemon lets this user change its settings: its own word, or before Nix 2.19 its configuration's."""
     assert nix is not None, "a daemon is asked with Nix"
     command = [nix.program("nix"), "--extra-experimental-features", "nix-command", "store", "info", "--json"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     try:
-        return bool(json.loads(done.stdout)["trusted"])
+        return bool(json.loads(process.run(command).output)["trusted"])
     except (ValueError, KeyError):
         return _is_named((_ETC.value("trusted-users") or "root").split())
 

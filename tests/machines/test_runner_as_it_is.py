@@ -47,10 +47,10 @@ def test_a_number_without_an_account_has_a_home_all_the_same(machine: MakeMachin
     made = debian(machine, NEW).machine
     nix.without_daemon(made)
     Job(made).run("--version")
-    made.sh(f"chown -R {NUMBER} /nix; mkdir /h '/a b' '/a#b' '/a  b' /ro; chown {NUMBER} /h '/a b' '/a#b' '/a  b';"
-            "mount -t tmpfs -o ro none /ro")  # fmt: skip
+    made.sh("mkdir -m 777 /open; mkdir /h '/a b' '/a#b' '/a  b' /ro; mount -t tmpfs -o ro none /ro")
+    made.sh(f"chown -R {NUMBER} /nix /h '/a b' '/a#b' '/a  b'")
     homes = {"own": "/h", "blank": "/a b", "comment": "/a#b", "blanks": "/a  b", "root": "/", "none": None, "empty": ""}
-    homes |= {"relative": "rel", "missing": "/nonexistent", "read-only": "/ro"}
+    homes |= {"others": "/open", "relative": "rel", "missing": "/nonexistent", "read-only": "/ro"}
     for name, home in homes.items():
         said = job_of_number(made, name, home)
         assert said.cached, (home, said.text)

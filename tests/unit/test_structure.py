@@ -143,3 +143,22 @@ def test_modes_are_said_in_one_place() -> None:
         if isinstance(node, ast.Call) and (makes(node) or "O_CREAT" in ast.unparse(node))
     ]
     assert wrong == []
+
+
+def test_one_module_starts_programs() -> None:
+    """It gives each the working directory, the environment and the user that were meant: nobody else may."""
+    starters = {"fork_exec", "popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnve", "startfile", "system"}
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if path == PACKAGE / "system" / "process.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            used = node.attr if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else ""
+            of_os = used in starters or used.startswith("exec")
+            if {"subprocess", "pty", "multiprocessing"} & {*names, module}:
+                found.append(f"{path.name} imports {module or names}")
+            elif of_os and isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "os":
+                found.append(f"{path.name} calls os.{used}")
+    assert found == []

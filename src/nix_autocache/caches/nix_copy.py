@@ -6,12 +6,12 @@ standard input, never into a file. Needs the right to add signatures: root, or a
 
 from __future__ import annotations
 
-import subprocess
 from typing import Final
 
 from ..errors import CacheBusy, CacheError
 from ..keys import SecretKey
 from ..nix.store import Nix, StorePath
+from ..system import process
 from ..urls import CacheUrl
 from . import Access
 
@@ -40,11 +40,10 @@ class NixCopy:
 
     def _run(self, *arguments: str, stdin: str = "") -> None:
         command = [*self._nix, *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-            kind = CacheError if any(text in done.stderr for text in _PERMANENT) else CacheBusy
-            raise kind(f"nix {arguments[0]}: {reason[0].strip()}")
+        done = process.run(command, given=stdin.encode())
+        if done.status:
+            kind = CacheError if any(text in done.error for text in _PERMANENT) else CacheBusy
+            raise kind(f"nix {arguments[0]}: {done.reason}")
 
 
 def open_copied(url: CacheUrl, access: Access) -> NixCopy:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
+from ..system import process
 from ..system.files import make_directory, open_to_write
 from ..system.removal import remove_tree
 from . import users
@@ -158,9 +158,9 @@ def _register(release: _Unpacked) -> Nix:
         # No configuration of this machine: it may be broken, or want build users that are still being made.
         environment = {**os.environ, "NIX_REMOTE": "local", "NIX_CONF_DIR": "/var/empty", "NIX_USER_CONF_FILES": ""}
         environment["NIX_CONFIG"] = "build-users-group ="
-        done = subprocess.run(command, stdin=registration, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RunnerError(f"nix-store --load-db: {done.stderr.strip()}")
+        done = process.run(command, given=registration.read(), environ=environment)
+    if done.status:
+        raise RunnerError(f"nix-store --load-db: {done.reason}")
     _link(PROFILE, release.nix)
     if release.certificates:
         _link(CERTIFICATES, release.certificates)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Final
 
 from ..errors import RunnerError
+from ..system.process import run
 
 _SERVICES: Final = ("system/org.nixos.nix-daemon", "system/systems.determinate.nix-daemon")
 
@@ -15,8 +15,8 @@ def restart() -> None:
     said = ""
     for service in _SERVICES:
         command = ["launchctl", "kickstart", "-k", service]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode == 0:
+        done = run(command)
+        if done.status == 0:
             return
-        said = said or done.stderr.strip()
+        said = said or done.error.strip()
     raise RunnerError(f"launchctl cannot restart the nix-daemon: {said or 'it said nothing'}")

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Final, Literal
 
 from .. import probe
 from ..errors import RunnerError
+from ..system import process
 from . import launchd, units
 from . import worker_protocol as protocol
 from .store import Nix
@@ -125,8 +125,8 @@ def restart(state: Path) -> None:
 
 def _find() -> Process:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and (process := _as_daemon(entry)):
-            return process
+        if entry.name.isdecimal() and (found := _as_daemon(entry)):
+            return found
     raise RunnerError("the nix-daemon answers, but is not among the processes here; restart it with the new nix.conf")
 
 
@@ -162,11 +162,7 @@ def _restart_process(daemon: Process) -> None:
         if time.monotonic() > deadline:
             raise RunnerError(f"the nix-daemon (process {daemon.pid}) does not end; restart it, then try again")
         time.sleep(0.01)
-    null = subprocess.DEVNULL
-    subprocess.Popen(
-        daemon.argv, executable=program, env=daemon.environ, cwd="/",
-        stdin=null, stdout=null, stderr=null, start_new_session=True,
-    )  # fmt: skip
+    process.start(daemon.argv, executable=program, environ=daemon.environ, session=True)
 
 
 def _runs(pid: int) -> bool:

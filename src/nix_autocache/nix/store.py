@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import Final, Self, TypeAlias
 
 from ..errors import InputError, StoreError, one_line
 from ..schemes import CREDENTIALS
+from ..system import process
 from . import base32
 from . import worker_protocol as protocol
 from .worker_protocol import BrokenConversation, Pipe, Source
@@ -98,8 +98,7 @@ class Nix:
 
     def version(self) -> str:
         """Such as 2.34.7; empty if Nix does not say."""
-        done = subprocess.run([self.program("nix-store"), "--version"], capture_output=True, text=True, check=False)
-        return done.stdout.strip().rpartition(" ")[2]
+        return process.run([self.program("nix-store"), "--version"]).output.strip().rpartition(" ")[2]
 
     def store_paths(self, paths: Iterable[str]) -> list[StorePath]:
         """The store paths that paths and links lead to. Raises InputError for one that leads elsewhere."""
@@ -136,7 +135,7 @@ class Store:
 
     def __init__(self, nix: Nix) -> None:
         self.nix = nix
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: process.Process | None = None
         self._from_nix: Pipe | None = None
 
     def __enter__(self) -> Self:
@@ -146,29 +145,28 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        if process := self._process:
+        if begun := self._process:
             self._process = self._from_nix = None
-            process.kill()
-            for pipe in filter(None, (process.stdin, process.stdout)):
+            begun.kill()
+            for pipe in filter(None, (begun.stdin, begun.stdout)):
                 with suppress(OSError):
                     pipe.close()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_END)
+            with suppress(process.TimeoutExpired):
+                begun.wait(_END)
 
     def begin(self) -> None:
         """Start Nix, which takes 15 ms, while something else is done. Raises OSError when it is not there."""
-        self._process = process = subprocess.Popen(
+        self._process = begun = process.start(
             [self.nix.program("nix-daemon"), "--stdio"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            environ=_without_credentials(),
+            given=process.PIPE,
+            output=process.PIPE,
+            errors=process.NOTHING,
             bufsize=0,
-            cwd="/",
-            env=_without_credentials(),
         )
-        assert process.stdin is not None, "it is a pipe"
+        assert begun.stdin is not None, "it is a pipe"
         # No processor to run on, and no space to reserve.
-        process.stdin.write(b"".join(map(protocol.number, (protocol.CLIENT_MAGIC, protocol.VERSION, 0, 0))))
+        begun.stdin.write(b"".join(map(protocol.number, (protocol.CLIENT_MAGIC, protocol.VERSION, 0, 0))))
 
     def path_infos(self, paths: Collection[StorePath]) -> dict[StorePath, PathInfo]:
         """`answers` without what cannot be used."""

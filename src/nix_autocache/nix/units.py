@@ -5,13 +5,13 @@ A socket unit beside the service keeps clients waiting, not refused, while the d
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
 from ..system.files import make_directory, write_atomically
+from ..system.process import Finished, run
 
 SERVICE: Final = "nix-daemon.service"
 _SOCKET: Final = "nix-daemon.socket"
@@ -72,17 +72,17 @@ def remove() -> None:
 
 def active() -> bool:
     """Whether systemd runs the daemon, or would at the first connection."""
-    return any(_try("--quiet", "is-active", unit).returncode == 0 for unit in (SERVICE, _SOCKET))
+    return any(_try("--quiet", "is-active", unit).status == 0 for unit in (SERVICE, _SOCKET))
 
 
 def known() -> bool:
     """Whether systemd has a unit for the daemon, ours or the distribution's."""
-    return _try("--quiet", "cat", SERVICE).returncode == 0
+    return _try("--quiet", "cat", SERVICE).status == 0
 
 
 def start() -> None:
     """Have it run at the first connection, where it has a unit for that. Raises RunnerError."""
-    control("start", _SOCKET if _try("--quiet", "cat", _SOCKET).returncode == 0 else SERVICE)
+    control("start", _SOCKET if _try("--quiet", "cat", _SOCKET).status == 0 else SERVICE)
 
 
 def restart() -> None:
@@ -93,12 +93,12 @@ def restart() -> None:
 def control(*words: str) -> None:
     """Run systemctl. Raises RunnerError with what it said."""
     done = _try(*words)
-    if done.returncode:
-        raise RunnerError(f"systemctl {' '.join(words)}: {done.stderr.strip() or 'it said nothing'}")
+    if done.status:
+        raise RunnerError(f"systemctl {' '.join(words)}: {done.reason}")
 
 
-def _try(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def _try(*words: str) -> Finished:
+    return run(["systemctl", *words])
 
 
 def environment_text(environ: Mapping[str, str]) -> str:

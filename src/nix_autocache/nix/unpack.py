@@ -11,7 +11,6 @@ import gzip
 import lzma
 import os
 import shutil
-import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..errors import RunnerError
+from ..system import process
 
 _PIECE: Final = 1 << 20
 _EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: Nix gives every file of a store this time
@@ -73,15 +73,10 @@ def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
     The program xz has a thread for each block, where the library has one for all.
     """
     if tarball.open("rb").read(len(_XZ)) == _XZ and (xz := shutil.which("xz")):
-        with subprocess.Popen(
-            [xz, "-dc", "-T0", str(tarball)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            pipesize=_PIECE,
-        ) as process:
-            assert process.stdout, "it is a pipe"
-            yield process.stdout
+        words = [xz, "-dc", "-T0", str(tarball)]
+        with process.start(words, output=process.PIPE, errors=process.NOTHING, bufsize=0, pipesize=_PIECE) as begun:
+            assert begun.stdout, "it is a pipe"
+            yield begun.stdout
         return
     reading, writing = os.pipe()
     thread = threading.Thread(target=_decompress, args=(tarball, writing), daemon=True)

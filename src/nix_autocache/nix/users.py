@@ -11,12 +11,12 @@ import grp
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from ..errors import RunnerError
+from ..system.process import Finished, run
 
 GROUP: Final = "nixbld"
 _SHELL: Final = "/sbin/nologin"
@@ -99,14 +99,9 @@ def _tool(name: str) -> str | None:
 
 def _run(command: Sequence[str]) -> None:
     done = _try(command)
-    if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise RunnerError(f"cannot make a user: {' '.join(command)}: {reason}")
+    if done.status:
+        raise RunnerError(f"cannot make a user: {' '.join(command)}: {done.reason}")
 
 
-def _try(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    program = _tool(command[0]) or command[0]
-    try:
-        return subprocess.run([program, *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except OSError as error:
-        return subprocess.CompletedProcess(command, 127, "", str(error))
+def _try(command: Sequence[str]) -> Finished:
+    return run([_tool(command[0]) or command[0], *command[1:]])

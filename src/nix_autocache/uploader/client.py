@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import Error, RunnerError
+from ..system import process
 from ..system.files import open_to_append
+from ..system.process import Account, Process
 from .job import Job
 from .progress import Progress
 from .sockets import at
@@ -45,7 +46,7 @@ class Answer:
 class Started:
     """An uploader that was just started, by its process: ours, or that of the sudo which started it apart."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     apart: int = 0
     """Its number, where it is not the process itself."""
 
@@ -93,22 +94,20 @@ class Uploader:
             "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
             **job.public_environment,
         }
-        started = Started(self.begin(environment, os.geteuid(), subprocess.PIPE))
+        started = Started(self.begin(environment, os.geteuid(), process.PIPE))
         started.feed(job)
         return started
 
-    def begin(self, environment: Mapping[str, str], owner: int, stdin: int, **user: Any) -> subprocess.Popen[bytes]:
-        """A process that waits for its job on `stdin`; `owner` is the user that it answers, `user` whom it runs as."""
+    def begin(self, environment: Mapping[str, str], owner: int, stdin: int, account: Account | None = None) -> Process:
+        """A process that waits for its job on `stdin`; `owner` is whom it answers, `account` whom it runs as."""
         with open_to_append(self.log, 0o644) as log:
-            return subprocess.Popen(
+            return process.start(
                 [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
-                stdin=stdin,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
-                start_new_session=True,
-                **user,
+                environ={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
+                given=stdin,
+                output=log,
+                account=account,
+                session=True,
             )
 
     def wait_ready(self, started: Started) -> Answer:

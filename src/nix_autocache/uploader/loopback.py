@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ..system import process
 from .job import Job
 
 HOST: Final = "127.0.0.1"
@@ -50,22 +50,22 @@ def reading(job: Job, uploader: Path) -> Iterator[None]:
         yield
         return
     command = [sys.executable, "-sSP", "-m", f"{__package__}.reader", str(uploader)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/") as process:
-        assert process.stdin, "it is a pipe"
+    with process.start(command, given=process.PIPE, output=1, errors=2) as reader:
+        assert reader.stdin, "it is a pipe"
         try:
-            process.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
-            process.stdin.flush()
+            reader.stdin.write(dataclasses.replace(job, key="").to_json().encode() + b"\n")
+            reader.stdin.flush()
             yield
         finally:
-            _end(process)
+            _end(reader)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(reader: process.Process) -> None:
     """Wait for its end, which it comes to when our socket is gone; where that cannot be removed, end it."""
-    assert process.stdin, "it is a pipe"
+    assert reader.stdin, "it is a pipe"
     with suppress(OSError):
-        process.stdin.close()
+        reader.stdin.close()
     try:
-        process.wait(_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
+        reader.wait(_END)
+    except process.TimeoutExpired:
+        reader.kill()
