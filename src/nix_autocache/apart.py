@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from .nix import users
-from .places import UNDO, Places
+from .places import UNDO, JobPlace, Places
 from .system import own_copy
 from .system.files import is_only_of, make_directory, make_file, set_mode, write_atomically
+from .uploader.client import Uploader
 
 USER: Final = "nix-autocache"
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,7 +48,7 @@ def write_undo(places: Places) -> None:
     """A program for root that brings this machine back, and that nobody else can have changed."""
     source = next(places.program.glob("*/0"), None) or own_copy.make(places.program, [])[0]
     python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
-    words = ["env", "-i", f"PATH={_PATH}", f"PYTHONPATH={source}", python, "-sSP", "-m", own_copy.PACKAGE.name, "undo"]
+    words = ["env", "-i", f"PATH={_PATH}", str(python), *own_copy.command([source], own_copy.PACKAGE.name, "undo")[1:]]
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
 
 
@@ -59,9 +60,17 @@ def bytecode(places: Places) -> Path:
     return directory
 
 
-def _end_all(uid: int) -> None:
-    deadline = time.monotonic() + _END
-    while running := [int(entry.name) for entry in Path("/proc").iterdir() if _belongs(entry, uid)]:
+def end(job: JobPlace) -> None:
+    """End a job's uploader and its reader, which may have a key and not listen yet."""
+    socket = str(Uploader(job.directory).socket)
+    with suppress(KeyError):
+        _end_all(pwd.getpwnam(USER).pw_uid, socket, patience=0.0)
+
+
+def _end_all(uid: int, word: str = "", patience: float = _END) -> None:
+    """The processes of a user, or of those the ones with this word in their command line."""
+    deadline = time.monotonic() + patience
+    while running := [int(entry.name) for entry in Path("/proc").iterdir() if _belongs(entry, uid, word)]:
         if time.monotonic() > deadline:
             for process in running:
                 with suppress(OSError):
@@ -69,12 +78,13 @@ def _end_all(uid: int) -> None:
         time.sleep(0.01)
 
 
-def _belongs(entry: Path, uid: int) -> bool:
+def _belongs(entry: Path, uid: int, word: str) -> bool:
     """By the number in `status`: the directory itself is root's where a process is undumpable."""
     with suppress(OSError):
         if entry.name.isdecimal():
             lines = (entry / "status").read_text().splitlines()
-            return any(line.split()[:2] == ["Uid:", str(uid)] for line in lines) and "Z (zombie)" not in lines[2]
+            theirs = any(line.split()[:2] == ["Uid:", str(uid)] for line in lines) and "Z (zombie)" not in lines[2]
+            return theirs and (not word or os.fsencode(word) in (entry / "cmdline").read_bytes().split(b"\0"))
     return False
 
 

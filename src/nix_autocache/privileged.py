@@ -87,14 +87,12 @@ class _Provisional:
     before: Hardened
 
     def end(self, word: bytes) -> bool:
-        """Keep it, or bring back what it took, which no uploader with a key may live to see; whether that was done."""
-        from . import harden
-        from .uploader.client import Uploader
+        """Keep it, or bring back what it took, which no uploader with a key lives to see; whether that was done."""
+        from . import apart, harden
 
         if word == _KEEP:
             return True
-        if not Uploader(self.places.job(self.job).directory).stop():
-            return False
+        apart.end(self.places.job(self.job))
         with self.places.lock():
             harden.reopen(self.places, self.before)
         return True
@@ -204,7 +202,7 @@ def _command(verb: str) -> Sequence[str]:
 
 def _roots_copy() -> Path | None:
     """This program as nobody but root could have changed it since root copied it, where that was done."""
-    found = STATE.glob("program/*/0")
+    found = STATE.glob("*/*/0")  # of the uploader, of the service or of the daemon's supervisor
     return next((path for path in found if is_only_of(path, {0})), None)
 
 
@@ -244,12 +242,15 @@ def main(verb: str) -> int:
         from .unexpected import explain
 
         answer = {"error": explain(error), "input": False}
-    print(json.dumps(answer), flush=True)
+    _say(answer)
     if isinstance(done, _Provisional):
-        ended = done.end(_read_line(sys.stdin.fileno()))
-        with suppress(BrokenPipeError):  # who asked may be gone
-            print(json.dumps(ended), flush=True)
+        _say(done.end(_read_line(sys.stdin.fileno())))
     return 0
+
+
+def _say(answer: object) -> None:
+    with suppress(BrokenPipeError):  # who asked may be gone
+        print(json.dumps(answer), flush=True)
 
 
 def _read_line(stream: int) -> bytes:

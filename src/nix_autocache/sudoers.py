@@ -52,7 +52,9 @@ def allow(users: Iterable[int]) -> None:
 
 def _take_out(path: Path, user: int) -> None:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    rest = text.replace("\n" + _rule(user, _MARK_GLUED), "").replace(_rule(user, _MARK), "")
+    glued = "\n" + _rule(user, _MARK_GLUED)
+    # The line break is not ours any more where somebody has written on after it.
+    rest = text.replace(glued, "" if text.endswith(glued) else "\n").replace(_rule(user, _MARK), "")
     rule = _rule(user, "")[1:]
     if rule in rest:  # what we put beside it was changed
         rest = rest.replace(rule, "")

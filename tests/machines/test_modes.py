@@ -37,8 +37,9 @@ f 600 root         /var/lib/nix-autocache/(daemon\.lock|keeper\.lock|daemon\.env
 f 644 root         /var/lib/nix-autocache/(daemon\.log|uploader\.log|kvm-mode)
 d 755 uploader     /var/lib/nix-autocache/program/bytecode(/.*)?
 f 644 uploader     /var/lib/nix-autocache/program/bytecode/.*
-d 755 root         /var/lib/nix-autocache/(program|service|packages)(/.*)?
-f 644 root         /var/lib/nix-autocache/(program|service|packages)/.*
+d 755 root         /var/lib/nix-autocache/(program|service|packages|supervisor)(/.*)?
+f 644 root         /var/lib/nix-autocache/(program|service|packages|supervisor)/.*
+f 755 root         /var/lib/nix-autocache/undo
 f 440 root         /etc/sudoers\.d/zzzzzzzz-nix-autocache
 d 755 maker        (/etc|/home/runner/\.config)(/nix)?
 f 644 maker        (/etc|/home/runner/\.config)/nix/nix\.conf

@@ -22,6 +22,17 @@ def test_nix_conf_is_after_removing_what_it_was_before_writing(tmp_path: Path, t
     assert not config.include.exists()
 
 
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_what_others_write_after_our_lines_stays_on_lines_of_its_own(tmp_path: Path, text: str) -> None:
+    config = Config(tmp_path)
+    config.main.write_text(text)
+    config.write(["b = 2"])
+    with config.main.open("a") as file:
+        file.write("c = 3\n")
+    config.remove()
+    assert config.main.read_text() == text + ("\n" if text and not text.endswith("\n") else "") + "c = 3\n"
+
+
 def test_a_value_is_the_last_one_of_all_files_but_ours(tmp_path: Path) -> None:
     config = Config(tmp_path)
     config.main.write_text("a = 1 # one\ninclude further\n!include missing\nb = x\nextra-b = y z\n")

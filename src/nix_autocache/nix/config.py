@@ -117,7 +117,9 @@ class Config:
 
     def _take_out(self, main: Path) -> bool:
         before = self._read(main)
-        after = before.replace(self._lines(glued=True), "").replace(self._lines(glued=False), "")
+        glued = self._lines(glued=True)
+        # The line break is not ours any more where somebody has written on after it.
+        after = before.replace(glued, "" if before.endswith(glued) else "\n").replace(self._lines(glued=False), "")
         if after != before:
             _replace(main, after, 0o644) if after else main.unlink()
         return after != before

@@ -7,13 +7,14 @@ root would then change what the link names. Standard library only.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-_MOST_ROUNDS: Final = 10_000  # a user who adds files as fast as they are removed does not hold us for ever
+from .files import set_mode_of
+
+_MOST_ROUNDS: Final = 100_000  # one for each level of directories
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # it opens what its owner may not read
 
@@ -82,7 +83,8 @@ def _opened(name: str, parent: int, *, mounted: bool = False) -> Iterator[int]:
         if not mounted and os.fstat(handle).st_dev != os.fstat(parent).st_dev:
             raise OSError(f"{name} is another file system")
         with suppress(OSError):  # root may do without
-            os.chmod(f"/proc/self/fd/{handle}" if sys.platform == "linux" else handle, 0o700)
+            owner = (0, 0) if os.geteuid() == 0 else None  # or its user could go on filling it
+            set_mode_of(handle, 0o700, owner)
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
     finally:
         os.close(handle)
