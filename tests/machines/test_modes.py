@@ -30,7 +30,7 @@ f 600 uploader     STATE/jobs/[^/]+/queue/lock
 f 644 uploader     STATE/jobs/[^/]+/queue/outcomes\.jsonl
 d 755 maker        STATE(/jobs)?
 d 700 maker        STATE/nix\.conf\.d
-f 600 maker        STATE/(nix\.conf\.d/[^/]+|lock)
+f 600 maker        STATE/(nix\.conf\.d/[^/]+|lock|nix-conf-files)
 f 755 maker        STATE/hook
 f 644 maker        STATE/(directories-made|installed\.json|mended\.json|hardened\.json|provisioned\.json|user-made)
 f 600 root         /var/lib/nix-autocache/(daemon\.lock|keeper\.lock|daemon\.env)
@@ -55,6 +55,7 @@ f 644 uploader     /srv/new/cache/.*
 d 755 root         /srv/new
 d 500 uploader     /run/nix-autocache/credentials
 f 400 uploader     /run/nix-autocache/credentials/.*
+s 600 uploader     /run/nix-autocache/notify
 d 755 root         /run/nix-autocache
 d 755 user         /home/runner/tools(/.*)?
 f 644 user         /home/runner/tools/.*
