@@ -143,9 +143,16 @@ class BinaryCache:
         assert found.archive, "there is one"
         try:
             content = self.cache.open(found.archive.url)
-            return verified(info, found.archive.url, found.archive.compression, content.pieces) if content else None
         except CacheError:
             return None
+        if content is None:
+            return None
+        try:
+            return verified(info, found.archive.url, found.archive.compression, content.pieces)
+        except CacheError:
+            return None
+        finally:
+            content.close()
 
     @cached_property
     def _readers(self) -> tuple[PublicKey, ...]:
