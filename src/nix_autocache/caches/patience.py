@@ -54,13 +54,14 @@ def seconds(retry_after: str | None) -> float:
     """A Retry-After header's seconds from now; it holds a number of them or a date (RFC 9110, 10.2.3)."""
     if not retry_after:
         return 0.0
-    if retry_after.strip().isdigit():
-        return float(retry_after)
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
 
 

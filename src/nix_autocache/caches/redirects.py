@@ -42,7 +42,10 @@ def following(asked: Place, status: int, headers: Mapping[str, str]) -> Place | 
     location = headers.get("location")
     if not location or not (status in _SAME_METHOD or status == _SEE_OTHER):
         return None
-    return place(quote(urljoin(asked.origin + asked.target, location), safe=_KEPT))
+    try:
+        return place(quote(urljoin(asked.origin + asked.target, location), safe=_KEPT))
+    except ValueError:  # half an IPv6 address, for one
+        return None
 
 
 def is_get_now(status: int) -> bool:

@@ -20,6 +20,8 @@ _CONNECT: Final = 10.0  # seconds for a connection
 LARGEST: Final = 1 << 20  # bytes of an answer's content
 _PIECE: Final = 256 << 10  # bytes at most, of a content that is read piece by piece
 _LINE: Final = 8192  # bytes
+_HEADERS: Final = 256  # lines of a head
+_INTERIM: Final = 8  # answers before the answer
 _PORTS: Final = {"http": 80, "https": 443}
 _BARE: Final = frozenset({204, 304})  # answers without content
 
@@ -158,9 +160,13 @@ class Connection:
         """The next answer without its content, which may then be read with `content`."""
         try:
             version, status, reason = self._status()
-            while 100 <= status < 200:
+            for _ in range(_INTERIM):
+                if not 100 <= status < 200:
+                    break
                 dict(self._headers())
                 version, status, reason = self._status()
+            else:
+                raise ValueError
             headers = dict(self._headers())
         except ValueError:
             raise OSError("the server's answer is not HTTP") from None
@@ -183,9 +189,12 @@ class Connection:
         return version, int(status), reason
 
     def _headers(self) -> Iterator[tuple[str, str]]:
-        while line := self._line():
+        for _ in range(_HEADERS):
+            if not (line := self._line()):
+                return
             name, _, value = line.partition(":")
             yield name.strip().lower(), value.strip()
+        raise ValueError
 
     def _line(self) -> str:
         line = self._stream.readline(_LINE)

@@ -1,0 +1,136 @@
+"""Answers of a cache, wrong in any byte: what is asked is answered, absent, or an error of ours."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nix_autocache.caches import Access
+from nix_autocache.caches.connections import Connections
+from nix_autocache.caches.http import Http, open_http
+from nix_autocache.caches.patience import seconds
+from nix_autocache.caches.wire import Server
+from nix_autocache.errors import Error
+from nix_autocache.nix.store import Nix, PathInfo, StorePath
+from nix_autocache.uploader.presence import Found, judge
+from nix_autocache.urls import parse_cache_url
+from tests.ground.soak import seeds
+
+PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x")
+INFO = PathInfo(PATH, "", (), f"sha256:{'0' * 52}", 5, "", ())
+GOOD = f"StorePath: {PATH}\nURL: nar/x.nar\nCompression: none\nNarHash: {INFO.nar_hash}\nNarSize: 5\nReferences: \n"
+LINE = st.one_of(
+    st.binary(max_size=20),
+    st.sampled_from(
+        [b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: 9" + b"9" * 30, b"Content-Length: x",
+         b"Transfer-Encoding: chunked", b"Location: /", b"Location: http://[", b"Location: ", b"Retry-After: \xb2",
+         b"Retry-After: " + b"9" * 400, b"Retry-After: Mon, 99 Foo 99999 99:99:99 GMT", b"Connection: close",
+         b"Content-Encoding: gzip"]
+    ),
+)  # fmt: skip
+STATUS = st.one_of(
+    st.binary(max_size=20),
+    st.sampled_from([200, 404, 403, 100, 301, 302, 307, 308, 429, 503, 416, 999, 0]).map(
+        lambda s: b"HTTP/1.1 %d x" % s
+    ),
+)
+BODY = st.one_of(
+    st.binary(max_size=40), st.sampled_from([b"5\r\nhello\r\n0\r\n\r\n", b"ffffffffff\r\nx", b"-1\r\n", GOOD.encode()])
+)
+ANSWERS = st.builds(
+    lambda s, lines, body: b"\r\n".join([s, *lines, b"", body]), STATUS, st.lists(LINE, max_size=3), BODY
+)
+
+
+@dataclass
+class Odd:
+    """A server that answers each connection with the same bytes, and hangs up."""
+
+    port: int
+    said: bytes = b""
+    sockets: list[socket.socket] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Odd]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made = Odd(server.getsockname()[1])
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.settimeout(0.5)
+                        connection.recv(1 << 16)
+                        connection.sendall(made.said)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield made
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="module")
+def cache(odd: Odd) -> Http:
+    return open_http(parse_cache_url(f"http://127.0.0.1:{odd.port}/c"), Access({}, Nix(Path("/absent")), None))
+
+
+@pytest.mark.soak
+@settings(max_examples=seeds(500))
+@given(ANSWERS)
+def test_any_answer_is_an_objects_or_an_error_of_ours(odd: Odd, cache: Http, said: bytes) -> None:
+    odd.said = said
+    for ask in (
+        lambda: cache.get("nix-cache-info"),
+        lambda: cache.get_many(["a.narinfo", "b.narinfo"]),
+        lambda: cache.put("a.narinfo", b"x", "text/plain"),
+        lambda: cache.put("nar/a", iter([b"x"]), "text/plain"),
+        lambda: [list(content.pieces) for content in [cache.open("nar/a")] if content],
+    ):
+        with suppress(Error):
+            ask()
+
+
+@pytest.mark.soak
+@settings(max_examples=seeds(3000))
+@given(st.integers(0, len(GOOD)), st.binary(max_size=12), st.integers(0, 400))
+def test_any_narinfo_is_judged(at: int, fresh: bytes, end: int) -> None:
+    good = GOOD.encode()
+    assert isinstance(judge((good[:at] + fresh + good[at + len(fresh) :])[:end], INFO, ()), Found)
+
+
+@pytest.mark.parametrize(
+    "said", ["9" * 400, "\xb2", "-1", "nan", "inf", "Mon, 99 Foo 99999 99:99:99 GMT", "0x10", "1e9"]
+)
+def test_any_retry_after_is_a_time(said: str) -> None:
+    assert seconds(said) >= 0.0
+
+
+HEADS = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    "answers before the answer": (b"HTTP/1.1 100 Continue\r\n", b"\r\nHTTP/1.1 100 Continue\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_that_does_not_end_is_no_answer(kind: str) -> None:
+    first, line = HEADS[kind]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(first)
+                while True:
+                    connection.sendall(line * 1000)
+
+        threading.Thread(target=serve, daemon=True).start()
+        connections = Connections(Server(f"http://127.0.0.1:{server.getsockname()[1]}/", {}))
+        with pytest.raises(OSError, match="not HTTP"):
+            connections.use_new(lambda connection: connection.answer())
