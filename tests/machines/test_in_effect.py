@@ -134,7 +134,26 @@ def test_a_job_goes_on_where_nix_builds_nothing_or_elsewhere(machine: MakeMachin
         other = Job(job.machine, inputs=job.inputs, env={name: value})
         said = other.said("setup")
         assert f"not pushing: Nix builds into another store ({name}={value})" in said, said
-        assert "was it collected" not in other.said("finish")
+        assert "NOT pushed" not in other.said("finish")
+
+
+def test_a_users_own_substituters_do_not_take_the_cache_from_a_daemon(machine: MakeMachine) -> None:
+    """Nix lets users that it does not trust choose among the daemon's substituters, so theirs count for both."""
+    job = debian(machine, NEW, "runner", sudo=True)
+    nix.with_daemon(job.machine)
+    key = job.run("keygen", "test-1").stdout.strip()
+    job.machine.write("/home/runner/key", key, mode=0o600, owner="runner")
+    job.machine.write("/home/runner/.config/nix/nix.conf", THEIRS, owner="runner")
+    job.machine.sh("chown -R runner: /home/runner/.config; install -d -o nobody /srv/cache")
+    for name, harden in {"open": "false", "hardened": "true"}.items():
+        inputs = {"cache": "file:///srv/cache", "signing-key": "file:/home/runner/key", "harden": harden}
+        given = Job(job.machine, "runner", inputs, name=name)
+        said = given.said("setup")
+        assert "does not read" not in said, said
+        shown = given.sh("nix config show substituters 2>/dev/null").stdout.split()
+        assert shown == ["file:///theirs", "file:///srv/cache"], (name, shown)
+        given.run("finish")
+    assert job.machine.read("/home/runner/.config/nix/nix.conf").startswith(THEIRS)
 
 
 INSIDE = """

@@ -120,7 +120,9 @@ def _failed(path: StorePath, error: StoreError) -> Outcome:
 
 
 def _gone(path: StorePath) -> Outcome:
-    return Outcome(path, "failed", reason="it is not in the store any more; was it collected?")
+    return Outcome(
+        path, "failed", reason="it is not in the store: collected since, or built into another store (--store)"
+    )
 
 
 def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
