@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).parents[1]
 SCRIPTS: Final = ROOT / "src/gitlab"
 EXAMPLES: Final = sorted(ROOT.glob("examples/gitlab/*.yml"))
 
+# The template's shell has inputs between lines that begin with `=`: the name of each, and the end of all. GitLab puts
+# values in before a shell sees them, so that one with such a line would end them, and the rest would be run.
+LINES: Final = r"^([^=\n][^\n]*)?(\n([^=\n][^\n]*)?)*$"
 COMMON: Final = [row for row in INPUTS if row.only != "GitLab"]
 GITLAB: Final = [*(row for row in INPUTS if row.only == "GitLab"), *TEMPLATE_INPUTS]
 
@@ -51,6 +54,8 @@ def component_inputs() -> str:
         if row.choices:
             choices = dict.fromkeys((*([] if row.default else [""]), *row.choices))
             lines.append(f"      options: [{', '.join(quoted(choice) for choice in choices)}]")
+        elif not row.numeric:
+            lines.append(f"      regex: {quoted(LINES)}")
         blocks.append("\n".join(lines) + "\n")
     return "".join(blocks)
 
@@ -60,13 +65,13 @@ def component_scripts() -> str:
     given = "".join(f"={row.name}=\n$[[ inputs.{row.name} ]]\n" for row in INPUTS)
     inputs = f"""\
 # nix-autocache: its inputs
-nix_autocache_inputs=$(cat <<'=end='
-{given}=end=
+nix_autocache_inputs=$(cat <<'=end-of-inputs='
+{given}=end-of-inputs=
 )
 nix_autocache_on_failure='$[[ inputs.on-upload-failure ]]'
-nix_autocache_install=$(cat <<=end=
+nix_autocache_install=$(cat <<'=end-of-install='
 $[[ inputs.install ]]
-=end=
+=end-of-install=
 )
 """
     tool, setup, finish = (script(name) for name in ("tool", "setup", "finish"))

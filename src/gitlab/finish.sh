@@ -3,7 +3,7 @@
 # nix-autocache: wait for the uploads, and clean up
 nix_autocache_after=$(date +%s)
 export nix_autocache_after
-if [ ! -e "$nix_autocache_job/tool" ]; then
+if ! nix_autocache_find_job use || [ ! -e "$nix_autocache_job/tool" ]; then
   echo "nix-autocache: nothing was set up in this job"
 else
   if [ "${NIX_AUTOCACHE_ON_UPLOAD_FAILURE:-$nix_autocache_on_failure}" = fail ] && [ ! -e "$nix_autocache_job/ended" ]; then
@@ -11,4 +11,4 @@ else
   fi
   nix_autocache finish || true # a failed after_script fails nothing, and what comes after us should still run
 fi
-rm -rf "$nix_autocache_job"
+if nix_autocache_find_job use; then rm -rf "$nix_autocache_job"; fi

@@ -55,7 +55,7 @@ nix_autocache_from_git() {
     if ! nix_autocache_from_pack 2>/dev/null; then
       rm -rf "$nix_autocache_fresh"
       if ! git init -q "$nix_autocache_fresh" ||
-        ! git -C "$nix_autocache_fresh" fetch -q --depth 1 "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
+        ! git -C "$nix_autocache_fresh" fetch -q --depth 1 -- "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
         ! git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"; then
         nix_autocache_stop "install: commit $nix_autocache_commit cannot be had with git; see above" 3
       fi
@@ -107,9 +107,19 @@ nix_autocache_end() {
   [ "$nix_autocache_status" = 0 ] || exit "$nix_autocache_status"
   exit "$nix_autocache_flushed"
 }
-# shellcheck disable=SC3067 # busybox and dash have -O
-mkdir -m 700 "$nix_autocache_job" 2>/dev/null || [ -O "$nix_autocache_job" ] ||
-  nix_autocache_stop "cannot make $nix_autocache_job; is TMPDIR a directory that this user can write?" 3
+# A text as one word of shell.
+nix_autocache_quoted() {
+  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
+}
+# The values of $NAME and ${NAME} in a text, which itself is never run.
+nix_autocache_expanded() {
+  # shellcheck disable=SC2016 # it is Python
+  "$nix_autocache_python" -I -c 'if True:
+    import os, re, sys
+    print(re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda found: os.environ.get(found[1] or found[2], ""), sys.argv[1]))' "$1"
+}
+nix_autocache_find_job make ||
+  nix_autocache_stop "cannot make $nix_autocache_job for this user alone; is TMPDIR a directory that this user can write?" 3
 # What is made here is run to the end of the job, by root too: others must not be able to change it meanwhile.
 nix_autocache_umask=$(umask)
 umask 022
@@ -123,14 +133,18 @@ fi
 # Older versions kept a signing key here, where the sources of derivations and artifacts take it in: a cache may bring it.
 rm -f "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub
 nix_autocache_find_python
+nix_autocache_install=$(nix_autocache_expanded "$nix_autocache_install")
 case $nix_autocache_install in
   git+*) nix_autocache_from_git "$nix_autocache_install" ;;
   /* | .*) nix_autocache_from_directory "$nix_autocache_install" ;;
   '') nix_autocache_stop "install: nothing was released yet; give git+URL@COMMIT, or a directory" 2 ;;
   *) nix_autocache_from_index "$nix_autocache_install" ;;
 esac
-printf "nix_autocache_python='%s'\nnix_autocache_source='%s'\nnix_autocache_tools='%s'\n" \
-  "$nix_autocache_python" "$nix_autocache_source" "$nix_autocache_tools" >"$nix_autocache_job/tool"
+for nix_autocache_name in python source tools; do
+  eval "nix_autocache_text=\$nix_autocache_$nix_autocache_name"
+  # shellcheck disable=SC2154 # it was just given a value
+  printf '%s\n' "nix_autocache_$nix_autocache_name=$(nix_autocache_quoted "$nix_autocache_text")"
+done >"$nix_autocache_job/tool"
 : >"$nix_autocache_job/environment"
 nix_autocache setup || {
   nix_autocache_status=$?

@@ -1,13 +1,33 @@
 #!/bin/sh
-# shellcheck disable=SC1091,SC2154 # the template puts these scripts together
+# shellcheck disable=SC1091,SC2012,SC2154,SC2254,SC3067 # busybox and dash have -O; the template puts these scripts together
 # nix-autocache: where this job's part of it lies, and how it is run
-nix_autocache_job=${TMPDIR:-/tmp}/nix-autocache-$CI_JOB_ID
+# Whether $1 is a real directory of this user, with a mode as in the pattern $2.
+nix_autocache_is_ours() {
+  if [ ! -d "$1" ] || [ -h "$1" ] || [ ! -O "$1" ]; then return 1; fi
+  case $(ls -ld "$1") in
+    $2) ;;
+    *) return 1 ;;
+  esac
+}
+# What is in it is run, and others can guess its name in /tmp: so it is ours and closed to them, or it is not there.
+# The directory that GitLab itself keeps beside the project comes first, unless others may write there.
+nix_autocache_find_job() {
+  for nix_autocache_job in "$CI_PROJECT_DIR.tmp" "${TMPDIR:-/tmp}"; do
+    if [ "$nix_autocache_job" != "$CI_PROJECT_DIR.tmp" ] || nix_autocache_is_ours "$nix_autocache_job" 'd????-??-*'; then
+      nix_autocache_job=$nix_autocache_job/nix-autocache-$CI_JOB_ID
+      if [ "$1" = make ]; then mkdir -m 700 "$nix_autocache_job" 2>/dev/null || :; fi
+      if nix_autocache_is_ours "$nix_autocache_job" 'drwx------*'; then return; fi
+    fi
+  done
+  return 1
+}
 nix_autocache() (
   umask 022 # or others could change the compiled Python that this makes
   # The job's own Python settings must not change what is imported.
   for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do
     unset "$nix_autocache_name"
   done
+  nix_autocache_find_job use || exit 3
   . "$nix_autocache_job/tool"
   export nix_autocache_job nix_autocache_inputs RUNNER_TOOL_CACHE="$nix_autocache_tools" PYTHONUTF8=1
   export PYTHONPATH="$nix_autocache_source" PYTHONPYCACHEPREFIX="$nix_autocache_tools/nix-autocache/bytecode"

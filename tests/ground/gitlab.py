@@ -22,6 +22,8 @@ ORIGIN = "https://gitlab.com/acme/project.git"
 FIXED = ("--no-color", "--no-shell-isolation", "--force-shell-executor")
 KEPT = "/var/lib/gitlab-caches"
 FAILED = re.compile(r" finished in .* FAIL (\d+)")
+PARTS = ("before_script", "after_script")
+INPUT = re.compile(r"\$\[\[ inputs\.([a-z0-9-]+) \]\]")
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
@@ -133,6 +135,16 @@ class Runner:
     def _sh(self, pipeline: Pipeline, script: str, *arguments: str) -> None:
         """As the runner's helper does it: as root, and letting everybody write what it makes."""
         self.machine.run(["sh", "-euc", f"umask 0; {script}", "cache", *arguments], cwd=pipeline.project)
+
+
+def scripts(**inputs: str) -> dict[str, str]:
+    """The template's before_script and after_script as GitLab makes them, with these inputs and else the defaults."""
+    header, body = yaml.safe_load_all(TEMPLATE.read_text(encoding="utf-8"))
+    rows = header["spec"]["inputs"]
+    given = {name: str(row["default"]) for name, row in rows.items()}
+    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    job = body["$[[ inputs.job ]]"]
+    return {name: INPUT.sub(lambda found: given[found[1]], "\n".join(job[name])) for name in PARTS}
 
 
 def template_cache() -> list[dict[str, Any]]:

@@ -172,6 +172,9 @@ def test_the_flush_ends_with_the_time_that_after_script_has(runner: Machine) -> 
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
+        ({"extra-nix-conf": '"a = 1\\n=end-of-inputs=\\n); id; : $(true"'}, "does not match required regex"),
+        ({"public-keys": '"=push=\\nalways"'}, "does not match required regex"),
+        ({"install": '"/nix-autocache\\n=end-of-install=\\n); id; : $(true"'}, "does not match required regex"),
         ({"push": "maybe"}, "`push` input: `maybe` cannot be used"),
         ({"flush-timeout": "soon"}, "`flush-timeout` input: provided value is not a number"),
         ({"harden": "true"}, "`harden` input: provided value is not a string"),

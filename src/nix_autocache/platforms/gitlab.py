@@ -172,10 +172,13 @@ class GitLab:
 
 
 def inputs_of(text: str) -> dict[str, str]:
-    """The inputs as the template writes them: a line `=name=`, then the value, which may have several lines."""
+    """The inputs as the template writes them: a line `=name=`, then the value, which may have several lines.
+
+    Only a line feed ends a line, as for the template's own check that no line of a value begins with `=`.
+    """
     found: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if name := _INPUT.fullmatch(line):
             lines = found.setdefault(name[1], [])
         else:
