@@ -44,9 +44,8 @@ def forget(places: Places) -> None:
         users.remove([USER], group=USER)
 
 
-def write_undo(places: Places) -> None:
-    """A program for root that brings this machine back, and that nobody else can have changed."""
-    source = next(places.program.glob("*/0"), None) or own_copy.make(places.program, [])[0]
+def write_undo(source: Path) -> None:
+    """A program for root that brings this machine back, from a copy that nobody else can have changed."""
     python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
     words = ["env", "-i", f"PATH={_PATH}", str(python), *own_copy.command([source], own_copy.PACKAGE.name, "undo")[1:]]
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)

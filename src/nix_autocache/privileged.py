@@ -70,10 +70,11 @@ def _undo(request: Request, environ: Environ) -> None:
 
 def _harden(request: Request, environ: Environ) -> _Provisional:
     from . import apart, harden
+    from .system import own_copy
 
     places, reachable, own = machine(environ), map(Path, request["reachable"]), map(Path, request["own"])
     with places.lock():
-        apart.write_undo(places)
+        apart.write_undo(next(places.program.glob("*/0"), None) or own_copy.make(places.program, [])[0])
     before = harden.close(places, request["user"], list(reachable), list(own))
     return _Provisional(places, request["job"], before)
 

@@ -134,7 +134,7 @@ def unregister(context: Context, session: Session) -> None:
     """Take this job out again; what was not pushed stays for another flush. What is apart only root takes out."""
     where, own = _places(context, session), context.own_places
     if session.apart and not probe.sudo():
-        context.platform.info("hook and uploader stay: only `nix-autocache undo`, run by root, ends them")
+        context.platform.info(f"hook and uploader stay: only {places.UNDO}, run by root, ends them")
     elif session.chosen.daemon:
         privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:

@@ -14,7 +14,7 @@ from tests.ground.machine import Machine
 from tests.ground.roots import RECENT
 from tests.ground.servers import Server
 from tests.ground.waiting import wait_for
-from tests.machines.installing import BUILD, Job
+from tests.machines.installing import BUILD, STATE, Job
 from tests.machines.test_install_undo import listing
 from tests.machines.test_signed import USING
 
@@ -203,7 +203,7 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
         assert signers(server) == {"something": "machine-1"}
         stolen = made.sh(f"{THEFTS}\ntrue", user="runner", check=False).stdout
         assert str(KEY).partition(":")[2][:43] not in stolen
-        root.run("undo")
+        made.run([f"{STATE}/undo"])
         runner.run("undo")
         assert [line for line in listing(made) if "-something" not in line] == before
         wait_for(lambda: len(made.processes()) == running, "the end of every process of ours", 5)

@@ -65,6 +65,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
 def start(places: Places, told: Configuration) -> Answer:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
     (program,) = own_copy.make(places.state / "service", [])
+    apart.write_undo(program)
     compileall.compile_dir(program, quiet=2)
     packages = environment.shared(told.settings, told.environ).directory
     variables = {
