@@ -1,18 +1,21 @@
 """Nix reads a cache that asks for credentials which only the job has, or that it could not read at all."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeMachine
 from tests.ground import nix, servers, tool
-from tests.ground.roots import OLD, Generation
+from tests.ground.roots import OLD, RECENT, Generation
 from tests.ground.tool import Tool
+from tests.ground.tools import PROJECT
 from tests.ground.waiting import wait_for
 from tests.machines import graphs
 from tests.machines.graphs import BIG
 from tests.machines.installing import Job, bare
 from tests.machines.test_caches import key_of
+from tests.machines.test_managed import configure
 
 
 def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: MakeMachine, tmp_path: Path) -> None:
@@ -116,3 +119,30 @@ def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachi
         one.run(["nix-store", "--delete", path])
         one.sh("rm -rf /root/.cache/nix")
         assert "copying path" in one.run(["nix-build", "--max-jobs", "0", "--expr", graphs.leaf("small")]).stderr
+
+
+def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMachine, tmp_path: Path) -> None:
+    """A user whom `allowed-users` shuts out of Nix, and who holds more connections than a service has descriptors."""
+    one = machine(RECENT, tool.binds())
+    for user in ("runner", "guest"):
+        one.add_user(user)
+    nix.with_daemon(one, "allowed-users = root runner nix-autocache\n")
+    root, job = Job(one), Job(one, "runner")
+    root.run("--version")
+    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        configure(one, server.url)
+        one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(tool.CLI)} provision"], env=root.environment())
+        job.run("setup")
+        path = job.build("private")
+        assert "1 pushed" in job.said("flush")
+        (url,) = re.findall(r"http://127.0.0.1:\d+", one.read("/etc/nix/nix-autocache.conf"))
+        ask = ["curl", "--silent", "--max-time", "10", f"{url}/{path[11:43]}.narinfo"]
+        assert path in one.run(ask, user="runner").stdout
+        assert one.run(ask, user="guest", check=False).stdout == ""
+        one.write("/opt/holding.py", (PROJECT / "tests/ground/holding.py").read_text())
+        holding = ["python3", "/opt/holding.py", url.rpartition(":")[2], "1200"]
+        with one.start(holding, user="guest") as guest:
+            guest.wait_for_text("held")
+            assert path in one.run(ask, user="runner").stdout
+            job.sh(f"nix-build --no-out-link --expr '{graphs.leaf('meanwhile')}'")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..system import process
 from .job import Job
 
 HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 512  # connections that wait to be accepted
 _END: Final = 5.0  # seconds for a reader to end
 
 
@@ -26,6 +28,24 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens there. The reader before this one may be about to end. Raises OSError."""
+    give_up = time.monotonic() + _END
+    while True:
+        listening = socket.socket()
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((HOST, port))
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+        else:
+            return listening
 
 
 def url(port: int) -> str:

@@ -1,7 +1,6 @@
 """The process that lets this machine's Nix read the cache, see `loopback`: GET and HEAD of what a binary cache holds.
 
-It has the uploader's credentials but not the signing key, and answers whoever is on this machine: who can build here
-could read the cache through Nix anyway.
+It has the uploader's credentials but not the signing key, and answers whom Nix itself would let use it: see `peers`.
 """
 
 from __future__ import annotations
@@ -11,26 +10,29 @@ import re
 import sys
 import threading
 import time
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final, TypeVar
 
 from .. import custody
 from ..caches import Content, ObjectCache, PathCache
-from ..errors import Error, one_line
+from ..errors import CacheBusy, CacheError, one_line
+from ..system import log
 from .job import Job
-from .loopback import HOST
+from .loopback import listen
+from .peers import Readers
+from .presence import decoded
+from .read_server import ReadServer
+
+T = TypeVar("T")
 
 # Nix asks for nothing else; source: binary-cache-store.cc and the narinfo's URL field.
 _NAME = re.compile(
-    r"nix-cache-info|[0-9a-z]{32}\.(narinfo|ls)|nar/[0-9A-Za-z._?=-]+"
+    r"nix-cache-info|[0-9a-z]{32}\.(narinfo|ls)|nar/[0-9A-Za-z][0-9A-Za-z._?=-]*"
     r"|realisations/sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi"
 )
 
 _LOOK: Final = 0.2  # seconds between looks
-_PATIENCE: Final = 5.0  # seconds for a port that is taken
 _RESPITE: Final = 30.0  # seconds in which a cache that was in trouble is not asked
 
 
@@ -41,7 +43,7 @@ def main(uploader: Path) -> int:
     os.environ.update(job.environ)
     cache = job.open_cache()
     assert not isinstance(cache, PathCache), "it has objects to read"
-    server = _listen(job.reader_port, _Shelf(cache))
+    server = ReadServer(listen(job.reader_port), _Shelf(cache), Readers(job.nix))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
     while uploader.exists():
@@ -60,68 +62,30 @@ class _Shelf:
         self._closed_until = 0.0
 
     def open(self, name: str) -> Content | None:
-        """None for what is not there, is nothing that Nix asks for, or cannot be had now."""
+        """None for what is not there, is nothing that Nix asks for, or cannot be read now."""
+        if name.startswith("nar/"):
+            return self._asked(name, self._cache.open)
+        text = self._asked(name, self._cache.get)
+        if text is None:
+            return None
+        text = decoded(text).encode() if name.endswith(".narinfo") else text
+        return Content(len(text), iter([text]))
+
+    def exists(self, name: str) -> bool:
+        """The same, without its content."""
+        return bool(self._asked(name, self._cache.exists))
+
+    def _asked(self, name: str, ask: Callable[[str], T]) -> T | None:
         if not _NAME.fullmatch(name) or time.monotonic() < self._closed_until:
             return None
         try:
-            if name.startswith("nar/"):
-                return self._cache.open(name)
-            text = self._cache.get(name)
-        except Error as error:
+            return ask(name)
+        except CacheBusy as error:
             self._closed_until = time.monotonic() + _RESPITE
-            print(f"not asked for {_RESPITE:g} s: {one_line(error)}", file=sys.stderr, flush=True)
-            return None
-        return Content(len(text), iter([text])) if text is not None else None
-
-
-def _listen(port: int, shelf: _Shelf) -> _Server:
-    """The one before may be about to end."""
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return _Server((HOST, port), partial(_Handler, shelf))
-        except OSError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(_LOOK)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection of Nix's; it keeps it for many requests."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 60.0  # seconds of silence
-
-    def __init__(self, shelf: _Shelf, *words: Any) -> None:
-        self._shelf = shelf
-        super().__init__(*words)
-
-    def do_GET(self) -> None:
-        content = self._head()
-        try:
-            for piece in content.pieces if content else ():
-                self.wfile.write(piece)
-        except (Error, OSError) as error:
-            self.log_error("%s: %s", self.path, one_line(error))
-            self.close_connection = True  # too late to say anything else
-
-    def do_HEAD(self) -> None:
-        self._head()
-
-    def _head(self) -> Content | None:
-        content = self._shelf.open(unquote(self.path).removeprefix("/"))  # Nix 2.34 encodes the ! of a realisation
-        self.send_response(200 if content else 404)
-        self.send_header("Content-Length", str(content.size if content else 0))
-        self.end_headers()
-        return content
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Only what goes wrong is worth a line."""
+            log.line(f"not asked for {_RESPITE:g} s: {one_line(error)}")
+        except CacheError:
+            pass  # it is for this object alone, and any user can ask for a strange one
+        return None
 
 
 if __name__ == "__main__":

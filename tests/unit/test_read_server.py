@@ -1,0 +1,182 @@
+"""The local reader against whoever shares the machine: connections that are held, requests that are wrong."""
+
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.caches import Content
+from nix_autocache.errors import CacheBusy, CacheError
+from nix_autocache.nix.store import Nix
+from nix_autocache.uploader import loopback, peers, read_server
+from nix_autocache.uploader.peers import Readers
+from nix_autocache.uploader.read_server import OF_ONE_USER, ReadServer
+from nix_autocache.uploader.reader import _Shelf
+from tests.ground.waiting import wait_for
+
+NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
+ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar"
+
+
+class Cache:
+    """A cache that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.error: Exception | None = None
+
+    def get(self, name: str) -> bytes | None:
+        if self.error:
+            raise self.error
+        return b"StorePath: x\n" if name == NARINFO else None
+
+    def open(self, name: str) -> Content | None:
+        self.opened.append(name)
+        if self.error:
+            raise self.error
+        return Content(None, iter([b"some ", b"", b"content"])) if name == ARCHIVE else None
+
+    def exists(self, name: str) -> bool:
+        return name in {NARINFO, ARCHIVE}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+@pytest.fixture
+def port(cache: Cache) -> Iterator[int]:
+    listening = loopback.listen(0)
+    server = ReadServer(listening, _Shelf(cache), Readers(Nix(Path("/"))))  # type: ignore[arg-type]
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield listening.getsockname()[1]
+    server.shutdown()
+    server.server_close()
+
+
+def ask(port: int, name: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.putrequest(method, f"/{name}")
+    connection.endheaders()
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def test_what_is_there_is_served_whether_its_size_is_known_or_not(port: int) -> None:
+    assert ask(port, NARINFO) == (200, b"StorePath: x\n")
+    assert ask(port, ARCHIVE) == (200, b"some content")
+    assert ask(port, "nar/gone") == (404, b"")
+
+
+def test_a_head_of_an_archive_does_not_begin_to_read_it(port: int, cache: Cache) -> None:
+    assert ask(port, ARCHIVE, "HEAD") == (200, b"")
+    assert ask(port, "nar/gone", "HEAD") == (404, b"")
+    assert cache.opened == []
+
+
+@pytest.mark.parametrize(
+    "name", ["nar/..", "nar/.", "nar/.hidden", "../x", "nar/a/b", "x", "", "%2e%2e/x", "nar/%2e%2e", "nar/a%00"]
+)
+def test_what_nix_does_not_ask_for_is_not_asked_of_the_cache(
+    port: int, cache: Cache, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        assert ask(port, name)[0] == 404
+    assert cache.opened == []
+    assert capfd.readouterr().err == ""
+
+
+def test_nothing_that_goes_wrong_is_more_than_a_miss_and_a_line(
+    port: int, cache: Cache, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cache.error = ValueError("not ours\nand long")
+    for _ in range(20):
+        assert ask(port, ARCHIVE) == (404, b"")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"\x00\xff nonsense\r\n\r\n")
+        assert b"400" in connection.recv(1000)
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+def test_trouble_with_one_object_does_not_close_the_cache_and_trouble_with_the_cache_does(
+    port: int, cache: Cache
+) -> None:
+    cache.error = CacheError("this one may not be read")
+    assert ask(port, NARINFO)[0] == 404
+    cache.error = None
+    assert ask(port, NARINFO)[0] == 200
+    cache.error = CacheBusy("503")
+    assert ask(port, NARINFO)[0] == 404
+    cache.error = None
+    assert ask(port, NARINFO)[0] == 404
+
+
+def test_connections_that_say_nothing_keep_nobody_from_being_answered(port: int) -> None:
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(OF_ONE_USER + 50)]
+    for connection in held[::2]:
+        connection.sendall(b"GET /")
+    assert ask(port, NARINFO)[0] == 200
+    wait_for(lambda: sum(_is_closed(connection) for connection in held) >= 50, "the end of the oldest")
+    for connection in held:
+        connection.close()
+
+
+def test_who_does_not_say_what_they_want_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_server, "_HEAD", 0.1)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /nix")
+        wait_for(lambda: _is_closed(connection), "the end of the connection")
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_user_of_a_connection_is_known_while_it_lasts(family: socket.AddressFamily) -> None:
+    with loopback.listen(0) as listening, socket.socket(family) as client:
+        host = "127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1"
+        client.connect((host, listening.getsockname()[1]))
+        accepted, _ = listening.accept()
+        addresses = accepted.getpeername(), accepted.getsockname()
+        with accepted:
+            assert peers.user_of(accepted) == os.geteuid()
+            assert peers._looked_up(*addresses) == os.geteuid()
+            client.close()
+            assert peers.user_of(accepted) is None
+            assert peers._looked_up(*addresses) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "trusted", "may"),
+    [
+        ("*", "root", True),
+        ("root", "root", False),
+        ("root nobody", "root", True),
+        ("root", "nobody", True),
+        ("@GROUP", "root", True),
+        ("@users-of-another-machine", "", False),
+        ("nobod", "", False),
+    ],
+)
+def test_who_may_use_nix_may_read(allowed: str, trusted: str, may: bool) -> None:
+    import grp
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+    group = grp.getgrgid(nobody.pw_gid).gr_name
+    settings = {"allowed-users": allowed.replace("GROUP", group), "trusted-users": trusted}
+    assert peers._is_allowed(nobody.pw_uid, settings) is may
