@@ -7,7 +7,6 @@ uploader: a profile of AWS's configuration, for one, may name a program to run.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,8 @@ from .errors import InputError, one_line
 from .keys import is_in_aws
 from .schemes import Scheme, scheme
 from .system.text import decoded
-from .uploader.job import relevant_environment
+from .uploader.job import is_secret, relevant_environment
 
-_SECRET = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
-_ADDRESS = re.compile("_ENDPOINT(_URL)?(_|$)")  # whatever else its name says, as AWS_ENDPOINT_URL_SECRETS_MANAGER
-_PASSWORD = re.compile("://[^/@]*:[^/@]+@")
 _AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
 _GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 _TAKEN: Final = frozenset({_AWS_FILE, _GOOGLE_FILE})
@@ -43,7 +39,7 @@ def as_text(place: Destination, environ: Mapping[str, str]) -> list[str]:
     text = place.key_source and not is_in_aws(place.key_source) and _key_file(place) is None
     names = ["signing-key"] if text else []
     prefixes = tuple(prefix for row in _rows(place) for prefix in row.variables)
-    names += [name for name in sorted(environ) if name.startswith(prefixes) and _is_secret(name, environ[name])]
+    names += [name for name in sorted(environ) if name.startswith(prefixes) and is_secret(name, environ[name])]
     return [*names, "the password in `cache`"] if place.url.secrets else names
 
 
@@ -82,10 +78,6 @@ def _rows(place: Destination) -> list[Scheme]:
     """What the uploader takes secrets for: the cache, and AWS if the key is there."""
     key = [scheme("s3")] if is_in_aws(place.key_source) and place.url.scheme != "s3" else []
     return [place.url.row, *key]
-
-
-def _is_secret(name: str, value: str) -> bool:
-    return bool(value) and bool(_PASSWORD.search(value) or (_SECRET.search(name) and not _ADDRESS.search(name)))
 
 
 def _key_file(place: Destination) -> Path | None:

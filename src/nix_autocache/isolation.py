@@ -22,7 +22,7 @@ from .destination import Destination
 from .nix import effective
 from .nix.config import Config
 from .nix.store import Nix
-from .places import UNDO, JobPlace, Places
+from .places import CONFIGURATION, UNDO, JobPlace, Places
 from .provisioned import Provisioned
 from .runner import Observations, Row
 from .session import Session
@@ -187,7 +187,10 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations, envir
     url = parse_cache_url(note.cache)
     if url.scheme == "file" and (directory := exposure.changeable(Path(url.path))):
         yield f"the cache is a directory that the job's user can write, {directory}"
-    kept = (machine.state / "service", machine.state / "packages")
+    secrets = [Path(path) for path in note.secrets]
+    if readable := [path for path in secrets if os.access(path, os.R_OK)]:
+        yield f"the job's user can read the secrets of the machine's uploader, {_names(readable)}"
+    kept = (machine.state / "service", machine.state / "packages", CONFIGURATION, *secrets)
     yield from of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
     yield from of_credentials(note.clouds, environ)
 

@@ -15,10 +15,13 @@ from typing import Any, Final
 
 from ..errors import InputError
 from ..keys import is_in_aws
+from ..nix.secret_lines import holds_secret
+from ..nix.secret_lines import is_secret as is_secret_line
 from ..places import CONFIGURATION
 from ..schemes import CREDENTIALS, SECRET_FILES
 from ..settings import Settings, read
 from ..system.text import decoded
+from ..uploader.job import is_secret
 
 _ENVIRONMENT: Final = "environment"
 _OF_JOBS: Final = frozenset(
@@ -54,16 +57,36 @@ class Configuration:
             environ={**self.environ, **{name: path for name, path in there.items() if name in SECRET_FILES}},
         )
 
+    @property
+    def held(self) -> list[str]:
+        """What of the configuration itself is secret, by its names."""
+        told = self.settings
+        found = {
+            _KEY: not told.signing_key.startswith("file:") and not is_in_aws(told.signing_key),
+            "cache": bool(told.cache and told.cache.secrets),
+            "nix-url": holds_secret(told.nix_url),
+            "extra-nix-conf": any(map(is_secret_line, told.extra_nix_conf.splitlines())),
+            **{name: is_secret(name, value) for name, value in self.environ.items()},
+        }
+        return [name for name, secret in found.items() if secret]
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files that nobody but root may read."""
+        return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.held)
+
     def check_secrets(self) -> None:
         """Raises InputError when a file is missing, or could be read by others than root."""
-        literal = not self.settings.signing_key.startswith("file:") and not is_in_aws(self.settings.signing_key)
         for name, path in self.secrets.items():
             try:
-                mode = path.stat().st_mode
+                found = path.stat()
             except OSError as error:
                 raise InputError(f"{CONFIGURATION}: {name}: cannot read {path}: {error.strerror}") from None
-            if mode & (stat.S_IRWXG | stat.S_IRWXO) and (name != _ITSELF or literal):
-                raise InputError(f"{path} holds a secret and others may read it; run chmod 600 {path}")
+            if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise InputError(f"{path} can be changed by others than root; run chown root {path}; chmod go-w {path}")
+            if path in self.secret_files and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                what = f" ({', '.join(self.held)})" if name == _ITSELF else ""
+                raise InputError(f"{path} holds a secret{what} and others may read it; run chmod 600 {path}")
 
 
 def load(file: Path = CONFIGURATION) -> Configuration:

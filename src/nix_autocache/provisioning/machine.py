@@ -107,6 +107,7 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
+        secrets=tuple(map(str, told.secret_files)),
         clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..identity import Identity
 from ..keys import SecretKey, is_in_aws, parse_public, parse_secret
+from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
 from ..schemes import CREDENTIALS
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .drain import Drain
     from .push import BinaryCache, Pusher
 
+_SECRET: Final = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
+_ADDRESS: Final = re.compile("_ENDPOINT(_URL)?(_|$)")  # whatever else its name says: AWS_ENDPOINT_URL_SECRETS_MANAGER
 _NETWORK: Final = frozenset(
     {"SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HOME"}
 )
@@ -179,6 +182,12 @@ class Job:
                 *(upstream.key for upstream in map(_upstream, self.upstreams) if upstream.key),
             ),
         )
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable holds a secret: by its name, or by a password in its value, as a proxy's."""
+    named = _SECRET.search(name) and not _ADDRESS.search(name)
+    return bool(value) and bool(named or holds_secret(value))
 
 
 def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
