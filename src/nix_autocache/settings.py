@@ -29,14 +29,6 @@ OnFailure = Literal["warn", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upstream:
-    """A cache whose paths are not uploaded again: known by the name of its key, and by the key if given."""
-
-    name: str
-    key: PublicKey | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the user asked for, parsed. `cache` and `dry_run` are None where the platform decides."""
 
@@ -53,7 +45,7 @@ class Settings:
     nix_sha256: str
     extra_nix_conf: str
     github_token: str = field(repr=False)
-    upstream_keys: tuple[Upstream, ...]
+    upstream_keys: tuple[PublicKey, ...]
     exclude: re.Pattern[str] | None
     compression: Compression
     compression_level: int
@@ -149,19 +141,21 @@ def _public_keys(text: str, name: str) -> tuple[PublicKey, ...]:
     return tuple(parse_public(word, name=name) for word in text.split())
 
 
-def _upstreams(text: str, name: str) -> tuple[Upstream, ...]:
+def _upstreams(text: str, name: str) -> tuple[PublicKey, ...]:
     return tuple(_upstream(word, name) for word in text.split())
 
 
-def _upstream(word: str, name: str) -> Upstream:
+def _upstream(word: str, name: str) -> PublicKey:
     if word == CACHE_NIXOS_ORG.partition(":")[0]:
         word = CACHE_NIXOS_ORG
     if ":" not in word:
         if re.search("[,;\"']", word):
             raise InputError(f"{name}: {word!r} is no name of a key; names are separated by blanks, without quotes")
-        return Upstream(name=word, key=None)
-    key = parse_public(word, name=name)
-    return Upstream(name=key.name, key=key)
+        raise InputError(
+            f"{name}: the key of {word!r} is not known, and anybody can add a signature of that name to a path; "
+            f"write the whole public key, `{word}:…`"
+        )
+    return parse_public(word, name=name)
 
 
 def _pattern(text: str, name: str) -> re.Pattern[str]:
@@ -302,7 +296,7 @@ INPUTS: Final = (
         default=CACHE_NIXOS_ORG.partition(":")[0],
         metavar="KEYS",
         parse=_upstreams,
-        doc="Names of keys, or whole public keys: paths that they signed are not uploaded again.",
+        doc="Whole public keys, or `cache.nixos.org-1`: paths that they signed are not uploaded again.",
     ),
     Input(
         name="exclude",

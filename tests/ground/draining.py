@@ -12,7 +12,6 @@ from nix_autocache.caches import Access
 from nix_autocache.caches.objects import open_objects
 from nix_autocache.nix.store import Store
 from nix_autocache.queue import Queue
-from nix_autocache.settings import Upstream
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.drain import Drain
 from nix_autocache.uploader.plan import Policy
@@ -54,7 +53,7 @@ def draining(
     directory: Path,
     *,
     wrapped: Callable[[Pusher], Pusher] = lambda pusher: pusher,
-    upstreams: tuple[Upstream, ...] = (),
+    upstreams: tuple[keys.PublicKey, ...] = (),
     care: float = 0.0,
 ) -> Iterator[Draining]:
     fake = FakeNix(directory / "nix")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache import keys
 from nix_autocache.nix import store as store_module
-from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store import PathInfo, Store, StorePath
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
 from nix_autocache.uploader.ledger import Ledger
-from nix_autocache.uploader.narinfo import Brought
+from nix_autocache.uploader.narinfo import Brought, fingerprint
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache, Pusher
 from tests.ground.draining import Draining, draining
@@ -197,3 +198,19 @@ def test_a_moment_without_threads_ends_nothing(drained: Draining, monkeypatch: p
     assert drained.flush()
     assert len(drained.pushed()) == 40
     assert drained.failed() == {}
+
+
+def test_a_signature_in_the_name_of_an_upstream_does_not_keep_a_path_out_of_the_cache(tmp_path: Path) -> None:
+    """Any user can have the daemon add one; many of them do not hide the one that is true."""
+    theirs = keys.generate("theirs-1")
+    claim = b"theirs-1:" + b"A" * 86 + b"=="
+    with draining(tmp_path, upstreams=(theirs.public,)) as drained:
+        fake = drained.fake
+        claimed, signed = fake.add("claimed", signatures=[claim]), fake.add("signed")
+        with Store(fake.nix) as store:
+            true = theirs.sign(fingerprint(store.path_infos([StorePath(signed)])[StorePath(signed)]))
+        fake.says(signed, fake.truth(signed, signatures=[claim] * 200 + [true.encode()]))
+        drained.queued(claimed, signed)
+        assert drained.flush()
+        assert drained.pushed() == {"claimed"}
+        assert {each.what for each in drained.queue.outcomes.recorded()} == {"pushed", "upstream"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
+from nix_autocache.keys import CACHE_NIXOS_ORG
 from nix_autocache.settings import INPUTS, archive_format, doubtful, inputs_of, read
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,7 @@ def test_an_empty_value_counts_as_not_given() -> None:
 def test_every_default_is_valid() -> None:
     settings = read({row.name: row.default for row in INPUTS}, {}, {})
     assert settings.cache is None
-    assert settings.upstream_keys[0].name == "cache.nixos.org-1"
-    assert settings.upstream_keys[0].key is not None
+    assert str(settings.upstream_keys[0]) == CACHE_NIXOS_ORG
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ def test_every_default_is_valid() -> None:
         ("flush-timeout", "1e3", "whole number"),
         ("flush-timeout", "٦٠", "whole number"),
         ("upstream-keys", "cache.nixos.org-1,other-1", "separated by blanks"),
+        ("upstream-keys", "cache.nixos.org-1 other-1", "anybody can add a signature of that name"),
         ("nix-url", "/mirror/nix.tar.xz", "file://"),
         ("nix-url", "https://a.example.org/x https://b.example.org/y", "https://"),
         ("oidc-audience", "a\nb", "line break"),

@@ -20,7 +20,7 @@ from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
 from ..queue import Queue
 from ..schemes import CREDENTIALS
-from ..settings import Compression, Settings, Upstream, archive_format
+from ..settings import Compression, Settings, archive_format
 from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _NETWORK: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Paths, URLs and keys as text. `upstreams` are names of keys or whole keys; `key` may be empty, or say where in
+    """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` may be empty, or say where in
     AWS it is; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in their
     caches is not pushed. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an
     ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it
@@ -83,7 +83,7 @@ class Job:
         return cls(
             compression=compression,
             compression_level=level,
-            upstreams=tuple(str(upstream.key or upstream.name) for upstream in settings.upstream_keys),
+            upstreams=tuple(map(str, settings.upstream_keys)),
             exclude=settings.exclude.pattern if settings.exclude else "",
             **more,
         )
@@ -132,7 +132,7 @@ class Job:
         from .vouching import Vouching
 
         policy = Policy(
-            upstreams=tuple(_upstream(text) for text in self.upstreams),
+            upstreams=tuple(map(parse_public, self.upstreams)),
             exclude=re.compile(self.exclude) if self.exclude else None,
             elsewhere=fingerprints(map(Path, self.elsewhere), self.nix.store_dir),
             vouching=Vouching(
@@ -177,10 +177,7 @@ class Job:
             key=self.secret_key,
             codec=Codec(name=self.compression, level=self.compression_level),
             cache_info=_cache_info(parse_cache_url(self.cache)),
-            trusted=(
-                *map(parse_public, self.readers),
-                *(upstream.key for upstream in map(_upstream, self.upstreams) if upstream.key),
-            ),
+            trusted=tuple(map(parse_public, (*self.readers, *self.upstreams))),
         )
 
 
@@ -195,11 +192,6 @@ def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
     secret that is not there, is not given."""
     named = {name: value for name, value in environ.items() if name.startswith(CREDENTIALS) or name.upper() in _NETWORK}
     return {name: value for name, value in named.items() if value}
-
-
-def _upstream(text: str) -> Upstream:
-    key = parse_public(text) if ":" in text else None
-    return Upstream(name=text.partition(":")[0], key=key)
 
 
 def _cache_info(url: CacheUrl) -> str:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import StoreError, one_line
+from ..keys import PublicKey
 from ..nix.closure import circular
 from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..outcomes import Outcome
 from ..queue import Entry
-from ..settings import Upstream
 from .narinfo import fingerprint
 from .vouching import Vouching, objection
 
@@ -28,7 +28,7 @@ _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of other
 class Policy:
     """What is not ours to upload. `elsewhere` are the paths of other caches that are read, by their fingerprints."""
 
-    upstreams: tuple[Upstream, ...]
+    upstreams: tuple[PublicKey, ...]
     exclude: re.Pattern[str] | None
     vouching: Vouching
     elsewhere: Mapping[StorePath, bytes] = field(default_factory=dict)
@@ -128,18 +128,10 @@ def _gone(path: StorePath) -> Outcome:
 def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
     if policy.elsewhere.get(info.path) == fingerprint(info):
         return Outcome(info.path, "upstream")
-    if any(_signed_by(info, upstream) for upstream in policy.upstreams):
+    if any(key.verifies(fingerprint(info), each) for each in info.signatures for key in policy.upstreams):
         return Outcome(info.path, "upstream")
     if policy.exclude and policy.exclude.search(info.path.name):
         return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
     if reason := objection(info, policy.vouching, built=built):
         return Outcome(info.path, "failed", reason=reason)
     return None
-
-
-def _signed_by(info: PathInfo, upstream: Upstream) -> bool:
-    """By a signature that verifies where the key is known: a name alone can be claimed by anybody."""
-    claims = [s for s in info.signatures if s.startswith(f"{upstream.name}:")]
-    if upstream.key is None:
-        return bool(claims)
-    return any(upstream.key.verifies(fingerprint(info), claim) for claim in claims)
