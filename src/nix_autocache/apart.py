@@ -18,7 +18,7 @@ from typing import Final
 from .nix import users
 from .places import UNDO, JobPlace, Places
 from .system import own_copy
-from .system.files import is_only_of, make_directory, make_file, set_mode, write_atomically
+from .system.files import is_only_of, make_file, write_atomically
 from .uploader.client import Uploader
 
 USER: Final = "nix-autocache"
@@ -49,14 +49,6 @@ def write_undo(source: Path) -> None:
     python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
     words = ["env", "-i", f"PATH={_PATH}", str(python), *own_copy.command([source], own_copy.PACKAGE.name, "undo")[1:]]
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
-
-
-def bytecode(places: Places) -> Path:
-    """Where the copy's modules are kept compiled, by the one user that may: the uploader's."""
-    directory = places.program / "bytecode"
-    make_directory(directory, 0o755)
-    set_mode(directory, 0o755, owner(places))
-    return directory
 
 
 def end(job: JobPlace) -> None:

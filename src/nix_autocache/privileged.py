@@ -108,11 +108,11 @@ def _start_uploader(request: Request, environ: Environ) -> int:
     places = machine(environ)
     with places.lock():
         uid, gid = apart.owner(places)
-        program = own_copy.make(places.program, [Path(directory) for directory in request["packages"]])
+        program = own_copy.make(places.program, [Path(each) for each in request["packages"]], compiled=True)
         environment = {
             "HOME": apart.HOME,
             "PYTHONPATH": os.pathsep.join(map(str, program)),
-            "PYTHONPYCACHEPREFIX": str(apart.bytecode(places)),
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
     uploader = Uploader(places.job(request["job"]).directory)
     started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), Account(uid, gid))

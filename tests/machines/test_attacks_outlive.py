@@ -49,3 +49,17 @@ def test_no_process_of_root_has_a_path_of_the_job_to_import_from(tmp_path: Path)
         for process in ours:
             assert "-I" in process.argv, process
             assert not any(word.startswith(("/home/runner", tools.TARGET)) for word in process.argv), process
+
+
+def test_the_uploader_can_write_nothing_that_it_imports(tmp_path: Path) -> None:
+    """Or code that once ran as its user, by whatever way, would read the key of the next job."""
+    with sealing.sealed(tmp_path) as made:
+        program = "/var/lib/nix-autocache/program"
+        uploader = next(each for each in made.machine.processes() if each.pid == made.uploader())
+        assert uploader.user == "nix-autocache"
+        writable = f"find / -xdev -name proc -prune -o ! -type l -writable -path '*{program}*' -print"
+        assert made.machine.sh(writable, user="nix-autocache", check=False).stdout == ""
+        assert made.machine.sh(f"find {program} ! -user root").stdout == ""
+        assert made.machine.sh(f"find {program} -name 'drain.*.pyc'").stdout.count("drain") == 1
+        made.job.build("something")
+        assert "1 pushed" in made.job.said("finish")

@@ -34,7 +34,7 @@ REFUSED = [
     f"echo >>{JOB}/uploader.log",
     f"echo >>{STATE}/hook",
     f"echo >>$(find {STATE}/program -name drain.py)",
-    f"touch {STATE}/program/bytecode/x",
+    f"touch $(dirname $(find {STATE}/program -name 'drain.*.pyc'))/x",
     f"cat {STATE}/hardened.json >/tmp/hardened && cp /tmp/hardened {STATE}/hardened.json",
     "echo 'trusted-users = runner' >>/etc/nix/nix.conf",
     "echo 'trusted-users = runner' >>/etc/nix/nix-autocache.conf",

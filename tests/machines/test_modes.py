@@ -35,8 +35,6 @@ f 755 maker        STATE/hook
 f 644 maker        STATE/(directories-made|installed\.json|mended\.json|hardened\.json|provisioned\.json|user-made)
 f 600 root         /var/lib/nix-autocache/(daemon\.lock|keeper\.lock|daemon\.env)
 f 644 root         /var/lib/nix-autocache/(daemon\.log|uploader\.log|kvm-mode)
-d 755 uploader     /var/lib/nix-autocache/program/bytecode(/.*)?
-f 644 uploader     /var/lib/nix-autocache/program/bytecode/.*
 d 755 root         /var/lib/nix-autocache/(program|service|packages|supervisor)(/.*)?
 f 644 root         /var/lib/nix-autocache/(program|service|packages|supervisor)/.*
 f 755 root         /var/lib/nix-autocache/undo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import os
 import sys
 import time
@@ -64,9 +63,8 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
 
 def start(places: Places, told: Configuration) -> Answer:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
-    (program,) = own_copy.make(places.state / "service", [])
+    (program,) = own_copy.make(places.state / "service", [], compiled=True)
     apart.write_undo(program)
-    compileall.compile_dir(program, quiet=2)
     packages = environment.shared(told.settings, told.environ).directory
     variables = {
         "HOME": apart.HOME,

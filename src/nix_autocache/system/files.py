@@ -131,11 +131,15 @@ def write(path: Path, data: str | bytes, mode: int) -> None:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """A copy that all may read and nobody but us may change, without compiled Python. Raises OSError."""
+def copy_tree(source: Path, target: Path, *, compiled: bool = False) -> None:
+    """A copy that all may read and nobody but us may change; with `compiled`, Python's bytecode as well, and the times
+    of the files, by which it is known to fit. Raises OSError."""
     import shutil  # here, since most steps need none of it
 
-    shutil.copytree(source, target, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+    if compiled:
+        shutil.copytree(source, target)
+    else:
+        shutil.copytree(source, target, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
     set_modes(target)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from .files import copy_tree, make_directory
+from .files import copy_tree, make_directory, set_modes
 from .removal import remove_tree
 
 PACKAGE: Final = Path(__file__).parents[1]
@@ -24,8 +24,11 @@ _RUN: Final = (
 )
 
 
-def make(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
-    """What sys.path is to name: copies, below a directory, of this package and of directories of `packages`."""
+def make(directory: Path, packages: Sequence[Path], *, compiled: bool = False) -> tuple[Path, ...]:
+    """What sys.path is to name: copies, below a directory, of this package and of directories of `packages`.
+
+    `compiled` is for another user, who must not be able to write what it imports.
+    """
     place = directory / _digest(packages)
     if not place.exists():
         remove_tree(directory)  # of another version
@@ -33,9 +36,22 @@ def make(directory: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
         make_directory(fresh / "0", 0o755)
         copy_tree(PACKAGE, fresh / "0" / PACKAGE.name)
         for number, packed in enumerate(packages, 1):
-            copy_tree(packed, fresh / str(number))
+            copy_tree(packed, fresh / str(number), compiled=compiled)
+        if compiled:
+            _compile(fresh / "0", place / "0")
         fresh.rename(place)
     return tuple(place / str(number) for number in range(len(packages) + 1))
+
+
+def _compile(directory: Path, final: Path) -> None:
+    import compileall
+
+    prefix, sys.pycache_prefix = sys.pycache_prefix, None
+    try:
+        compileall.compile_dir(directory, quiet=2, stripdir=str(directory), prependdir=str(final))
+    finally:
+        sys.pycache_prefix = prefix
+    set_modes(directory)
 
 
 def command(path: Sequence[Path], module: str, *words: str) -> list[str]:
