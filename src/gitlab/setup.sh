@@ -64,6 +64,17 @@ nix_autocache_from_git() {
     mv "$nix_autocache_fresh" "${nix_autocache_source%/src}"
   fi
 }
+# Of what is set for pip and uv, index, proxy and certificates are for us, too; PIP_USER and the like are not.
+nix_autocache_only_the_index() {
+  for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p; s/^\(PIP_[A-Z0-9_]*\)=.*/\1/p; s/^\(UV_[A-Z0-9_]*\)=.*/\1/p'); do
+    case $nix_autocache_name in
+      PIP_CONFIG_FILE | PIP_*INDEX* | PIP_FIND_LINKS | PIP_PROXY | PIP_*CERT | PIP_TRUSTED_HOST | PIP_*TIMEOUT | PIP_RETRIES | PIP_KEYRING_PROVIDER) ;;
+      UV_CONFIG_FILE | UV_*INDEX* | UV_FIND_LINKS | UV_NATIVE_TLS | UV_SYSTEM_CERTS | UV_INSECURE_HOST | UV_HTTP_* | UV_OFFLINE | UV_KEYRING_PROVIDER) ;;
+      *) unset "$nix_autocache_name" ;;
+    esac
+  done
+  export PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 # or pip's own file would say it
+}
 # From the package index: a requirement with the hash of its wheel.
 nix_autocache_from_index() {
   case $1 in
@@ -75,12 +86,16 @@ nix_autocache_from_index() {
     echo "$1" >"$nix_autocache_job/requirement"
     set -- install --quiet --no-deps --require-hashes --only-binary :all: --target "$nix_autocache_source.new"
     if command -v uv >/dev/null; then
-      set -- uv pip "$@" --python "$nix_autocache_python"
+      set -- uv pip "$@" --no-cache --link-mode copy --python "$nix_autocache_python"
     else
-      set -- "$nix_autocache_python" -P -m pip "$@" --no-input --disable-pip-version-check
+      set -- "$nix_autocache_python" -P -m pip "$@" --no-cache-dir --no-input --disable-pip-version-check
     fi
     rm -rf "$nix_autocache_source.new"
-    "$@" --requirement "$nix_autocache_job/requirement" || nix_autocache_stop "install: it cannot be installed; see above" 3
+    (
+      nix_autocache_only_the_index
+      # What lies in the project, as a uv.toml, has no say.
+      cd / && exec "$@" --requirement "$nix_autocache_job/requirement"
+    ) || nix_autocache_stop "install: it cannot be installed; see above" 3
     mv "$nix_autocache_source.new" "$nix_autocache_source"
   fi
 }

@@ -108,6 +108,7 @@ def test_the_jobs_own_modules_are_not_imported(machine: MakeMachine, binds: list
 
 
 ELSEWHERE = "/nonexistent/elsewhere"
+PROOF = 'open("/tmp/proof", "a").write(__name__)\n'
 PIP_VARIABLES = {
     "PIP_USER": "1",
     "PIP_REQUIRE_VIRTUALENV": "1",
@@ -246,3 +247,31 @@ def test_an_error_that_no_code_expected_is_one_line_and_a_file(machine: MakeMach
     assert log in done.stdout
     assert "KeyError: 'secret'" in made.read(log)
     assert made.sh(f"stat -c %a {log}").stdout == "600\n"
+
+
+REPOSITORY = {
+    "uv.toml": f'cache-dir = ".uv"\nrequired-version = ">=99"\nindex-url = "file://{ELSEWHERE}"\n',
+    "pyproject.toml": f'[tool.uv]\nno-index = false\ncache-dir = ".uv"\n[tool.uv.pip]\ntarget = "{ELSEWHERE}"\n',
+    "pip.conf": f"[global]\nindex-url = file://{ELSEWHERE}\ntarget = {ELSEWHERE}\n",
+    "setup.cfg": f"[install]\nprefix = {ELSEWHERE}\n[easy_install]\nindex_url = file://{ELSEWHERE}\n",
+    ".python-version": "3.99\n",
+    ".env": f"UV_TARGET={ELSEWHERE}\n",
+    **{f"{name}.py": PROOF for name in ("sitecustomize", "usercustomize", "nacl", "json", "pip", "obstore", "uv")},
+    "nix_autocache/__init__.py": PROOF,
+}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_what_lies_in_the_checkout_changes_nothing(machine: MakeMachine, binds: list[Bind], installer: str) -> None:
+    """A pull request of a fork is checked out before the action, and nothing of it may be run, or obeyed, by us."""
+    made = machine(RECENT, [*binds, Bind(tools.program("uv"), "/usr/local/bin/uv")] if installer == "uv" else binds)
+    if installer == "uv":
+        made.sh("rm -rf /usr/lib/python3/dist-packages/pip")
+    for name, text in REPOSITORY.items():
+        made.write(f"/root/checkout/{name}", text)
+    for more in ({}, {"PYTHONPATH": "/root/checkout", "VIRTUAL_ENV": "/root/checkout"}):
+        assert began(done := shim(made, cwd="/root/checkout", **more)), done
+        made.sh(f"rm -rf {FRESH}")
+    assert not made.exists("/tmp/proof")
+    assert not made.exists("/nonexistent")
+    assert not made.exists("/root/checkout/.uv")

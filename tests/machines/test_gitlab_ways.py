@@ -152,6 +152,7 @@ def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine,
     made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2], Bind(index, "/index")])
     nix.without_daemon(made)
     env = {**environment(), "PIP_FIND_LINKS": f"{wheels.TARGET} /index", "RUNNER_TOOL_CACHE": tools_of_its_own(made)}
+    env |= {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PIP_CONSTRAINT": "/nonexistent"}  # of the image's own
     wanted = f"nix-autocache=={wheel.name.split('-')[1]} --hash=sha256:"
     refused = runs(made, pipeline(inputs={"install": wanted + "0" * 64}), env=env)
     assert refused.status == 3
