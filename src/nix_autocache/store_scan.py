@@ -6,6 +6,7 @@ nix.conf, or a command was given `--option post-build-hook`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ _ALL: Final = 1 << 30
 
 def queue_new(context: Context, session: Session) -> None:
     """Queue what is new since the last look. With a hook only what it did not tell of, with a warning."""
+    if not session.apart and not os.access(context.job.queue.new, os.W_OK):
+        return  # the hook could note nothing there, nor can we; the flush says why
     nix, before = Nix(Path(session.nix_bin)), context.job.store_before
     if session.scan:
         found = scan.new_builds(nix, before)

@@ -50,6 +50,9 @@ def set_mode(path: Path, mode: int, owner: Owner | None = None) -> None:
     try:
         _refuse_link(descriptor, path)
         set_mode_of(descriptor, mode, owner)
+    except OSError as error:
+        error.filename = str(path)  # not that of the descriptor, which says nothing
+        raise
     finally:
         os.close(descriptor)
 
