@@ -38,6 +38,9 @@ SOCKETS: Final = tuple(
         "/run/containerd/containerd.sock",
         "/run/podman/podman.sock",
         "/run/crio/crio.sock",
+        "/run/cri-dockerd.sock",
+        "/run/k3s/containerd/containerd.sock",
+        "/run/k3s/cri-dockerd/cri-dockerd.sock",
         "/run/buildkit/buildkitd.sock",
         "/var/lib/lxd/unix.socket",
         "/var/snap/lxd/common/lxd/unix.socket",
@@ -54,12 +57,18 @@ _DOCKER_PORT: Final = ("127.0.0.1", 2375)
 _MEMORY = re.compile(r"mem|kmem|port|nvme\d+|sg\d+")
 # Where root finds what it runs or believes: whole trees, and directories of which only the entries are looked at.
 _TREES: Final = (
-    "/boot", "/etc", "/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib/systemd", "/usr/local/bin",
+    "/boot", "/etc", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib/systemd", "/usr/local/bin",
     "/usr/local/sbin", "/usr/share/dbus-1", "/usr/share/polkit-1", "/var/spool/cron",
 )  # fmt: skip
 _ENTRIES: Final = (
-    "/", "/usr", "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/usr/local/lib", "/var", "/var/lib", "/root",
+    "/", "/usr", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/usr/local/lib", "/var",
+    "/var/lib", "/root",
 )  # fmt: skip
+# Where processes of root take code from beside their own files, as lists of paths.
+_CODE: Final = frozenset(
+    {"LD_LIBRARY_PATH", "LD_PRELOAD", "NODE_PATH", "PERL5LIB", "PYTHONHOME", "PYTHONPATH", "RUBYLIB"}
+)
+_LINKS: Final = 40  # on the way to one path, as Linux follows
 _STORE: Final = ("/nix", "/nix/store", "/nix/var", "/nix/var/nix", "/nix/var/nix/db", "/nix/var/nix/db/db.sqlite")
 
 
@@ -108,16 +117,16 @@ def devices() -> list[Path]:
     return found
 
 
-def system_files() -> list[Path]:
-    """What this user can write of what root runs or believes."""
-    entries = [Path(directory) for directory in _ENTRIES]
+def system_files(programs: Iterable[str]) -> list[Path]:
+    """What this user can write of what root runs or believes. `programs` are those that root found, see there."""
+    entries = [path for path in map(Path, _ENTRIES) if not path.is_symlink()]  # a merged /lib is /usr's
     found = [path for path in entries if _changeable(path)]
     for directory in entries[2:]:
         found += [path for path in _list(directory) if _changeable(path) and not _is_scratch(path)]
-    for tree in _TREES:
-        found += _changeable_below(Path(tree))
-    for program in _programs_of_root():
-        found += [part for part in (program, *program.parents) if _changeable(part)]
+    for tree in map(Path, _TREES):
+        found += [] if tree.is_symlink() else _changeable_below(tree)
+    for program in map(Path, dict.fromkeys([*programs, *programs_of_root()])):
+        found += [part for part in way(program) if _changeable(part)]
     return list(dict.fromkeys(found))
 
 
@@ -127,12 +136,28 @@ def store() -> list[Path]:
 
 
 def changeable(path: Path) -> Path | None:
-    """The first of a path and all directories above it that this user can change, links followed or not."""
-    for way in (path.absolute(), Path(os.path.realpath(path))):
-        for part in (way, *way.parents):
-            if _changeable(part):
-                return part
-    return None
+    """The last thing on the way to a path that this user can change: the path itself, or a directory before it."""
+    found = [part for part in way(path) if _changeable(part)]
+    return found[-1] if found else None
+
+
+def way(path: Path) -> Iterator[Path]:
+    """Everything on the way to a path, from the root on: each directory, each link as such, and what it leads to.
+
+    Whoever may write a directory on it can turn round the link in there, or put another file in the place of one.
+    """
+    here, rest, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
+    yield here
+    while rest:
+        here = Path(os.path.normpath(here / rest.pop()))
+        yield here
+        with suppress(OSError):
+            target = Path(os.readlink(here))
+            links += 1
+            if links > _LINKS:
+                return
+            rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            here = Path("/") if target.is_absolute() else here.parent
 
 
 def interpreter() -> Path | None:
@@ -141,13 +166,51 @@ def interpreter() -> Path | None:
     return next(filter(None, map(changeable, parts)), None)
 
 
-def _programs_of_root() -> Iterator[Path]:
-    """What processes of root were started from, a script's interpreter and the script: a service may start again."""
+def programs_of_root() -> list[str]:
+    """The files that processes of root were started from, and where they take code from: a service may start again.
+
+    Every word of a command line may name one, also as `--option=FILE`. Only root sees where a relative one lies, the
+    program itself, and the variables. Who asks, and what started that, is left out.
+    """
+    found: dict[str, None] = {}
+    asking = set(_ancestors(os.getpid()))
     for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdecimal() and entry.stat().st_uid == 0:
-                words = (entry / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")[:2]
-                yield from (Path(word) for word in words if word.startswith("/") and Path(word).is_file())
+        if entry.name.isdecimal() and int(entry.name) not in asking:
+            with suppress(OSError):
+                if entry.stat().st_uid == 0:
+                    found.update(dict.fromkeys(_started_from(entry)))
+    return list(found)
+
+
+def _started_from(entry: Path) -> Iterator[str]:
+    directory = "/"
+    with suppress(OSError):
+        directory = os.readlink(entry / "cwd")
+        yield os.readlink(entry / "exe")
+    for word in _texts(entry / "cmdline"):
+        for name in (word, word.partition("=")[2]):
+            path = os.path.join(directory, name)
+            if name and os.path.isfile(path):
+                yield path
+    for name, _, value in (text.partition("=") for text in _texts(entry / "environ")):
+        if name in _CODE:
+            yield from (os.path.join(directory, part) for part in value.split(":") if part)
+
+
+def _texts(path: Path) -> list[str]:
+    with suppress(OSError):
+        return path.read_bytes().decode(errors="surrogateescape").split("\0")
+    return []
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    """A process and those that started it."""
+    while pid:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return
 
 
 def _changeable(path: Path) -> bool:

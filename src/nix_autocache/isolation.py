@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +74,8 @@ class Isolation:
         if not (self.context.settings.harden and self._can_harden):
             yield
             return
-        paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *exposure.system_files()]
+        files = exposure.system_files(self._programs)
+        paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *files]
         request = {
             "job": self.context.job_name,
             "user": os.geteuid(),
@@ -94,12 +96,18 @@ class Isolation:
         left = self._known(hardened=True)
         if self._can_harden:
             self._warn_of_later_jobs()
-            left = (*left, *_found(self.context, self.place, session))
+            left = (*left, *_found(self.context, self.place, session, self._programs))
         for way in left:
             self.context.platform.warning(f"harden: {way}")
         verdict = pushing.judge(self.context, self.place, left)
         pushing.announce(self.context, self.place, verdict)
         return session.judged(verdict)
+
+    @cached_property
+    def _programs(self) -> list[str]:
+        """What root's processes were started from, asked while there is a root to ask."""
+        found: list[str] = privileged.call("programs", {}, self.context.environ)
+        return found
 
     @property
     def _can_harden(self) -> bool:
@@ -134,10 +142,10 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
     yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=is_open)
 
 
-def _found(context: Context, place: Destination, session: Session) -> Iterator[str]:
+def _found(context: Context, place: Destination, session: Session, programs: Iterable[str]) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
     where = context.places
-    yield from of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)])
+    yield from of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)], programs)
     if not context.settings.aws_role:
         asked = metadata.clouds(place.url, place.key_source, context.environ)
         yield from of_credentials(asked, context.environ)
@@ -152,8 +160,9 @@ def _of_job(job: JobPlace) -> tuple[Path, ...]:
     return (job.queue.new, job.queue.failed, job.roots)
 
 
-def of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
-    """`kept` is what the uploader works on and with, beside the hook.
+def of_machine(nix: Nix, where: Places, kept: Iterable[Path], programs: Iterable[str] = ()) -> Iterator[str]:
+    """`kept` is what the uploader works on and with, beside the hook and Nix; `programs` what root runs, beside what
+    this user sees of that.
 
     Root's hook writes into every job's queue: one of an open job of this user could lead it elsewhere.
     """
@@ -166,13 +175,18 @@ def of_machine(nix: Nix, where: Places, kept: Iterable[Path]) -> Iterator[str]:
         "the job's user can connect to {}": exposure.sockets(),
         "the job's user can read the memory of another process, as the runner's, by {}": exposure.diagnostics(),
         "the job's user can read disks or memory, {}": exposure.devices(),
-        "the job's user can change what root runs, {}": exposure.system_files(),
+        "the job's user can change what root runs, {}": exposure.system_files(programs),
         "the job's user can write Nix's store, {}": exposure.store(),
         "the job's user can change what the uploader works on, {}": _changeable([where.hook, *kept, *jobs]),
+        "the job's user can change the Nix that the uploader and root run, {}": _changeable(_programs_of(nix)),
     }.items():
         if paths:
             yield what.format(_names(paths))
     yield from _of_nix(nix, where.hook)
+
+
+def _programs_of(nix: Nix) -> list[Path]:
+    return [Path(nix.program(name)) for name in ("nix-daemon", "nix-store", "nix")]
 
 
 def _changeable(paths: Iterable[Path]) -> list[Path]:
@@ -213,6 +227,12 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
         words = (Config(Path("/etc/nix")).value(setting) or "").split()
         if words and (part := exposure.changeable(Path(words[0]))):
             yield f"root runs what the job's user can change, {setting} = {part}"
+    for given in settings.get("plugin-files", "").split():
+        if part := exposure.changeable(Path(given)):
+            yield f"root loads what the job's user can change, plugin-files = {part}"
+    for given in re.split(r"[;\s]+", settings.get("builders", "")):
+        if given.startswith("@/") and (part := exposure.changeable(Path(given[1:]))):
+            yield f"Nix builds on machines that the job's user can name, builders = {part}"
     unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if _TRUSTED.search(url)]
     if unsigned:
         yield f"Nix takes unsigned paths from {', '.join(unsigned)}"

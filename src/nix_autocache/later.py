@@ -17,7 +17,8 @@ def tell(context: Context, session: Session) -> None:
     if session.chosen.installs:
         _export(context)
     if find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
-        context.platform.add_path(Path(session.nix_bin))
+        found = find_nix(context.environ)  # a profile rather than what it leads to now
+        context.platform.add_path(found.bin if found else Path(session.nix_bin))
     for name, value in _outputs(session).items():
         context.platform.set_output(name, value)
     for line in report.limitations(session.unsolved):

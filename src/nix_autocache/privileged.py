@@ -62,6 +62,12 @@ def _remove(request: Request, environ: Environ) -> None:
     registry.remove(machine(environ), request["job"], daemon=True, everything=request["everything"])
 
 
+def _programs(request: Request, environ: Environ) -> list[str]:
+    from . import exposure
+
+    return exposure.programs_of_root()
+
+
 def _undo(request: Request, environ: Environ) -> None:
     from .installation import uninstall
 
@@ -112,7 +118,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
         environment = {
             "HOME": apart.HOME,
             "PYTHONPATH": os.pathsep.join(map(str, program)),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # what its own user could write, nobody with the key may load
         }
     uploader = Uploader(places.job(request["job"]).directory)
     started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), Account(uid, gid))
@@ -125,6 +131,7 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "register": _register,
     "start-daemon": _start_daemon,
     "remove": _remove,
+    "programs": _programs,
     "undo": _undo,
     "start-uploader": _start_uploader,
     "harden": _harden,

@@ -18,7 +18,7 @@ from . import advice, managed, places, probe, pushing, report, runner
 from .context import Context
 from .destination import Destination
 from .nix import hook
-from .nix.find import find_nix
+from .nix.find import find_nix, real
 from .nix.store import Nix
 from .outcomes import Outcome
 from .queue import Queue
@@ -133,7 +133,7 @@ def install(context: Context, row: runner.Row) -> Nix:
             installation.install(where, kind, source)
     nix = find_nix(context.environ)
     assert nix, "it was there, or is by now"
-    return nix
+    return real(nix)
 
 
 def doctor(context: Context, *, as_json: bool) -> None:

@@ -88,6 +88,23 @@ def conf(line: str) -> tuple[str, str]:
         (*conf("post-build-hook = /bin/true"), "Nix calls another hook, /bin/true"),
         (*conf("pre-build-hook = /home/runner/hook"), "root runs what the job's user can change, pre-build-hook = "),
         (*conf("diff-hook = /home/runner/hook"), "root runs what the job's user can change, diff-hook = "),
+        (
+            *conf("pre-build-hook = /opt/hook"),
+            "what the job's user can change, pre-build-hook = /home/runner",
+        ),
+        (
+            *conf("plugin-files = /home/runner/plugins"),
+            "what the job's user can change, plugin-files = /home",
+        ),
+        (
+            *conf("builders = @/home/runner/hook"),
+            "on machines that the job's user can name, builders = /home",
+        ),
+        (
+            "mv /usr/bin/nix-daemon /home/runner; ln -s /home/runner/nix-daemon /usr/bin",
+            "mv /home/runner/nix-daemon /usr/bin",
+            "the job's user can change the Nix that the uploader and root run, /home/runner",
+        ),
         (*conf("substituters = http://h?trusted=true"), "Nix takes unsigned paths from http://h?trusted=true"),
         (*conf("trusted-substituters = file:///x?priority=1&trusted=1"), "Nix takes unsigned paths from file:///x"),
         (*conf("extra-sandbox-paths = /x=/home/runner?"), "builds see a path that the job's user can change, /home/"),
@@ -95,6 +112,7 @@ def conf(line: str) -> tuple[str, str]:
 )
 def test_what_is_open_is_found(closed: Machine, opened: str, closing: str, sentence: str) -> None:
     closed.sh("touch /home/runner/hook; chown runner: /home/runner/hook")
+    closed.sh("mkdir -p /home/runner/plugins; ln -sfn /bin/true /home/runner/link; ln -sfn /home/runner/link /opt/hook")
     try:
         closed.sh(opened)
         found = ways(closed, "/etc/kept")
@@ -117,6 +135,7 @@ def test_an_unsigned_substituter_that_is_not_one_is_not_named(closed: Machine) -
     [
         (("127.0.0.1", "2375"), "a Docker engine answers at 127.0.0.1:2375"),
         (("/run/docker.sock",), "the job's user can connect to /run/docker.sock"),
+        (("/run/cri-dockerd.sock",), "the job's user can connect to /run/cri-dockerd.sock"),
         (("/run/dotnet-diagnostic-9-9-socket",), "can read the memory of another process, as the runner's, by /run/"),
     ],
 )
@@ -209,3 +228,26 @@ def test_what_no_hardening_takes_away_is_in_the_report(
     made.sh("mkdir -m 777 /srv/cache")
     said = Job(made, "runner", given, name="job").said("setup", check=False)
     assert f"the key or poison the cache: no, {sentence}" in said or f"::harden: {sentence}" in said, said
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "python3 -u /opt/agent/agent.py",
+        "cd /opt/agent && python3 agent.py",
+        "cd /opt/agent && exec -a agent ./sleep 600",
+        "PYTHONPATH=/opt/agent python3 -c 'import time; time.sleep(600)'",
+    ],
+    ids=["script after an option", "relative script", "the program itself", "PYTHONPATH"],
+)
+def test_what_root_runs_is_found_however_it_was_started(closed: Machine, start: str) -> None:
+    """Some of it only root can see: it is asked, as set-up does, before it is given up."""
+    closed.write("/opt/agent/agent.py", "import time\ntime.sleep(600)\n")
+    closed.sh("cp /bin/sleep /opt/agent; chown -R runner: /opt/agent")
+    with closed.start(["bash", "-c", start]) as process:
+        wait_for(lambda: closed.sh("pgrep -f 'agent|sleep.600'", check=False).returncode == 0, "the agent")
+        programs = closed.run(["python3", "-sP", f"{GROUND}/programs.py"], env=tool.environment(), cwd="/").stdout
+        found = ways(closed, *(f"program={line}" for line in programs.splitlines()))
+        process.kill()
+    closed.sh("rm -r /opt/agent")
+    assert [way for way in found if "can change what root runs, /opt/agent" in way], (found, programs)

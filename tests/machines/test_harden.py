@@ -127,19 +127,16 @@ def nothing(machine: Machine) -> None:
     ("prepare", "inputs", "reason"),
     [
         (unsandboxed, {}, "builds are not always sandboxed"),
-        (lambda _: None, {"signing-key": "env:NIX_KEY"}, "signing-key: what began this job has it"),
+        (nothing, {"signing-key": "env:NIX_KEY"}, "signing-key: what began this job has it"),
         (
-            lambda _: None,
+            nothing,
             {"cache": "file:///home/runner/cache"},
             "the cache is a directory that the job's user can write",
         ),
-        (
-            lambda machine: machine.sh(f"ln {KEY} /home/runner/other || ln -f /etc/hostname {KEY}"),
-            {},
-            "cannot be taken",
-        ),
+        (key_with_two_names, {}, "cannot be taken"),
+        (another_job, {}, "the job's user can change what the uploader works on, "),
     ],
-    ids=["unsandboxed", "key as text", "own cache", "key with two names"],
+    ids=["unsandboxed", "key as text", "own cache", "key with two names", "another job"],
 )
 def test_what_harden_cannot_take_away_is_named(
     prepare: object, inputs: dict[str, str], reason: str, tmp_path: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,16 @@ def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None
         if program.is_file() and os.access(program, os.X_OK):
             return Nix(program.parent)
     return None
+
+
+def real(nix: Nix) -> Nix:
+    """The same Nix where its programs really lie: no link on the way there can be turned round any more.
+
+    A directory of links, as a profile is, may name a `nix-store` that stands alone; then it is only that directory.
+    """
+    program = Path(os.path.realpath(nix.program("nix-store")))
+    whole = all((program.parent / name).exists() for name in ("nix", "nix-daemon", "nix-build"))
+    return replace(nix, bin=program.parent if whole else Path(os.path.realpath(nix.bin)))
 
 
 def _user_profiles(environ: Mapping[str, str]) -> list[str]:
