@@ -109,6 +109,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
     """Its number; it reads its job from our standard input, after the line that was the request."""
     from . import apart
     from .system import own_copy
+    from .system.descriptors import received
     from .uploader.client import Uploader
 
     places = machine(environ)
@@ -121,8 +122,8 @@ def _start_uploader(request: Request, environ: Environ) -> int:
             "PYTHONDONTWRITEBYTECODE": "1",  # what its own user could write, nobody with the key may load
         }
     uploader = Uploader(places.job(request["job"]).directory)
-    started = uploader.begin(environment, request["owner"], sys.stdin.fileno(), Account(uid, gid))
-    return started.pid
+    listening = received(request["listening"]) if request["listening"] else None
+    return uploader.begin(environment, request["owner"], sys.stdin.fileno(), listening, Account(uid, gid)).pid
 
 
 VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from .nix.store import Nix, Store
 from .outcomes import Outcome
 from .queue import Queue
 from .session import Session
+from .system.descriptors import offered
 from .uploader import loopback
 from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
@@ -42,18 +45,41 @@ def judge(context: Context, place: Destination, exposures: Sequence[str]) -> tru
     return trust.judge(context.platform.event(), exposures, context.settings.push, lacks=lacks)
 
 
-def reader_port(context: Context, place: Destination, verdict: trust.Verdict) -> int:
-    """Where Nix is to read the cache by way of the uploader, which has the credentials for it and Nix has not; else 0.
+@contextmanager
+def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) -> Iterator[loopback.Waiting | None]:
+    """The socket where Nix is to read the cache by way of the uploader, where that reads it better than Nix itself.
 
-    A set-up that is repeated keeps the port.
+    It listens before Nix is told of it, so that nobody else can. A set-up that is repeated keeps the port.
     """
+    if not _is_read_for_nix(context, place, verdict):
+        yield None
+        return
+    waiting = loopback.Waiting(_listening(context))
+    try:
+        yield waiting
+    finally:
+        waiting.end()
+
+
+def _is_read_for_nix(context: Context, place: Destination, verdict: trust.Verdict) -> bool:
     if not (verdict.push and place.url.needs_reader and not place.unsigned) or context.is_dry_run(place):
-        return 0
+        return False
     if loopback.is_proxied(context.environ):
         context.platform.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
-        return 0
+        return False
+    return True
+
+
+def _listening(context: Context) -> socket.socket:
     earlier = Session.load(context.job.setup)
-    return (earlier.reader_port if earlier else 0) or loopback.free_port()
+    if not (earlier and earlier.reader_port):
+        return loopback.listen(0)
+    Uploader(context.job.directory).stop()  # its reader has the port
+    try:
+        return loopback.listen(earlier.reader_port)
+    except OSError as error:
+        context.platform.info(f"port {earlier.reader_port}, where Nix read the cache: {error.strerror}; taking another")
+        return loopback.listen(0)
 
 
 def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
@@ -66,7 +92,9 @@ def announce(context: Context, place: Destination, verdict: trust.Verdict) -> No
         context.platform.warning(f"{place.url} goes away with this machine; set `cache` to keep what is built")
 
 
-def start(context: Context, session: Session, place: Destination) -> tuple[Session, Started]:
+def start(
+    context: Context, session: Session, place: Destination, waiting: loopback.Waiting | None
+) -> tuple[Session, Started]:
     """Start the uploader and build the canary meanwhile. One that is apart gets no job yet.
 
     Raises Error when that cannot be.
@@ -79,10 +107,12 @@ def start(context: Context, session: Session, place: Destination) -> tuple[Sessi
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
     if session.apart:
         request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
-        started = privileged.start_uploader(request, context.environ)
+        with offered(waiting.descriptor) if waiting else nullcontext("") as socket_at:
+            started = privileged.start_uploader({**request, "listening": socket_at}, context.environ)
     else:
         job = jobs.upload_job(context, nix, place, context.job.queue, session.began)
-        started = uploader.start(replace(job, reader_port=session.reader_port))
+        listening = waiting.descriptor if waiting else None
+        started = uploader.start(replace(job, reader_port=session.reader_port), listening)
     try:
         return _watch(context, session, nix), started
     except BaseException:

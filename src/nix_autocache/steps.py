@@ -29,6 +29,7 @@ from .uploader.progress import Rest
 
 if TYPE_CHECKING:
     from .isolation import Isolation
+    from .uploader.loopback import Waiting
 
 
 def setup(context: Context) -> None:
@@ -60,13 +61,14 @@ def _open(context: Context, isolation: Isolation, nix: Nix) -> Session:
     verdict = pushing.judge(context, place, isolation.foreseen)
     if not context.settings.harden:
         pushing.announce(context, place, verdict)
-    port = pushing.reader_port(context, place, verdict)
-    cache = place.url.without_secrets
-    planned = Session.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
-    planned = _without_hook(context, planned)
-    if planned.push and not planned.apart:
-        place = place.trusting_itself(context.environ)
-    return _begin(context, planned, place, isolation)
+    with pushing.reader_socket(context, place, verdict) as waiting:
+        port = waiting.port if waiting else 0
+        cache = place.url.without_secrets
+        planned = Session.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
+        planned = _without_hook(context, planned)
+        if planned.push and not planned.apart:
+            place = place.trusting_itself(context.environ)
+        return _begin(context, planned, place, isolation, waiting)
 
 
 def _without_hook(context: Context, planned: Session) -> Session:
@@ -83,7 +85,9 @@ def _without_hook(context: Context, planned: Session) -> Session:
     return planned.only_pulling(reason) if planned.apart else planned.scanning(reason)
 
 
-def _begin(context: Context, planned: Session, place: Destination, isolation: Isolation) -> Session:
+def _begin(
+    context: Context, planned: Session, place: Destination, isolation: Isolation, waiting: Waiting | None
+) -> Session:
     """Register, and start to upload; the session as it came out. A set-up that fails leaves nothing registered."""
     from .in_effect import check, tell_nix
     from .registering import unregister, vouch
@@ -91,7 +95,7 @@ def _begin(context: Context, planned: Session, place: Destination, isolation: Is
     try:
         place = vouch(context, place, planned.nix)
         planned = tell_nix(context, planned, place, isolation.seen)
-        session, started = pushing.start(context, planned, place) if planned.push else (planned, None)
+        session, started = pushing.start(context, planned, place, waiting) if planned.push else (planned, None)
         with isolation.taking_root_away():
             if context.settings.harden:
                 session = isolation.judge(session)

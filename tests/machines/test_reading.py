@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.ground import nix, servers, tool
+from tests.ground.machine import Machine
 from tests.ground.roots import OLD, RECENT, Generation
 from tests.ground.tool import Tool
 from tests.ground.tools import PROJECT
@@ -146,3 +147,34 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
             guest.wait_for_text("held")
             assert path in one.run(ask, user="runner").stdout
             job.sh(f"nix-build --no-out-link --expr '{graphs.leaf('meanwhile')}'")
+
+
+@pytest.mark.parametrize("harden", [False, True], ids=["the job's own uploader", "an uploader of another user"])
+def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine, harden: bool, tmp_path: Path) -> None:
+    """And a reader that dies is started again, on the same socket."""
+    one = machine(RECENT, tool.binds())
+    one.add_user("guest")
+    one.add_user("runner", sudo=True)
+    nix.with_daemon(one)
+    Job(one).run("--version")
+    one.write("/opt/taking.py", (PROJECT / "tests/ground/taking.py").read_text())
+    with (
+        servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server,
+        one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking,
+    ):
+        server.wait()
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one), "harden": str(harden)}
+        job = Job(one, "runner", {**inputs, "push": "always"}, servers.s3_env())
+        job.run("setup")
+        taking.wait_for_text("refused")
+        port = taking.text().split()[-1]
+        ask = ["curl", "--silent", "--max-time", "10", f"http://127.0.0.1:{port}/nix-cache-info"]
+        assert "StoreDir: /nix/store" in one.run(ask).stdout
+        (before,) = readers(one)
+        one.run(["kill", "-KILL", str(before)])
+        wait_for(lambda: "StoreDir" in one.run(ask, check=False).stdout, "another reader")
+        assert readers(one) != [before]
+
+
+def readers(machine: Machine) -> list[int]:
+    return [each.pid for each in machine.processes() if "nix_autocache.uploader.reader" in each.argv]

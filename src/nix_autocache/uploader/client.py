@@ -87,27 +87,39 @@ class Uploader:
     def log(self) -> Path:
         return self.directory / "uploader.log"
 
-    def start(self, job: Job) -> Started:
-        """Start it in the background, in a session of its own, and give it its job. `wait_ready` waits for it."""
+    def start(self, job: Job, listening: int | None = None) -> Started:
+        """Start it in the background, in a session of its own, and give it its job. `wait_ready` waits for it.
+
+        `listening` is the descriptor of the socket where its reader is to answer.
+        """
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
             **job.public_environment,
         }
-        started = Started(self.begin(environment, os.geteuid(), process.PIPE))
+        started = Started(self.begin(environment, os.geteuid(), process.PIPE, listening))
         started.feed(job)
         return started
 
-    def begin(self, environment: Mapping[str, str], owner: int, stdin: int, account: Account | None = None) -> Process:
+    def begin(
+        self,
+        environment: Mapping[str, str],
+        owner: int,
+        stdin: int,
+        listening: int | None,
+        account: Account | None = None,
+    ) -> Process:
         """A process that waits for its job on `stdin`; `owner` is whom it answers, `account` whom it runs as."""
+        kept = [listening] if listening is not None else []
         with open_to_append(self.log, 0o644) as log:
             return process.start(
-                [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner)],
+                [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner), *map(str, kept)],
                 environ={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
                 given=stdin,
                 output=log,
                 account=account,
                 session=True,
+                pass_fds=kept,
             )
 
     def wait_ready(self, started: Started) -> Answer:

@@ -35,17 +35,20 @@ _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _FORGOTTEN: Final = 24 * 3600.0  # seconds with nothing queued and no flush: the job was killed and cannot end us
 
 
-def main(socket_path: Path, owner: int) -> int:
-    """Run the job that standard input brings; if it ends without one, the job may not push after all."""
+def main(socket_path: Path, owner: int, listening: int | None = None) -> int:
+    """Run the job that standard input brings; if it ends without one, the job may not push after all.
+
+    `listening` is the descriptor of the reader's socket.
+    """
     custody.protect_memory()
     os.umask(UMASK)
     text = sys.stdin.readline()
     if not text:
         return 0
-    return run(Job.from_json(text), socket_path, owner)
+    return run(Job.from_json(text), socket_path, owner, listening)
 
 
-def run(job: Job, socket_path: Path, owner: int | None) -> int:
+def run(job: Job, socket_path: Path, owner: int | None, listening: int | None = None) -> int:
     """Run until told to stop, or until another uploader holds this queue.
 
     `owner` is the job's user, whom it answers beside root and itself; None stands for everybody.
@@ -54,7 +57,7 @@ def run(job: Job, socket_path: Path, owner: int | None) -> int:
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
-        with reading(job, socket_path):
+        with reading(job, socket_path, listening):
             os.environ.update(job.environ)  # boto3 and obstore look there; /proc shows only how we were started
             _lower_priority()
             _serve(job, socket_path, owner)
@@ -199,4 +202,4 @@ def _lower_priority() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else None))

@@ -6,6 +6,7 @@ there are too many. What goes wrong is a line in the log now and then, not one f
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 import threading
@@ -69,12 +70,17 @@ class ReadServer(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
             return super().get_request()
-        except OSError:  # no descriptors: who has most connections gives some
-            with self._lock:
-                users = [visit.user for visit in self._visits.values()]
-            for _ in range(16 if users else 0):
-                self._hang_up_on(max(set(users), key=users.count))
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._make_room()
             raise
+
+    def _make_room(self) -> None:
+        """There are no descriptors: who has most connections gives some."""
+        with self._lock:
+            users = [visit.user for visit in self._visits.values()]
+        for _ in range(16 if users else 0):
+            self._hang_up_on(max(set(users), key=users.count))
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         user = user_of(request)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -19,7 +20,6 @@ from ..caches import Content, ObjectCache, PathCache
 from ..errors import CacheBusy, CacheError, one_line
 from ..system import log
 from .job import Job
-from .loopback import listen
 from .peers import Readers
 from .presence import decoded
 from .read_server import ReadServer
@@ -36,14 +36,15 @@ _LOOK: Final = 0.2  # seconds between looks
 _RESPITE: Final = 30.0  # seconds in which a cache that was in trouble is not asked
 
 
-def main(uploader: Path) -> int:
-    """Serve until standard input, which begins with the job, has ended and the uploader's socket is gone."""
+def main(uploader: Path, descriptor: int) -> int:
+    """Serve on the socket of that descriptor until standard input, which begins with the job, has ended and the
+    uploader's socket is gone."""
     custody.protect_memory()
     job = Job.from_json(sys.stdin.readline())
     os.environ.update(job.environ)
     cache = job.open_cache()
     assert not isinstance(cache, PathCache), "it has objects to read"
-    server = ReadServer(listen(job.reader_port), _Shelf(cache), Readers(job.nix))
+    server = ReadServer(socket.socket(fileno=descriptor), _Shelf(cache), Readers(job.nix))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
     while uploader.exists():
@@ -89,4 +90,4 @@ class _Shelf:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2])))

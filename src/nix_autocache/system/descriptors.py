@@ -1,0 +1,50 @@
+"""An open file handed to a process that does not inherit it: sudo closes all but the first three."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_PATIENCE: Final = 30.0  # seconds for root to come for it
+
+
+@contextmanager
+def offered(descriptor: int) -> Iterator[str]:
+    """While the block runs, root or this user gets a copy of `descriptor` with `received`, once, at the path given."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nix-autocache-") as directory,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as offering,
+    ):
+        path = str(Path(directory, "descriptor"))
+        offering.bind(path)
+        offering.listen(1)
+        offering.settimeout(_PATIENCE)
+        threading.Thread(target=_hand_out, args=(offering, descriptor), daemon=True).start()
+        yield path
+
+
+def _hand_out(offering: socket.socket, descriptor: int) -> None:
+    with suppress(OSError):
+        taker, _ = offering.accept()
+        with taker:
+            _, uid, _ = struct.unpack("3i", taker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if uid in {0, os.geteuid()}:
+                socket.send_fds(taker, [b"."], [descriptor])
+
+
+def received(path: str) -> int:
+    """The descriptor that is offered at `path`. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taker:
+        taker.settimeout(_PATIENCE)
+        taker.connect(path)
+        _, descriptors, _, _ = socket.recv_fds(taker, 1, 1)
+    if not descriptors:
+        raise OSError("no descriptor was handed out")
+    return descriptors[0]
