@@ -1,5 +1,6 @@
 """What a cache's refusal means: to ask again, when, or never."""
 
+import errno
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.outcomes import Outcome
 from nix_autocache.queue import Queue
-from nix_autocache.uploader.workers import Gate, retrying
+from nix_autocache.uploader.workers import LONGEST, Gate, retrying
 
 
 @pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504])
@@ -51,6 +52,25 @@ def test_a_retry_after_beyond_all_patience_is_not_waited_for() -> None:
     gate.close(3600)
     with pytest.raises(CacheBusy):
         retrying(time.monotonic, threading.Event(), gate=gate, longest=60)
+
+
+def test_no_retry_after_closes_a_cache_for_longer_than_a_path_is_tried_for() -> None:
+    """A drain that runs for months would never push again."""
+    gate = Gate()
+    gate.close(seconds("9" * 400))
+    assert gate.closed_for() <= LONGEST
+
+
+@pytest.mark.parametrize("lack", [RuntimeError("can't start new thread"), MemoryError(), OSError(errno.EMFILE, "many")])
+def test_what_this_machine_lacks_for_a_moment_is_tried_again(lack: Exception) -> None:
+    lacks = [lack]
+
+    def attempt() -> str:
+        if lacks:
+            raise lacks.pop()
+        return "done"
+
+    assert retrying(attempt, threading.Event()) == "done"
 
 
 def test_half_a_line_of_outcomes_does_not_spoil_the_next(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
 from nix_autocache.uploader.ledger import Ledger
 from nix_autocache.uploader.narinfo import Brought, fingerprint
+from nix_autocache.uploader.plan import _with_few_signatures
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.vouching import Vouching
 from tests.ground.draining import Draining, draining
 from tests.ground.nix_daemon import DIE, HANG, answer, refusal
 from tests.ground.waiting import wait_for
@@ -214,3 +216,13 @@ def test_a_signature_in_the_name_of_an_upstream_does_not_keep_a_path_out_of_the_
         assert drained.flush()
         assert drained.pushed() == {"claimed"}
         assert {each.what for each in drained.queue.outcomes.recorded()} == {"pushed", "upstream"}
+
+
+def test_a_thousand_signatures_of_a_path_are_not_kept_in_memory() -> None:
+    trusted = keys.generate("trusted-1").public
+    many = [f"many-{number}:{'A' * 86}==" for number in range(1000)]
+    info = PathInfo(
+        StorePath(f"/nix/store/{'0' * 32}-x"), "", (), "sha256:0", 5, "", (*many, f"trusted-1:{'A' * 86}==")
+    )
+    kept = _with_few_signatures(info, Vouching(began=0, trusted=(trusted,))).signatures
+    assert kept == (f"trusted-1:{'A' * 86}==", *many[:31])

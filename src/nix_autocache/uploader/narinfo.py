@@ -15,7 +15,7 @@ from ..keys import JOB_PREFIX, SecretKey
 from ..nix.store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
-_MOST: Final = 32  # signatures of others in a narinfo
+MOST_SIGNATURES: Final = 32  # of others in a narinfo
 _LONGEST: Final = 400  # characters of a signature: its name, and 64 bytes in base 64
 SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
 
@@ -60,7 +60,7 @@ def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
     # Any user can have the daemon add signatures to a path, and it does not look at the text, nor count them.
     formed = (s for s in dict.fromkeys(info.signatures) if len(s) <= _LONGEST and SIGNATURE.fullmatch(s))
     ours = (JOB_PREFIX, f"{key.name}:") if key else (JOB_PREFIX,)
-    signatures = list(islice((signature for signature in formed if not signature.startswith(ours)), _MOST))
+    signatures = list(islice((signature for signature in formed if not signature.startswith(ours)), MOST_SIGNATURES))
     if key:
         signatures.append(key.sign(fingerprint(info)))
     lines = [

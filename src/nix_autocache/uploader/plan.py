@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import StoreError, one_line
@@ -18,7 +18,7 @@ from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
 from ..outcomes import Outcome
 from ..queue import Entry
-from .narinfo import fingerprint
+from .narinfo import MOST_SIGNATURES, fingerprint
 from .vouching import Vouching, objection
 
 _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")
@@ -62,7 +62,7 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
         infos = [answer for answer in answers.values() if isinstance(answer, PathInfo)]
         for info in infos:
             outcome = _not_ours(info, policy, built=info.path in built)
-            settled.append(outcome) if outcome else candidates.append(info)
+            settled.append(outcome) if outcome else candidates.append(_with_few_signatures(info, policy.vouching))
         references = [reference for info in infos for reference in info.references]
         wanted.update(references)
         frontier = _fresh(references, known, seen)
@@ -117,6 +117,16 @@ def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) ->
 
 def _failed(path: StorePath, error: StoreError) -> Outcome:
     return Outcome(path, "failed", reason=one_line(error))
+
+
+def _with_few_signatures(info: PathInfo, vouching: Vouching) -> PathInfo:
+    """The same with as many signatures as a narinfo may carry, those of trusted names first: 2,000 paths are in memory
+    at once, and any user can have a thousand added to each."""
+    if len(info.signatures) <= MOST_SIGNATURES:
+        return info
+    names = {key.name for key in vouching.trusted or ()}
+    first = sorted(info.signatures, key=lambda signature: signature.partition(":")[0] not in names)
+    return replace(info, signatures=tuple(first[:MOST_SIGNATURES]))
 
 
 def _gone(path: StorePath) -> Outcome:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -47,8 +48,9 @@ def main(uploader: Path, descriptor: int) -> int:
     server = ReadServer(socket.socket(fileno=descriptor), _Shelf(cache), Readers(job.nix))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
-    while uploader.exists():
-        time.sleep(_LOOK)
+    with suppress(OSError):  # a directory that cannot be looked into any more is gone as well
+        while uploader.exists():
+            time.sleep(_LOOK)
     return 0
 
 
