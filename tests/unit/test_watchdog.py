@@ -27,7 +27,10 @@ time.sleep(60)
 def start(pulse: Pulse, healthy: Path) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-c", PROGRAM, str(healthy)]
     process = subprocess.Popen(
-        words, env={**os.environ, **pulse.environment}, stdout=subprocess.PIPE, start_new_session=True
+        words,
+        env={**os.environ, **pulse.environment, "WATCHDOG_USEC": "200000"},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     assert process.stdout
     assert process.stdout.readline() == b"begun\n"
@@ -39,7 +42,7 @@ def test_a_process_that_hangs_is_heard_no_more(tmp_path: Path) -> None:
     healthy.touch()
     with Pulse(tmp_path / "notify", US, interval=1.0) as pulse, start(pulse, healthy) as process:
         begun = time.monotonic()
-        wait_for(lambda: pulse.lost() or time.monotonic() - begun > 2.0, "a life that is longer than the interval")
+        wait_for(lambda: pulse.lost() or time.monotonic() - begun > 1.5, "a life that is longer than the interval")
         assert not pulse.lost()
         os.kill(process.pid, signal.SIGSTOP)
         wait_for(pulse.lost, "its silence")
