@@ -36,10 +36,10 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True)
 class Hardened:
-    """What was changed: paths, mounts, whom sudo refuses, the kernel's setting."""
+    """What was changed: paths, whom sudo refuses, the kernel's setting, and where what was mounted, in which boot."""
 
     paths: dict[str, Closed] = field(default_factory=dict)
-    mounts: tuple[str, ...] = ()
+    mounts: dict[str, str] = field(default_factory=dict)
     users: tuple[int, ...] = ()
     ptrace: str = ""
 
@@ -53,7 +53,7 @@ class Hardened:
             name: Closed(each["device"], each["number"], _three(each["before"]), _three(each["since"]))
             for name, each in values["paths"].items()
         }
-        return cls(paths=paths, mounts=tuple(values["mounts"]), users=tuple(values["users"]), ptrace=values["ptrace"])
+        return cls(paths=paths, mounts=values["mounts"], users=tuple(values["users"]), ptrace=values["ptrace"])
 
 
 def close(places: Places, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> Hardened:
@@ -80,8 +80,8 @@ def reopen(places: Places, until: Hardened | None = None) -> None:
     for name, closed in reversed(done.paths.items()):
         if name not in until.paths:
             _change(name, closed, closed.since, closed.before)
-    for mount in done.mounts:
-        if mount not in until.mounts:
+    for mount, boot in done.mounts.items():
+        if mount not in until.mounts and boot == _boot() and _is_read_only(mount):
             process.run(["umount", "--lazy", mount])
     if done.ptrace and not until.ptrace:
         _set_ptrace(done.ptrace)
@@ -93,16 +93,17 @@ def reopen(places: Places, until: Hardened | None = None) -> None:
 
 def _close(places: Places, before: Hardened, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
     others = [path for path in reachable if not path.is_relative_to(_READ_ONLY)]
-    mounts = before.mounts or ((str(_READ_ONLY),) if len(others) < len(reachable) else ())
+    mounting = len(others) < len(reachable) and before.mounts.get(str(_READ_ONLY)) != _boot()
     closing = dict(_closing(others, own))
+    again = {name for name, closed in closing.items() if _is_same(closed, before.paths.get(name))}
     done = Hardened(
-        paths={**closing, **before.paths},
-        mounts=mounts,
+        paths={**before.paths, **{name: closed for name, closed in closing.items() if name not in again}},
+        mounts={**before.mounts, str(_READ_ONLY): _boot()} if mounting else before.mounts,
         users=tuple(dict.fromkeys((*before.users, user))),
         ptrace=before.ptrace or _ptrace(),
     )
     notes.save(done, _note(places))
-    if mounts and not before.mounts:
+    if mounting:
         _mount_read_only(_READ_ONLY)
     for name, closed in closing.items():
         _change(name, closed, closed.before, closed.since)
@@ -126,6 +127,10 @@ def _closing(paths: Sequence[Path], own: Sequence[Path]) -> list[tuple[str, Clos
             since = (mode & ~0o022 if holds else 0o600, 0, 0)
             found.append((str(path), Closed(status.st_dev, status.st_ino, _rights(status), since)))
     return found
+
+
+def _is_same(closed: Closed, other: Closed | None) -> bool:
+    return other is not None and (closed.device, closed.number) == (other.device, other.number)
 
 
 def _is_in(path: Path, directory: Path) -> bool:
@@ -167,6 +172,20 @@ def _mount_read_only(directory: Path) -> None:
     """Everything below at once, however much of it others may write."""
     for options in (["--rbind", str(directory)], ["-o", "remount,bind,ro"]):
         process.run(["mount", *options, str(directory)])
+
+
+def _is_read_only(directory: str) -> bool:
+    """Whether the last thing that was mounted there is only to be read, as ours is. Source: proc_pid_mountinfo(5)."""
+    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    options = [words[5].split(",") for words in mounted if words[4] == directory]
+    return bool(options) and "ro" in options[-1]
+
+
+def _boot() -> str:
+    """What tells this boot from others: a mount is gone with its boot, and another may be in its place."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def _note(places: Places) -> Path:

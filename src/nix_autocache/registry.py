@@ -25,7 +25,7 @@ from .nix.store import Nix
 from .nix.supervisor import Supervisor
 from .places import JobPlace, Places
 from .provisioned import JOB
-from .system.files import make_directory, set_mode, write_atomically
+from .system.files import close_to_others, make_directory, set_mode, write_atomically
 from .system.removal import remove_tree
 from .uploader.client import Uploader
 
@@ -169,6 +169,7 @@ def _booted() -> float:
 def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
     """The job's own directories. Its roots are written by the hook and by the uploader, who may be two users."""
     make_directory(job.steps, 0o755)
+    close_to_others(places.jobs)
     owner = apart.owner(places) if wanted.apart else wanted.owner
     directories = [job.directory]
     if wanted.queue:
@@ -189,6 +190,7 @@ def _forget(job: JobPlace) -> None:
 
 def _write_part(places: Places, name: str, lines: list[str]) -> None:
     make_directory(places.parts, 0o700)
+    close_to_others(places.parts)
     write_atomically(places.parts / name, "".join(f"{line}\n" for line in lines), 0o600)
 
 

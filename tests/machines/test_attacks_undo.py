@@ -130,3 +130,20 @@ def test_a_set_up_that_is_killed_after_hardening_gives_root_back_and_no_key(tmp_
         wait_for(lambda: not made.exists(f"{STATE}/hardened.json"), "what was taken to be given back", 30)
         assert rights(made) == before
         assert not [each for each in made.processes() if each.user == "nix-autocache"]
+
+
+MOUNTED = "grep -c ' /usr ' /proc/self/mountinfo || true"
+
+
+def test_what_is_mounted_since_another_boot_is_not_ours(tmp_path: Path) -> None:
+    """As /usr is on a machine that has it on a disk of its own."""
+
+    def prepare(machine: Machine) -> None:
+        machine.sh("mkdir -m 777 /usr/share/open")
+
+    with sealing.sealed(tmp_path, prepare=prepare) as sealed:
+        made = sealed.machine
+        assert made.sh(MOUNTED).stdout == "1\n"
+        made.sh(f"sed -i s/$(cat /proc/sys/kernel/random/boot_id)/another/ {STATE}/hardened.json")
+        made.run([UNDO])
+        assert made.sh(MOUNTED).stdout == "1\n"

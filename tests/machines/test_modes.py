@@ -202,3 +202,14 @@ def test_what_provision_makes_is_as_the_table_says(machine: MakeMachine, umask: 
         line for line in found(made) - before if not re.search(r" (/home/runner|/etc|/var/(mail|spool).*)\b", line)
     }
     assert wrong(root, after, "nix-autocache") == []
+
+
+def test_what_an_earlier_set_up_left_open_is_closed_by_the_next(machine: MakeMachine) -> None:
+    job = tells_the_daemon(machine)
+    open_ = f"{STATE} {STATE}/jobs {STATE}/nix.conf.d"
+    job.machine.sh(f"mkdir -m 777 {open_}; install -m 777 /bin/true {STATE}/hook; chown runner {STATE}/hook")
+    job.run("setup")
+    assert job.machine.sh(f"find {open_} {STATE}/hook -prune -perm /022 -o -prune ! -user root").stdout == ""
+    path = job.build("something")
+    job.run("finish")
+    assert path in job.cached()

@@ -32,6 +32,18 @@ def queue(tmp_path: Path) -> Queue:
     return made
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+def test_nobody_else_can_change_an_entry(queue: Queue, shell: list[str], umask: int) -> None:
+    """What an entry names gets signed."""
+    before = os.umask(umask)
+    try:
+        run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": OUT})
+    finally:
+        os.umask(before)
+    assert queue.roots is not None
+    assert {path.stat().st_mode & 0o777 for path in (*queue.new.iterdir(), *queue.roots.iterdir())} == {0o644}
+
+
 def run(queue: Queue, shell: list[str], environment: Mapping[str, str]) -> None:
     """Run it as Nix does; that it is silent and succeeds is checked every time."""
     place = queue.directory.parents[2] / "hook"

@@ -127,7 +127,8 @@ def _make_cache(directory: Path, places: Places) -> None:
     owner = apart.owner(places)
     try:
         make_directory(directory.parent, 0o755)
-        if make_directory(directory, 0o755, owner):
+        make_directory(directory, 0o755, owner)
+        if directory.stat().st_uid == owner[0]:
             make_directory(directory / "nar", 0o755, owner)
     except OSError as error:
         raise RunnerError(f"cannot make the cache {directory}: {error.strerror}") from None
