@@ -218,3 +218,15 @@ def starting_anew(machine: Machine) -> Iterator[None]:
 def uploader(machine: Machine) -> int:
     """The number of its process; 0 while there is none."""
     return next((each.pid for each in machine.processes() if each.user == "nix-autocache"), 0)
+
+
+def test_a_directory_with_a_blank_in_its_name_is_written_by_the_service(booted: Machine) -> None:
+    booted.write("/etc/nix-autocache/key", str(KEY), mode=0o600)
+    told = 'cache = "file:///srv/my%20cache"\nsigning-key = "file:/etc/nix-autocache/key"\n'
+    booted.write("/etc/nix-autocache.toml", told, mode=0o600)
+    Job(booted).run("provision")
+    job = Job(booted, "runner", name="job")
+    job.run("setup")
+    job.build("something")
+    assert "1 pushed" in job.said("finish")
+    assert booted.exists("/srv/my cache/nix-cache-info")

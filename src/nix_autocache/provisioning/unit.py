@@ -81,7 +81,7 @@ def start(
             watchdog=watchdog.INTERVAL,
             environment=_lines("Environment", (f'"{name}={value}"' for name, value in environ.items())),
             credentials=_lines("LoadCredential", (f"{name}:{path}" for name, path in credentials.items())),
-            writable=_lines("ReadWritePaths", map(str, writable)),
+            writable=_lines("ReadWritePaths", (f'"{path}"' for path in writable)),  # a name may have a blank in it
         ),
         0o644,
     )
