@@ -37,6 +37,8 @@ def push(context: Context, paths: list[str]) -> None:
             queue.add(path.base, [path])
         job = jobs.upload_job(context, nix, place, queue, int(time.time()))
         context.platform.mask(str(job.secret_key or ""))
+        if job.secret_key and (doubts := place.doubts(str(job.secret_key.public))):
+            context.platform.warning(doubts)
         tell = report.ProgressLines(context.platform)
         rest = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
         result = report.Result(

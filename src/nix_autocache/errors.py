@@ -6,6 +6,7 @@ and caught in `cli`, and per store path in the uploader; nowhere else.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 
@@ -43,6 +44,8 @@ class CredentialsError(CacheError):
 
 class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
     """The cache did not answer, or cannot at the moment; asking again after `retry_after` seconds may help."""
+
+    longest = math.inf  # seconds for which it may help
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)

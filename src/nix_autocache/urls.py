@@ -95,7 +95,7 @@ class CacheUrl:
     @property
     def needs_reader(self) -> bool:
         """Whether Nix reads it better by way of the local reader than by itself."""
-        return self.asks_for_credentials or not self._is_read_alike
+        return self.row.any_user and (self.asks_for_credentials or not self._is_read_alike)
 
     @property
     def is_read_by_nix(self) -> bool:
@@ -129,7 +129,8 @@ class CacheUrl:
 
     @property
     def _is_read_alike(self) -> bool:
-        return self.row.path_is_encoded or _encoded(self.path) == self.path
+        # Nix 2.26 decodes the path of an HTTP URL and asks for it as it is then.
+        return "%" not in self.path if self.row.path_is_encoded else _encoded(self.path) == self.path
 
     def _text(self, params: Mapping[str, str]) -> str:
         path = self.path if self.row.path_is_encoded else _encoded(self.path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache import keys
+from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, StoreError
 from nix_autocache.nix import base32, nar
 from nix_autocache.nix.store import PathInfo, StorePath, parse_store_path
@@ -113,6 +114,20 @@ def test_a_busy_cache_is_asked_again_until_it_answers() -> None:
         return "done"
 
     assert retrying(attempt, threading.Event()) == "done"
+
+
+def test_a_conflict_that_stays_is_an_error_and_not_waited_for_until_the_deadline() -> None:
+    """As a WebDAV server answers where the folder is missing."""
+
+    class Stays(CacheBusy):
+        longest = 0.05
+
+    def attempt() -> None:
+        raise Stays("nar/x: HTTP status 409 Conflict", retry_after=0.01)
+
+    with pytest.raises(CacheError, match=r"409 Conflict; is it a folder that is missing\?"):
+        retrying(attempt, threading.Event())
+    assert refusal("http://h", "nar/x", 409, "", 0.0).longest < CacheBusy.longest  # type: ignore[attr-defined]
 
 
 def test_what_is_refused_for_good_is_not_asked_again() -> None:

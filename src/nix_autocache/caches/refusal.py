@@ -26,7 +26,10 @@ _SAID: Final = (b"StorePath:", b"NarHash:", b"Sig:")
 
 
 class Conflict(CacheBusy):
-    """409 or 412 to a put: somebody else stores the same, or it is there already."""
+    """409 or 412 to a put: somebody else stores the same, or it is there already. One that stays has another reason: a
+    WebDAV server says 409 where the folder is missing (RFC 4918, 9.7.1)."""
+
+    longest = 20.0
 
 
 def refusal(where: str, name: str, status: int, said: str, wait: float) -> Error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from ..errors import CacheBusy, one_line
+from ..errors import CacheBusy, CacheError, one_line
 from ..nix.nar import FOR_NOW
 from ..system import log
 
@@ -154,7 +154,8 @@ def retrying(
     Raises the last CacheBusy after `longest` seconds, or at once when `stop` is set; `tell` hears of the others.
     """
     gate = gate or Gate()
-    give_up = time.monotonic() + longest
+    begun = time.monotonic()
+    give_up = begun + longest
     wait, jitter = _FIRST_WAIT, 0.0
     error = CacheBusy("the cache was not asked any more")
     while True:
@@ -168,6 +169,8 @@ def retrying(
             return _attempted(attempt)
         except CacheBusy as busy:
             error = busy
+            if time.monotonic() > begun + busy.longest:
+                raise CacheError(f"{busy}; is it a folder that is missing?") from None
             tell(busy)
             gate.close(busy.retry_after)
         jitter = random.uniform(0, wait)
