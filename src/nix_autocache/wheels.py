@@ -44,10 +44,10 @@ def unpack(wheel: Path, allowed: frozenset[str], target: Path) -> None:
 def _importable(archive: ZipFile) -> Iterator[tuple[str, PurePosixPath]]:
     """The names of files in a wheel, and where they belong."""
     for name in archive.namelist():
-        first, *rest = PurePosixPath(name).parts
-        if name.endswith("/") or ".." in rest or PurePosixPath(name).is_absolute():
+        path = PurePosixPath(name)
+        if name.endswith("/") or path.is_absolute() or ".." in path.parts:
             continue
-        if not first.endswith(".data"):
-            yield name, PurePosixPath(name)
-        elif rest[0] in _IMPORTABLE:
-            yield name, PurePosixPath(*rest[1:])
+        if not path.parts[0].endswith(".data"):
+            yield name, path
+        elif len(path.parts) > 2 and path.parts[1] in _IMPORTABLE:
+            yield name, PurePosixPath(*path.parts[2:])
