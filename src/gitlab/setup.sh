@@ -146,7 +146,7 @@ if ! mkdir -p "$nix_autocache_kept" || ! nix_autocache_is_only_ours "$nix_autoca
   mkdir -p "$nix_autocache_tools/nix-autocache"
 fi
 # Older versions kept a signing key here, where the sources of derivations and artifacts take it in: a cache may bring it.
-rm -f "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub
+rm -rf "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub || true
 nix_autocache_find_python
 nix_autocache_install=$(nix_autocache_expanded "$nix_autocache_install")
 case $nix_autocache_install in
