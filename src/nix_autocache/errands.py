@@ -81,8 +81,9 @@ def provision(context: Context) -> None:
     verdict = trust.Verdict(push=True, reason="", unsolved={})
     note = provisioning.prepare(context.places, told, nix)
     session = Session.begin(row, nix, note.cache, verdict, apart=True, reader_port=note.reader_port)
-    register(context, session, place, seen)
-    answer = provisioning.start(context.places, told)
+    with provisioning.reader_socket(context.places, note) as waiting:
+        register(context, session, place, seen)
+        answer = provisioning.start(context.places, told, note, waiting)
     if (trusted := place.trusting(answer.public_key)) != place:
         register(context, session, trusted, seen)
     if doubts := place.doubts(answer.public_key):

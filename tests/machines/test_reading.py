@@ -133,7 +133,10 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
     with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
         configure(one, server.url)
-        one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(tool.CLI)} provision"], env=root.environment())
+        one.write("/opt/taking.py", (PROJECT / "tests/ground/taking.py").read_text())
+        with one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking:
+            one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(tool.CLI)} provision"], env=root.environment())
+            taking.wait_for_text("refused")
         job.run("setup")
         path = job.build("private")
         assert "1 pushed" in job.said("flush")

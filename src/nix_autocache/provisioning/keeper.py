@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ from ..system.log import line as tell
 from ..system.process import Account
 from ..system.removal import remove_tree
 from ..system.watchdog import Pulse
+from ..uploader import loopback
 from ..uploader.client import Uploader
 from . import configuration
 
@@ -35,16 +37,27 @@ _LOOK: Final = 1.0  # seconds between looks at the log
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end
 
 
-def start(command: Iterable[str], environ: Mapping[str, str], places: Places, program: Path) -> None:
-    """Start it in the background from root's copy, or have it start the uploader anew. Raises RunnerError."""
+def start(
+    command: Iterable[str], environ: Mapping[str, str], places: Places, program: Path, listening: int | None
+) -> None:
+    """Start it in the background from root's copy, or have it start the uploader anew. Raises RunnerError.
+
+    `listening` is the descriptor of the reader's socket, which it keeps for all uploaders.
+    """
     if pid := _pid(places):
         os.kill(pid, signal.SIGHUP)
         return
     with open_to_append(log(places), 0o644) as file:
         words = own_copy.command([program], __name__, *command)
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **environ}
-        process.start(words, environ=environment, output=file, session=True)
+        kept = [listening] if listening is not None else []
+        environment |= loopback.handed_on(kept)
+        process.start(words, environ=environment, output=file, session=True, pass_fds=kept)
     _wait(lambda: bool(_pid(places)), f"the uploader's keeper does not start; see {log(places)}")
+
+
+def runs(places: Places) -> bool:
+    return bool(_pid(places))
 
 
 def stop(places: Places) -> None:
@@ -63,6 +76,8 @@ class _Keeper:
         self._places = places
         self._ended = self._asked = False
         self._process: process.Process | None = None
+        number = os.environ.pop(loopback.LISTENING, "")
+        self._socket = socket.socket(fileno=int(number)) if number else None
 
     def keep(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
@@ -86,10 +101,17 @@ class _Keeper:
         # An uploader that was killed left it there, and its reader waits for its end.
         Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
         uid, gid = apart.owner(self._places)
+        kept = self._listening()
         with Pulse(CREDENTIALS.with_name("notify"), (uid, gid)) as pulse:
             self._process = process.start(
                 self._command,
-                environ={**os.environ, **pulse.environment, "CREDENTIALS_DIRECTORY": str(CREDENTIALS)},
+                environ={
+                    **os.environ,
+                    **pulse.environment,
+                    **loopback.handed_on(kept),
+                    "CREDENTIALS_DIRECTORY": str(CREDENTIALS),
+                },
+                pass_fds=kept,
                 output=1,
                 errors=2,
                 account=Account(uid, gid),
@@ -98,6 +120,20 @@ class _Keeper:
                 umask=UMASK,
             )
             return self._watch(self._process, pulse)
+
+    def _listening(self) -> list[int]:
+        """The descriptor of the reader's socket, if it has one here: the uploader tries it again by itself."""
+        note = provisioned.Provisioned.load(self._places)
+        port = note.reader_port if note else 0
+        if self._socket and self._socket.getsockname()[1] != port:
+            self._socket.close()
+            self._socket = None
+        if port and not self._socket:
+            try:
+                self._socket = loopback.listen(port)
+            except OSError as error:
+                tell(f"port {port}, where Nix is to read the cache: {error.strerror}")
+        return [self._socket.fileno()] if self._socket else []
 
     def _watch(self, running: process.Process, pulse: Pulse) -> int:
         """Wait for its end, and end it if it hangs; its status."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +63,29 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     return note
 
 
-def start(places: Places, told: Configuration) -> Answer:
+@contextmanager
+def reader_socket(places: Places, note: Provisioned) -> Iterator[loopback.Waiting | None]:
+    """The socket where Nix is to read the cache, before Nix is told of it; None where the service has it already.
+
+    Raises RunnerError when another program has the port.
+    """
+    if not note.reader_port or (unit.is_active() if probe.systemd() else keeper.runs(places)):
+        yield None
+        return
+    try:
+        waiting = loopback.Waiting(loopback.listen(note.reader_port))
+    except OSError as error:
+        raise RunnerError(
+            f"port {note.reader_port} of {loopback.HOST}, where Nix is to read the cache: {error.strerror}; "
+            "end the program that has it, and provision again"
+        ) from None
+    try:
+        yield waiting
+    finally:
+        waiting.end()
+
+
+def start(places: Places, told: Configuration, note: Provisioned, waiting: loopback.Waiting | None) -> Answer:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
     (program,) = own_copy.make(places.state / "service", [], compiled=True)
     apart.write_undo(program)
@@ -78,9 +102,11 @@ def start(places: Places, told: Configuration) -> Answer:
     if (url := told.settings.cache) and url.scheme == "file":
         writable.append(Path(url.path))
     if probe.systemd():
-        unit.start(command, variables, told.secrets, writable)
+        if waiting:
+            waiting.end()  # systemd takes the port at once, or says that it cannot
+        unit.start(command, variables, told.secrets, writable, note.reader_port)
     else:
-        keeper.start(command, variables, places, program)
+        keeper.start(command, variables, places, program, waiting.descriptor if waiting else None)
     return _first_word(places)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,11 @@ from ..provisioned import Provisioned, place
 from ..uploader import daemon
 from ..uploader.client import Uploader
 from ..uploader.job import Job
+from ..uploader.loopback import LISTENING
 from . import configuration
 from .configuration import Configuration
 
+_FIRST: Final = 3  # SD_LISTEN_FDS_START
 _CARE: Final = 600.0  # seconds, see Drain
 _LOOK: Final = 2.0  # seconds between looks at the files
 
@@ -34,7 +36,14 @@ def main() -> int:
     given = told.given_as_credentials(Path(os.environ["CREDENTIALS_DIRECTORY"]))
     watch = threading.Thread(target=_end_when_changed, args=(told.secrets.values(),), daemon=True)
     watch.start()
-    return daemon.run(job(given, places), Uploader(place(places).directory).socket, owner=None)
+    return daemon.run(job(given, places), Uploader(place(places).directory).socket, None, _listening(os.environ))
+
+
+def _listening(environ: Mapping[str, str]) -> int | None:
+    """The descriptor of the reader's socket, as systemd hands it on (sd_listen_fds(3)), or `keeper`; None without."""
+    if number := environ.get(LISTENING):
+        return int(number)
+    return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
 def job(told: Configuration, places: Places) -> Job:

@@ -8,11 +8,26 @@ from typing import Final
 
 from .. import apart
 from ..nix import units
-from ..system import watchdog
+from ..system import process, watchdog
 from ..system.files import write_atomically
+from ..uploader import loopback
 
 NAME: Final = "nix-autocache.service"
 _FILE: Final = Path("/etc/systemd/system", NAME)
+_SOCKET: Final = "nix-autocache.socket"
+_SOCKET_FILE: Final = Path("/etc/systemd/system", _SOCKET)
+_SOCKET_TEXT: Final = """\
+# written by `nix-autocache provision`; `nix-autocache undo` removes it
+[Unit]
+Description=where Nix reads the cache of this machine, see nix-autocache.service
+
+[Socket]
+ListenStream={host}:{port}
+Backlog=512
+
+[Install]
+WantedBy=sockets.target
+"""
 _TEXT: Final = """\
 # written by `nix-autocache provision`; `nix-autocache undo` removes it
 [Unit]
@@ -70,9 +85,16 @@ WantedBy=multi-user.target
 
 
 def start(
-    command: Iterable[str], environ: Mapping[str, str], credentials: Mapping[str, Path], writable: Iterable[Path]
+    command: Iterable[str],
+    environ: Mapping[str, str],
+    credentials: Mapping[str, Path],
+    writable: Iterable[Path],
+    reader_port: int,
 ) -> None:
-    """Write the unit and start it, or start it anew. Raises RunnerError."""
+    """Write the units and start them, or start them anew. Raises RunnerError.
+
+    systemd holds the reader's socket, if there is a port for it, whatever becomes of the service.
+    """
     write_atomically(
         _FILE,
         _TEXT.format(
@@ -85,13 +107,37 @@ def start(
         ),
         0o644,
     )
-    units.control("daemon-reload")
+    _listen(reader_port)
     units.control("enable", "--quiet", NAME)
     units.control("restart", NAME)
 
 
+def _listen(port: int) -> None:
+    text = _SOCKET_TEXT.format(host=loopback.HOST, port=port) if port else ""
+    same = _SOCKET_FILE.exists() and _SOCKET_FILE.read_text() == text
+    if not same:
+        _forget_socket()
+        if text:
+            write_atomically(_SOCKET_FILE, text, 0o644)
+    units.control("daemon-reload")
+    if text and not same:
+        units.control("stop", NAME)  # beside a service that runs, a socket is not started
+        units.control("enable", "--now", "--quiet", _SOCKET)
+
+
+def _forget_socket() -> None:
+    if _SOCKET_FILE.exists():
+        units.control("disable", "--now", "--quiet", _SOCKET)
+        _SOCKET_FILE.unlink()
+
+
+def is_active() -> bool:
+    return _FILE.exists() and process.run(["systemctl", "is-active", "--quiet", NAME]).status == 0
+
+
 def remove() -> None:
-    """Stop it and remove the unit."""
+    """Stop it and remove its units."""
+    _forget_socket()
     if _FILE.exists():
         units.control("disable", "--now", "--quiet", NAME)
         _FILE.unlink()

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from ..system import log, process
 from .job import Job
 
 HOST: Final = "127.0.0.1"
+LISTENING: Final = "NIX_AUTOCACHE_LISTENING"  # the variable that names a descriptor which is handed on
 _BACKLOG: Final = 512  # connections that wait to be accepted
 _NOTHING: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _HEAD: Final = 64 << 10  # bytes at most, of what is asked
@@ -58,6 +59,11 @@ def listen(port: int) -> socket.socket:
             return listening
 
 
+def handed_on(descriptors: Sequence[int]) -> dict[str, str]:
+    """What the environment of a process says of the socket that it is handed, if it is."""
+    return {LISTENING: str(descriptors[0])} if descriptors else {}
+
+
 def url(port: int) -> str:
     """What Nix is to read, instead of the cache's own URL."""
     return f"http://{HOST}:{port}"
@@ -84,7 +90,7 @@ class Waiting:
         self._thread.start()
 
     def end(self) -> None:
-        """The reader has the socket by now, or never will."""
+        """The reader has the socket by now, or never will. May be called again."""
         self._ended.set()
         self._thread.join()
         self._listening.close()
