@@ -220,13 +220,18 @@ def uploader(machine: Machine) -> int:
     return next((each.pid for each in machine.processes() if each.user == "nix-autocache"), 0)
 
 
-def test_a_directory_with_a_blank_in_its_name_is_written_by_the_service(booted: Machine) -> None:
+def test_a_cache_directory_that_is_not_there_yet_is_made_for_the_service(booted: Machine) -> None:
+    """With a blank in its name; what the service cannot see is refused."""
     booted.write("/etc/nix-autocache/key", str(KEY), mode=0o600)
-    told = 'cache = "file:///srv/my%20cache"\nsigning-key = "file:/etc/nix-autocache/key"\n'
-    booted.write("/etc/nix-autocache.toml", told, mode=0o600)
-    Job(booted).run("provision")
-    job = Job(booted, "runner", name="job")
-    job.run("setup")
-    job.build("something")
-    assert "1 pushed" in job.said("finish")
-    assert booted.exists("/srv/my cache/nix-cache-info")
+    root, runner = Job(booted), Job(booted, "runner", name="job")
+    for url, status in (("file:///home/ci/cache", 2), ("file:///srv/new/our%20cache", 0)):
+        text = f'cache = "{url}"\nsigning-key = "file:/etc/nix-autocache/key"\n'
+        booted.write("/etc/nix-autocache.toml", text, mode=0o600)
+        done = root.run("provision", check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+    assert "warning" not in done.stdout + done.stderr
+    assert booted.sh("stat -c '%U %a' '/srv/new/our cache' /srv/new").stdout == "nix-autocache 755\nroot 755\n"
+    runner.set_up("managed")
+    path = runner.build("something")
+    assert "1 pushed" in runner.said("finish")
+    assert path in booted.sh("cat '/srv/new/our cache/'*.narinfo").stdout

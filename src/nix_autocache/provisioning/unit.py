@@ -103,7 +103,7 @@ def start(
             watchdog=watchdog.INTERVAL,
             environment=_lines("Environment", (f'"{name}={value}"' for name, value in environ.items())),
             credentials=_lines("LoadCredential", (f"{name}:{path}" for name, path in credentials.items())),
-            writable=_lines("ReadWritePaths", (f'"{path}"' for path in writable)),  # a name may have a blank in it
+            writable=_lines("ReadWritePaths", map(_quoted, writable)),
         ),
         0o644,
     )
@@ -142,6 +142,12 @@ def remove() -> None:
         units.control("disable", "--now", "--quiet", NAME)
         _FILE.unlink()
         units.control("daemon-reload")
+
+
+def _quoted(path: Path) -> str:
+    """One word for systemd, which takes a blank for the end of one."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _lines(name: str, values: Iterable[str]) -> str:
