@@ -171,6 +171,7 @@ def test_a_service_that_hangs_is_started_again(booted: Machine, server: Server) 
     assert said.strip() == "WatchdogUSec=5min"
     with starting_anew(booted):
         booted.write("/etc/systemd/system/nix-autocache.service.d/quick.conf", "[Service]\nWatchdogSec=3\n")
+        assert booted.sh("systemctl is-active nix-autocache.socket").stdout.strip() == "active"  # the reader's
         booted.sh("systemctl daemon-reload; systemctl restart nix-autocache")
     runner.set_up("managed")
     before = uploader(booted)
