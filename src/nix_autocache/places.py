@@ -71,6 +71,10 @@ class Places:
     nix_conf_name: str = "nix.conf"
 
     @property
+    def conf_file(self) -> Path:
+        return self.nix_conf / self.nix_conf_name
+
+    @property
     def config(self) -> Config:
         """Where Nix is told of cache and hook."""
         named = self.nix_conf_name != "nix.conf" or self.nix_conf.name != "nix"  # by NIX_USER_CONF_FILES

@@ -41,7 +41,7 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
     ours = [line for line in cache_lines(session, place) if _is_heeded(line, session, seen)]
     given, tokens = context.settings.extra_nix_conf.splitlines(), _token_lines(context)
     where, own = _places(context, session), context.own_places
-    apart = where.nix_conf != own.nix_conf
+    apart = where.conf_file != own.conf_file
     # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after it.
     lines = ["fallback = true", *_mode_lines(context, session, seen)]
     if apart:
@@ -140,7 +140,7 @@ def unregister(context: Context, session: Session) -> None:
     else:
         registry.remove(where, context.job_name, daemon=False, everything=False)
     remove_tree(_views(context))
-    if where.nix_conf != own.nix_conf:
+    if where.conf_file != own.conf_file:
         registry.remove(own, context.job_name, daemon=False, everything=True)
 
 

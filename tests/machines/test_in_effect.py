@@ -43,6 +43,7 @@ MENDED: Mapping[str, Case] = {
     "extra-nix-conf": (lambda _: None, {"extra-nix-conf": THEIRS}, NONE),
     "the user's nix.conf": (in_users_file, NONE, NONE),
     "NIX_USER_CONF_FILES": (in_named_file, NONE, {"NIX_USER_CONF_FILES": "/w/named.conf:/w/none.conf"}),
+    "a file beside nix.conf": (lambda _: None, NONE, {"NIX_USER_CONF_FILES": "/etc/nix/other.conf"}),
     "nix.custom.conf": (in_custom_file, NONE, NONE),
     "HOME of another user": (in_a_home_of_others, NONE, {"HOME": "/w/home"}),
 }
