@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from . import settings
 from .context import Context
 from .nix import config
 from .nix.store import Nix
@@ -32,6 +33,10 @@ def warn(context: Context, row: Row, seen: Observations) -> None:
                 f"the nix-daemon does not trust this user, so the hook cannot be set: {then}; put the user into "
                 "trusted-users to have builds uploaded at once"
             )
+    for sentence in settings.doubtful(context.environ):
+        context.platform.warning(sentence)
+    if (url := context.settings.cache) and url.unused:
+        context.platform.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
     for directory, free in _full(context):
         context.platform.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
 

@@ -38,34 +38,34 @@ class Handler(BaseHTTPRequestHandler):
         self._say(TOKEN if self.cloud in {"aws", "none"} and self.path == "/latest/api/token" else None)
 
     def do_GET(self) -> None:
-        self._say(getattr(self, f"_{self.cloud}")())
+        self._say(getattr(self, f"answer_of_{self.cloud}")())
 
-    def _aws(self) -> str | None:
+    def answer_of_aws(self) -> str | None:
         directory = "/latest/meta-data/iam/security-credentials/"
         if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             return None
         return {directory: "machine-role", f"{directory}machine-role": json.dumps(ROLE)}.get(self.path, "")
 
-    def _oldest(self) -> str | None:
+    def answer_of_oldest(self) -> str | None:
         """IMDSv1 alone, which knows no PUT."""
         return "machine-role" if self.path.endswith("/security-credentials/") else None
 
-    def _none(self) -> str | None:
+    def answer_of_none(self) -> str | None:
         return None
 
-    def _ecs(self) -> str | None:
+    def answer_of_ecs(self) -> str | None:
         return json.dumps(ROLE) if self.headers.get("Authorization") == SECRET else None
 
-    def _google(self) -> str | None:
+    def answer_of_google(self) -> str | None:
         asked = "/computeMetadata/v1/instance/service-accounts/default/token"
         good = self.headers.get("Metadata-Flavor") == "Google" and self.path == asked
         return json.dumps(BEARER) if good else None
 
-    def _azure(self) -> str | None:
+    def answer_of_azure(self) -> str | None:
         good = self.headers.get("Metadata") == "true" and self.path.startswith("/metadata/identity/oauth2/token?")
         return json.dumps(BEARER) if good else None
 
-    def _app(self) -> str | None:
+    def answer_of_app(self) -> str | None:
         return json.dumps(BEARER) if self.headers.get("X-IDENTITY-HEADER") == SECRET else None
 
     def _say(self, text: str | None) -> None:

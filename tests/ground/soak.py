@@ -1,18 +1,15 @@
 """How much a test tries: `make soak` tries all of it, other runs a tenth.
 
-A test that has more to try is marked `soak` and asks for its number here: `@settings(max_examples=seeds(1000))`. One
-that is of no use in part is skipped otherwise: `@only_whole`. Else hypothesis tries the same in each run.
+A test that has more to try is marked `soak` and asks for its number here: `@settings(max_examples=seeds(1000))`. Other
+runs try the same examples each time.
 Tests that use hypothesis import this module, which sets it up.
 """
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 WHOLE = os.environ.get("SOAK") == "1"
-
-only_whole = pytest.mark.skipif(not WHOLE, reason="only `make soak` has the time")
 
 
 def seeds(whole: int) -> int:

@@ -163,7 +163,7 @@ def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s"
-    server = Server(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, u: send(c, {"done": True}))
+    server = Server(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, _: send(c, {"done": True}))
     threading.Thread(target=server.serve, daemon=True).start()
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)

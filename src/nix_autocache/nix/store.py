@@ -315,10 +315,6 @@ def _nonsense(path: StorePath, what: str) -> StoreError:
     return StoreError(f"Nix knows {what} of {path}; `nix-store --verify` may say more")
 
 
-def _is_signature(data: bytes) -> bool:
-    return _SIGNATURE.fullmatch(data) is not None
-
-
 def _store_path(data: bytes, store_dir: str) -> StorePath | None:
     """The store path that some bytes are, None where they are none."""
     with suppress(ValueError):
