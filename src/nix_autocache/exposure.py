@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import probe
+from . import probe, unattended
 from .system import process
 
 _TIMEOUT: Final = 10.0  # seconds that a program may take to say no
@@ -54,11 +54,12 @@ SOCKETS: Final = tuple(
 _DIAGNOSTICS: Final = ("dotnet-diagnostic-", "clr-debug-pipe-")
 YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")  # 0: all of one's user may be read, 1: one's descendants
 _DOCKER_PORT: Final = ("127.0.0.1", 2375)
-_MEMORY = re.compile(r"mem|kmem|port|nvme\d+|sg\d+")
+_MEMORY = re.compile(r"mem|kmem|port|nvme\d+|ng\d+n\d+|sg\d+|bsg/.+|mtd\d+")
 # Where root finds what it runs or believes: whole trees, and directories of which only the entries are looked at.
 _TREES: Final = (
     "/boot", "/etc", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib/systemd", "/usr/local/bin",
-    "/usr/local/sbin", "/usr/share/dbus-1", "/usr/share/polkit-1", "/var/spool/cron",
+    "/usr/local/sbin", "/usr/local/lib/systemd", "/usr/lib/udev", "/usr/share/dbus-1", "/usr/share/polkit-1",
+    "/var/spool/cron", "/run/systemd/system", "/run/udev/rules.d",
 )  # fmt: skip
 _ENTRIES: Final = (
     "/", "/usr", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/usr/local/lib", "/var",
@@ -66,7 +67,17 @@ _ENTRIES: Final = (
 )  # fmt: skip
 # Where processes of root take code from beside their own files, as lists of paths.
 _CODE: Final = frozenset(
-    {"LD_LIBRARY_PATH", "LD_PRELOAD", "NODE_PATH", "PERL5LIB", "PYTHONHOME", "PYTHONPATH", "RUBYLIB"}
+    {
+        "BASH_ENV",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "NODE_PATH",
+        "PATH",
+        "PERL5LIB",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "RUBYLIB",
+    }
 )
 _LINKS: Final = 40  # on the way to one path, as Linux follows
 _STORE: Final = ("/nix", "/nix/store", "/nix/var", "/nix/var/nix", "/nix/var/nix/db", "/nix/var/nix/db/db.sqlite")
@@ -77,13 +88,17 @@ def becomes_root() -> Iterator[str]:
     for name, command in _TOOLS.items():
         if shutil.which(name) and (name != "systemd-run" or probe.systemd()) and _succeeds(command):
             yield f"the job's user becomes root by {name}"
+    if probe.sudo_for_some():
+        yield "the job's user may run commands as another user by sudo, without a password"
     if _capabilities():
         yield "the job's user has capabilities of root"
 
 
 def sockets() -> list[Path]:
-    """Sockets of container engines and the like that take connections from this user."""
-    return [path for path in SOCKETS if _connects(socket.AF_UNIX, str(path))]
+    """Sockets of container engines and the like that take connections from this user, also where they are not usual."""
+    names = {path.name for path in SOCKETS}
+    elsewhere = [path for path in map(Path, _bound()) if path.name in names and _is_of_root(path)]
+    return [path for path in dict.fromkeys([*SOCKETS, *elsewhere]) if _connects(socket.AF_UNIX, str(path))]
 
 
 def diagnostics() -> list[Path]:
@@ -111,7 +126,7 @@ def devices() -> list[Path]:
         for path in (Path(directory, name) for name in names):
             with suppress(OSError):
                 mode = path.lstat().st_mode
-                raw = stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and _MEMORY.fullmatch(path.name))
+                raw = stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and _MEMORY.fullmatch(str(path.relative_to("/dev"))))
                 if raw and (os.access(path, os.R_OK) or os.access(path, os.W_OK)):
                     found.append(path)
     return found
@@ -167,12 +182,13 @@ def interpreter() -> Path | None:
 
 
 def programs_of_root() -> list[str]:
-    """The files that processes of root were started from, and where they take code from: a service may start again.
+    """What root starts by itself, what its processes were started from, and where they take code from: they may start
+    again.
 
     Every word of a command line may name one, also as `--option=FILE`. Only root sees where a relative one lies, the
     program itself, and the variables. Who asks, and what started that, is left out.
     """
-    found: dict[str, None] = {}
+    found = dict.fromkeys(unattended.programs())
     asking = set(_ancestors(os.getpid()))
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) not in asking:
@@ -183,18 +199,26 @@ def programs_of_root() -> list[str]:
 
 
 def _started_from(entry: Path) -> Iterator[str]:
-    directory = "/"
+    directory, program = "/", ""
     with suppress(OSError):
-        directory = os.readlink(entry / "cwd")
-        yield os.readlink(entry / "exe")
+        directory, program = os.readlink(entry / "cwd"), os.readlink(entry / "exe")
+        yield program
     for word in _texts(entry / "cmdline"):
         for name in (word, word.partition("=")[2]):
             path = os.path.join(directory, name)
             if name and os.path.isfile(path):
                 yield path
+    if _is_set_user_id(program):  # as sudo, which has the variables of who called it, and heeds none of these
+        return
     for name, _, value in (text.partition("=") for text in _texts(entry / "environ")):
         if name in _CODE:
             yield from (os.path.join(directory, part) for part in value.split(":") if part)
+
+
+def _is_set_user_id(program: str) -> bool:
+    with suppress(OSError):
+        return bool(os.stat(program).st_mode & stat.S_ISUID)
+    return False
 
 
 def _texts(path: Path) -> list[str]:
@@ -232,13 +256,17 @@ def _is_scratch(path: Path) -> bool:
 
 
 def _changeable_below(tree: Path) -> Iterator[Path]:
+    """With what links in there lead to, and what is on the way there."""
     if _changeable(tree):
         yield tree
+    seen = set()
     for directory, directories, files in os.walk(tree):
         for name in (*directories, *files):
             path = Path(directory, name)
-            if _changeable(path):
-                yield path
+            for part in way(path) if path.is_symlink() else [path]:
+                if part not in seen and not part.is_relative_to("/proc") and _changeable(part):
+                    yield part
+                seen.add(part)
 
 
 def _list(directory: Path) -> Iterable[Path]:
@@ -258,6 +286,13 @@ def _bound() -> Iterator[str]:
         for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines():
             if (parts := line.split(maxsplit=7)) and len(parts) == 8 and parts[7].startswith("/"):
                 yield parts[7]
+
+
+def _is_of_root(path: Path) -> bool:
+    """A user may have an engine too, with no more rights than theirs."""
+    with suppress(OSError):
+        return path.stat().st_uid == 0
+    return False
 
 
 def _is_open(path: Path) -> bool:

@@ -29,7 +29,7 @@ from .runner import Observations, Row
 from .session import Session
 from .urls import parse_cache_url
 
-_PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook")
+_PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook", "build-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
 _TRUSTED = re.compile("[?&]trusted=(?!false|no|0)")
 _DIRECTORIES: Final = (
@@ -227,6 +227,9 @@ def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
         words = (Config(Path("/etc/nix")).value(setting) or "").split()
         if words and (part := exposure.changeable(Path(words[0]))):
             yield f"root runs what the job's user can change, {setting} = {part}"
+    for file in Config(Path("/etc/nix")).files():
+        if part := exposure.changeable(file):
+            yield f"Nix takes its configuration from what the job's user can change, {part}"
     for given in settings.get("plugin-files", "").split():
         if part := exposure.changeable(Path(given)):
             yield f"root loads what the job's user can change, plugin-files = {part}"

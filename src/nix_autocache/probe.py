@@ -25,6 +25,25 @@ def sudo() -> bool:
     return process.run(["sudo", "-n", "true"], timeout=_TIMEOUT).status == 0
 
 
+def sudo_for_some(account: process.Account | None = None) -> bool:
+    """Whether sudo runs any command for this user, or for an account that root names, without a password.
+
+    As its list says, in the order of its rules: one that denies all takes away what is before it.
+    """
+    if shutil.which("sudo") is None:
+        return False
+    done = process.run(["sudo", "-n", "-l"], environ={**os.environ, "LC_ALL": "C"}, timeout=_TIMEOUT, account=account)
+    settings, _, rules = done.output.partition("may run the following commands")
+    lines = [line.strip() for line in rules.splitlines()[1:]]
+    left = lines[max((number for number, line in enumerate(lines, 1) if _denies_all(line)), default=0) :]
+    free = "!authenticate" in settings
+    return any(line.startswith("(") and (free or "NOPASSWD:" in line) for line in left)
+
+
+def _denies_all(rule: str) -> bool:
+    return rule.startswith("(ALL") and rule.endswith(") !ALL")
+
+
 def systemd() -> bool:
     """Whether systemd is this machine's init. Source: sd_booted(3)."""
     return Path("/run/systemd/system").is_dir()

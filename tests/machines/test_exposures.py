@@ -15,6 +15,7 @@ from tests.machines.installing import Job, debian
 from tests.machines.test_caches import key_of
 
 GROUND = "/ground"
+OF_ROOT = "the job's user can change what root runs, /home/runner"
 PROGRAM = ("python3", "-sP", f"{GROUND}/exposed.py")
 NOT_SANDBOXED = "builds are not always sandboxed, so what runs beside one can change what it makes"
 CONF = "/etc/nix/nix.conf"
@@ -61,6 +62,18 @@ def conf(line: str) -> tuple[str, str]:
             "rm /etc/sudoers.d/x",
             "the job's user becomes root by sudo",
         ),
+        *(
+            (
+                f"printf '%s\\n' {rules} >/etc/sudoers.d/x",
+                "rm /etc/sudoers.d/x",
+                "the job's user may run commands as another user by sudo, without a password",
+            )
+            for rules in (
+                "'runner ALL=(root) NOPASSWD: /bin/ls'",
+                "'runner ALL=(ALL:ALL) !ALL' 'runner ALL=(daemon) NOPASSWD: /bin/ls'",
+                "'Defaults:runner !authenticate' 'runner ALL=(root) /bin/ls'",
+            )
+        ),
         # A stand-in that lets everybody: neither program is in the root.
         (
             "ln -s /bin/true /usr/local/bin/doas",
@@ -74,6 +87,26 @@ def conf(line: str) -> tuple[str, str]:
             "rmdir /etc/cron.x",
             "the job's user can change what root runs, /etc/cron.x",
         ),
+        *(
+            (f"mkdir -p $(dirname {file}); printf '%b' '{text}' >{file}", f"rm {file}", OF_ROOT)
+            for file, text in (
+                ("/etc/crontab", "17 * * * * root cd / && /opt/hook"),
+                ("/etc/cron.d/x", "@daily root sh /opt/hook"),
+                ("/etc/cron.d/x", "PATH=/usr/bin:/home/runner/bin"),
+                ("/etc/systemd/system/x.service", "[Service]\\nExecStart=-/opt/hook --now\\n"),
+                ("/etc/systemd/system/x.service", "[Service]\\nUser=runner\\nExecStartPre=+/opt/hook\\n"),
+                ("/etc/systemd/system/x.service.d/y.conf", "[Service]\\nEnvironmentFile=-/home/runner/hook\\n"),
+                ("/etc/ld.so.conf.d/x.conf", "/home/runner/lib"),
+                ("/etc/ld.so.preload", "/home/runner/none.so"),
+            )
+        ),
+        ("ln -s /opt/hook /etc/cron.hourly", "rm /etc/cron.hourly", OF_ROOT),
+        ("ln -s /home/runner/x.service /etc/systemd/system", "rm /etc/systemd/system/x.service", OF_ROOT),
+        (
+            *conf("!include /home/runner/more.conf"),
+            "Nix takes its configuration from what the job's user can change, /home/runner",
+        ),
+        (*conf("build-hook = /home/runner/hook"), "root runs what the job's user can change, build-hook = "),
         (
             "chmod 666 /nix/var/nix/db/db.sqlite",
             "chmod 644 /nix/var/nix/db/db.sqlite",
@@ -121,6 +154,24 @@ def test_what_is_open_is_found(closed: Machine, opened: str, closing: str, sente
     assert [way for way in found if sentence in way], found
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("/etc/cron.d/x", "* * * * * runner /home/runner/hook\\n# * * * * * root /home/runner/hook\\n"),
+        ("/etc/systemd/system/x.service", "[Service]\\nUser=runner\\nExecStart=/home/runner/hook\\n"),
+        ("/etc/sudoers.d/x", "runner ALL=(ALL) NOPASSWD: ALL\\nrunner ALL=(ALL:ALL) !ALL\\n"),
+    ],
+    ids=["cron", "unit", "sudo"],
+)
+def test_what_root_does_not_run_or_denies_is_not_named(closed: Machine, file: str, text: str) -> None:
+    closed.sh("touch /home/runner/hook; chown runner: /home/runner/hook")
+    closed.sh(f"mkdir -p $(dirname {file}); printf '%b' '{text}' >{file}")
+    try:
+        assert ways(closed) == []
+    finally:
+        closed.sh(f"rm {file}")
+
+
 def test_an_unsigned_substituter_that_is_not_one_is_not_named(closed: Machine) -> None:
     before, after = conf("substituters = http://h?trusted=false http://i?trusted=0 file:///j?priority=1&trusted=no")
     try:
@@ -135,6 +186,7 @@ def test_an_unsigned_substituter_that_is_not_one_is_not_named(closed: Machine) -
     [
         (("127.0.0.1", "2375"), "a Docker engine answers at 127.0.0.1:2375"),
         (("/run/docker.sock",), "the job's user can connect to /run/docker.sock"),
+        (("/srv/docker.sock",), "the job's user can connect to /srv/docker.sock"),
         (("/run/cri-dockerd.sock",), "the job's user can connect to /run/cri-dockerd.sock"),
         (("/run/dotnet-diagnostic-9-9-socket",), "can read the memory of another process, as the runner's, by /run/"),
     ],
@@ -237,8 +289,9 @@ def test_what_no_hardening_takes_away_is_in_the_report(
         "cd /opt/agent && python3 agent.py",
         "cd /opt/agent && exec -a agent ./sleep 600",
         "PYTHONPATH=/opt/agent python3 -c 'import time; time.sleep(600)'",
+        "PATH=/opt/agent/bin:$PATH sleep 600",
     ],
-    ids=["script after an option", "relative script", "the program itself", "PYTHONPATH"],
+    ids=["script after an option", "relative script", "the program itself", "PYTHONPATH", "PATH"],
 )
 def test_what_root_runs_is_found_however_it_was_started(closed: Machine, start: str) -> None:
     """Some of it only root can see: it is asked, as set-up does, before it is given up."""

@@ -40,6 +40,7 @@ LAYERS = (
         "metadata",
         "settings",
         "tokens",
+        "unattended",
         "urls",
         "installers",
         "wheels",

@@ -134,6 +134,15 @@ class Config:
                 found = f"{found or ''} {text}".strip()
         return found
 
+    def files(self) -> list[Path]:
+        """All that Nix reads for this nix.conf, also what is not there yet, but for files of ours."""
+        found, left = [], [self.directory / self.name]
+        while left:
+            found.append(path := left.pop())
+            ours = {self.include, self.secret_include, *found}
+            left += [each for each in dict.fromkeys(self._included_by(path)) if each not in ours]
+        return found
+
     def _included_by(self, path: Path) -> list[Path]:
         lines = (line.partition("#")[0].split() for line in self._read(path).splitlines())
         return [path.parent / words[1] for words in lines if len(words) == 2 and words[0] in {"include", "!include"}]
