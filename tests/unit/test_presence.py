@@ -5,7 +5,7 @@ import bz2
 import gzip
 import lzma
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nix_autocache.errors import CacheError
 from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.uploader.compress import CORRUPT, Codec, unpacked
 from nix_autocache.uploader.narinfo import NarFile, render
+from nix_autocache.uploader.pack import verified
 from nix_autocache.uploader.presence import ABSENT, THERE, decoded, judge
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.urls import parse_cache_url
@@ -166,6 +167,36 @@ def test_what_is_unpacked_comes_in_pieces(name: str) -> None:
     if name != "none":
         with pytest.raises(CORRUPT):
             list(unpacked(name, [packed[:-1]]))
+
+
+@pytest.mark.parametrize("frame", [zstd.compress(b""), bz2.compress(b""), lzma.compress(b"")])
+def test_a_megabyte_of_empty_frames_is_no_narinfo_and_no_archive(frame: bytes) -> None:
+    name = {b"\x28": "zstd", b"B": "bzip2", b"\xfd": "xz"}[frame[:1]]
+    count, taken = (1 << 20) // len(frame), 0
+    assert decoded(frame * count) == ""
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        for taken in range(1, count):
+            yield frame
+
+    assert verified(INFO, "nar/x", name, pieces()) is None
+    assert taken < 2000
+
+
+@pytest.mark.parametrize("frame", [b"", gzip.compress(bytes(INFO.nar_size)), gzip.compress(b"")])
+def test_an_archive_without_an_end_is_not_read_to_its_end(frame: bytes) -> None:
+    name, taken = "gzip" if frame else "zstd", 0
+    skipped = b"\x50\x2a\x4d\x18" + (0xFFFFFFFF).to_bytes(4, "little")  # 4 GB that zstd passes over
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        yield frame or skipped
+        for taken in range(1, 1000):
+            yield bytes(100_000)
+
+    assert verified(INFO, "nar/x", name, pieces()) is None
+    assert taken < 20
 
 
 def test_an_unknown_compression_is_not_read() -> None:

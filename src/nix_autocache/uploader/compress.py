@@ -30,6 +30,9 @@ _THREADS: Final = 8
 _AHEAD: Final = 2  # pieces that are ready for a thread that becomes free
 SUFFIX: Final = {"zstd": ".zst", "xz": ".xz", "none": ""}
 _UNPACKED: Final = 1 << 20  # bytes that come out at once, however little goes in
+_FED: Final = 64 << 10  # bytes that go in at once: what follows a frame is copied with each frame
+_FEW: Final = 1024  # frames of any size
+_FRAME: Final = 4 << 10  # bytes that further ones hold on the average; ours have 2 MB
 _WINDOW: Final = 23  # 8 MB, the logarithm: what nobody vouches for gets no more memory than that
 CORRUPT: Final = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error, zstd.ZstdError)
 
@@ -91,18 +94,29 @@ def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(make: Callable[[], Any], pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """All frames, one after the other."""
-    decompressor = make()
-    for piece in pieces:
+    """All frames, one after the other. A megabyte has room for 100,000 empty ones, each of which takes a decompressor
+    of its own: so many are no archive."""
+    decompressor, frames, size = make(), 1, 0
+    for piece in _fed(pieces):
         while piece:
             if decompressor.eof:
-                decompressor = make()
-            yield decompressor.decompress(piece, _UNPACKED)
+                decompressor, frames = make(), frames + 1
+            if frames > _FEW + size // _FRAME:
+                raise ValueError("it has too many frames for what they hold")
+            out = decompressor.decompress(piece, _UNPACKED)
+            size += len(out)
+            yield out
             while not decompressor.eof and not decompressor.needs_input:
-                yield decompressor.decompress(b"", _UNPACKED)
+                out = decompressor.decompress(b"", _UNPACKED)
+                size += len(out)
+                yield out
             piece = decompressor.unused_data if decompressor.eof else b""
     if not decompressor.eof:
         raise EOFError("it was cut off")
+
+
+def _fed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    return (piece[start : start + _FED] for piece in pieces for start in range(0, len(piece), _FED))
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -111,6 +125,8 @@ def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield decompressor.decompress(piece, _UNPACKED)
         while decompressor.unconsumed_tail:
             yield decompressor.decompress(decompressor.unconsumed_tail, _UNPACKED)
+        if decompressor.unused_data:  # which zlib would keep in memory, all of it
+            raise ValueError("something follows its end")
     if not decompressor.eof:
         raise EOFError("it was cut off")
 

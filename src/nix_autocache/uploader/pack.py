@@ -16,6 +16,7 @@ from ..nix.store import PathInfo
 from .compress import CORRUPT, SUFFIX, Codec, unpacked
 from .narinfo import NarFile
 
+_SPARE: Final = 1 << 20  # bytes by which an archive may be larger than its content, beside a part of that
 STREAMED: Final = 4 << 20  # bytes of NAR from which on it is not held in memory whole
 
 
@@ -52,12 +53,12 @@ class Packing:
 def verified(info: PathInfo, url: str, compression: str, pieces: Iterable[bytes]) -> NarFile | None:
     """The archive that these pieces are, if it holds what the store registered of a path; None for anything else."""
     packed, content = _Counted(pieces), hashlib.sha256()
-    size = 0
+    size, largest = 0, info.nar_size + info.nar_size // 32 + _SPARE
     try:
         for piece in unpacked(compression, packed):
             content.update(piece)
             size += len(piece)
-            if size > info.nar_size:
+            if size > info.nar_size or packed.size > largest:  # what holds nothing has no end, either
                 return None
     except CORRUPT:
         return None
