@@ -182,7 +182,8 @@ class Queue:
         if "." in lines:
             return Entry(name, tuple(lines[: lines.index(".")]))
         # The disk was full, or the hook was killed: the name says what was built, the store knows the rest.
-        return Entry(name, ()) if age > TORN_AFTER else None
+        # Time may go back: an entry of the future would be waited for.
+        return Entry(name, ()) if abs(age) > TORN_AFTER else None
 
 
 def _is_entry(item: os.DirEntry[str]) -> bool:
@@ -196,7 +197,7 @@ def _read_regular(path: Path) -> tuple[str, float]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return "", 0.0
+        return "", _age(path)  # one that may not be read is not waited for
     with open(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -205,6 +206,14 @@ def _read_regular(path: Path) -> tuple[str, float]:
             return file.read(MAX_ENTRY).decode("utf-8", "replace"), time.time() - status.st_mtime
         except OSError:  # the disk has lost it
             return "", time.time() - status.st_mtime
+
+
+def _age(path: Path) -> float:
+    """How old a regular file is, in seconds; 0 for anything else."""
+    with suppress(OSError):
+        status = path.lstat()
+        return time.time() - status.st_mtime if stat.S_ISREG(status.st_mode) else 0.0
+    return 0.0
 
 
 def _built(item: os.DirEntry[str]) -> float:

@@ -2,7 +2,10 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -33,6 +36,39 @@ def test_an_entry_that_stays_torn_is_asked_of_the_store(queue: Queue) -> None:
     long_ago = time.time() - TORN_AFTER - 1
     os.utime(queue.new / NAME, (long_ago, long_ago))
     assert queue.take() == [Entry(NAME, ())]
+
+
+def test_a_torn_entry_of_the_future_is_not_waited_for(queue: Queue) -> None:
+    (queue.new / NAME).write_text("/nix/sto")
+    os.utime(queue.new / NAME, (time.time() + 86400, time.time() + 86400))
+    assert queue.take() == [Entry(NAME, ())]
+
+
+def test_an_entry_that_may_not_be_read_is_asked_of_the_store() -> None:
+    with TemporaryDirectory() as directory:  # everybody can get there, not so into pytest's
+        Path(directory).chmod(0o755)
+        queue = Queue(Path(directory, "queue"))
+        queue.create()
+        queue.add(NAME, [OUT])
+        long_ago = time.time() - TORN_AFTER - 1
+        os.utime(queue.new / NAME, (long_ago, long_ago))
+        (queue.new / NAME).chmod(0)
+        with as_nobody():
+            assert queue.take() == [Entry(NAME, ())]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, who may read everything."""
+    mine = os.geteuid()
+    if mine:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
 
 
 def test_what_the_hook_did_not_write_is_no_entry(queue: Queue) -> None:
