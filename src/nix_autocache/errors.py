@@ -7,13 +7,21 @@ and caught in `cli`, and per store path in the uploader; nowhere else.
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
+
+# A secret key, `name:base64` or without its name, and what stands before the host of a URL. An input that somebody
+# mistook for another is repeated in the message on it.
+_SECRETS: Final = re.compile(r"(?<=:)(?!/)[A-Za-z0-9+/]{65,}=*|[A-Za-z0-9+/]{86}==|(?<=://)[^\s/@]+(?=@)")
 
 
 class Error(Exception):
-    """Something failed that the job can go on without."""
+    """Something failed that the job can go on without. Keys, and passwords in URLs, are taken out of its message."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class InputError(Error):
@@ -59,10 +67,15 @@ class StoreError(Error):
 _LONGEST: Final = 500  # characters of a message
 
 
+def without_secrets(text: str) -> str:
+    """The text without what looks like a secret key, or like the password of a URL."""
+    return _SECRETS.sub("…", text)
+
+
 def one_line(error: BaseException) -> str:
     """The first line of an error, with nothing in it that cannot be printed: libraries append whole debug dumps to
     theirs, and Nix, caches and file names bring bytes of any kind."""
-    lines = str(error).strip().splitlines()
+    lines = without_secrets(str(error)).strip().splitlines()
     text = lines[0].strip()[:_LONGEST] if lines else type(error).__name__
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 

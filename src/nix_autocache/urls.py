@@ -40,6 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ANOTHER = re.compile(r"\s/|[\s,;|][a-z][a-z0-9+-]*://", re.IGNORECASE)  # a second cache begins
 _TOKEN: Final = 16  # characters from which on a user's name beside a password may be a token
 _SECRET: Final = re.compile(r"(?i)(^|[-_.])(token|sas|sig|signature|password|passwd|secret|credentials?)$|token$")
+_NAME: Final = re.compile(r"[\w.-]+", re.ASCII)
 _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -205,6 +206,10 @@ def _params(row: Scheme, query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
+        if not _NAME.fullmatch(name):  # perhaps half of a password
+            raise ValueError(
+                "the name of a parameter has letters, digits and -._ only; in a password ? is %3F, & is %26"
+            )
         if name in {"secret-key", "secret-keys"}:
             raise ValueError("the signing key is not part of the URL; give it as `signing-key`")
         if name in found:  # some versions of Nix take the first, others the last

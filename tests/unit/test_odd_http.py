@@ -86,6 +86,15 @@ def test_credentials_go_to_no_other_server(tmp_path: Path) -> None:
         assert all("Authorization" in request.headers for request in server.requests)
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://me:s3c/ret@h:1", "http://me:s3c#ret@h:1", "me:s3cret", "http://me:s3cret@[::1", "http://:s3cret@"]
+)
+def test_a_proxy_that_is_none_is_said_without_its_password(proxy: str) -> None:
+    with pytest.raises(CacheError, match="http_proxy does not name a proxy") as caught:
+        Http(parse_cache_url("http://cache.example.org"), {"http_proxy": proxy})
+    assert "s3c" not in str(caught.value)
+
+
 def test_a_redirect_without_end_is_refused(tmp_path: Path) -> None:
     with odd.in_thread(tmp_path, "loop") as server:
         cache = cache_of(server)

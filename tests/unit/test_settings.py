@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.errors import InputError
-from nix_autocache.keys import CACHE_NIXOS_ORG
+from nix_autocache.errors import InputError, one_line
+from nix_autocache.keys import CACHE_NIXOS_ORG, generate, read_secret
 from nix_autocache.settings import INPUTS, archive_format, doubtful, inputs_of, read
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +69,27 @@ def test_a_wrong_value_names_the_input_the_value_and_what_is_allowed(name: str, 
     assert name in str(caught.value)
     assert allowed in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [row.name for row in INPUTS if row.name not in {"signing-key", "id-token"}])
+@pytest.mark.parametrize("written", ["{}", "/{}", "file:{}", "{}=", "sha256:{}", "https://{}@host/x?y=", "a {}"])
+def test_a_key_that_is_given_as_another_input_is_not_repeated(name: str, written: str) -> None:
+    key = str(generate("a-1"))
+    for text in (key, key.partition(":")[2]):
+        try:
+            read({name: written.format(text)}, {}, {})
+        except InputError as error:
+            assert text[-60:] not in str(error)
+            assert text[-60:] not in one_line(error)
+
+
+@pytest.mark.parametrize("kind", ["file", "env"])
+def test_a_key_in_place_of_where_it_is_is_not_repeated(kind: str) -> None:
+    key = str(generate("a-1"))
+    for text in (key, key.partition(":")[2]):
+        with pytest.raises(InputError) as caught:
+            read_secret(f"{kind}:{text}", {})
+        assert text[-60:] not in str(caught.value)
 
 
 def test_an_unknown_input_is_refused_with_the_nearest_known() -> None:

@@ -203,6 +203,9 @@ def test_what_people_give_instead_of_a_url_is_answered_with_what_they_meant(text
         "https://host?token=s3cr",
         "s3://s3cr:s3cr@bucket",
         "az://container?sas=s3cr",
+        "s3://bucket?endpoint=http://me:s3cr@host",
+        "http://me:12?s3cr@host",
+        "http://me:12?x&s3cr@host=1",
     ],
 )
 def test_no_password_is_repeated(text: str) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..errors import Error
+from ..errors import CacheError, Error
 from ..urls import CacheUrl
 from . import Access, Body, Content, redirects
 from .ahead import ahead
@@ -286,7 +286,16 @@ def proxy_for(url: SplitResult, environ: Mapping[str, str]) -> SplitResult | Non
 
     if proxy_bypass_environment(url.netloc, named):
         return None
-    return urlsplit(found if "://" in found else f"http://{found}")
+    try:
+        proxy = urlsplit(found if "://" in found else f"http://{found}")
+        if proxy.hostname and proxy.port != 0:
+            return proxy
+    except ValueError:  # it says what it does not understand, which may be half of the password
+        pass
+    raise CacheError(
+        f"{url.scheme}_proxy does not name a proxy as http://host:port; special characters in its user or password are "
+        "percent-encoded, such as %2F for /"
+    )
 
 
 def _to_proxy(proxy: SplitResult | None) -> dict[str, str]:

@@ -31,6 +31,7 @@ class NixCopy:
     def __init__(self, url: CacheUrl, nix: Nix, key: SecretKey | None) -> None:
         self._nix = [nix.program("nix"), "--extra-experimental-features", "nix-command"]
         self._url = str(url)
+        self._secrets = url.secrets
         self._key = key
 
     def copy(self, path: StorePath) -> None:
@@ -43,7 +44,10 @@ class NixCopy:
         done = process.run(command, given=stdin.encode())
         if done.status:
             kind = CacheError if any(text in done.error for text in _PERMANENT) else CacheBusy
-            raise kind(f"nix {arguments[0]}: {done.reason}")
+            reason = done.reason
+            for secret in self._secrets:  # Nix repeats the URL
+                reason = reason.replace(secret, "…")
+            raise kind(f"nix {arguments[0]}: {reason}")
 
 
 def open_copied(url: CacheUrl, access: Access) -> NixCopy:
