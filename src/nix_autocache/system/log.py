@@ -7,13 +7,15 @@ import sys
 import traceback
 from contextlib import suppress
 
+from ..errors import without_secrets
+
 _MOST = 100  # different bugs that are worth their lines
 _seen: set[str] = set()
 
 
 def line(text: str) -> None:
     with suppress(Exception):
-        print(text, file=sys.stderr, flush=True)
+        print(without_secrets(text), file=sys.stderr, flush=True)
 
 
 def exception() -> None:
