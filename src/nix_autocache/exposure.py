@@ -177,8 +177,12 @@ def way(path: Path) -> Iterator[Path]:
 
 def interpreter() -> Path | None:
     """What this user can change of the Python that runs this."""
-    parts = [Path(sys.executable), *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
-    return next(filter(None, map(changeable, parts)), None)
+    return next(filter(None, map(changeable, parts_of_python())), None)
+
+
+def parts_of_python() -> list[Path]:
+    """The Python that runs this, and its library."""
+    return [Path(sys.executable), *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
 
 
 def programs_of_root() -> list[str]:

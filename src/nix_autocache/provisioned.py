@@ -23,8 +23,8 @@ _PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restar
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
     """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
-    1970, the port where Nix reads the cache, see `Session`, the `clouds` that the uploader asks for credentials, and
-    the files with its secrets, which only root may read."""
+    1970, the port where Nix reads the cache, see `Session`, the `clouds` that the uploader asks for credentials, the
+    files with its secrets, which only root may read, and where the Python that runs it lies, with its library."""
 
     nix_bin: str
     cache: str
@@ -32,6 +32,7 @@ class Provisioned:
     reader_port: int
     clouds: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
 
     @property
     def nix(self) -> Nix:
@@ -45,7 +46,7 @@ class Provisioned:
         """None where nothing was provisioned."""
         try:
             values = json.loads(_note(places).read_text(encoding="utf-8"))
-            return cls(**{**values, **{name: tuple(values.get(name, ())) for name in ("clouds", "secrets")}})
+            return cls(**{**values, **{name: tuple(values.get(name, ())) for name in ("clouds", "secrets", "python")}})
         except (FileNotFoundError, NotADirectoryError):
             return None
 

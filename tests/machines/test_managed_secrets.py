@@ -2,6 +2,7 @@
 
 from tests.conftest import MakeMachine
 from tests.ground import nix, tool
+from tests.ground.machine import PATH
 from tests.ground.roots import RECENT
 from tests.machines.installing import Job
 
@@ -48,3 +49,6 @@ def test_secrets_that_others_may_read_are_refused_and_later_found(machine: MakeM
     assert reads in Job(made, "runner").said("setup")
     made.sh(f"chmod 600 /etc/key; chmod 666 {FILE}")
     assert f"{changes}, {FILE}" in Job(made, "runner").said("setup")
+    made.sh(f"chmod 600 {FILE}; mkdir -p /opt/py/bin; ln -s /usr/bin/python3 /opt/py/bin; chown -R runner /opt/py")
+    Job(made, env={"PATH": f"/opt/py/bin:{PATH}"}).run("provision")
+    assert f"{changes}, /opt/py" in Job(made, "runner").said("setup"), "the service's Python, though not the job's own"

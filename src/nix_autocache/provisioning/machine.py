@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from .. import apart, environment, metadata, probe, provisioned
+from .. import apart, environment, exposure, metadata, probe, provisioned
 from ..errors import InputError, RunnerError
 from ..nix import hook, units
 from ..nix.store import Nix
@@ -132,6 +132,7 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
         secrets=tuple(map(str, told.secret_files)),
+        python=tuple(map(str, exposure.parts_of_python())),
         clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
     )
 
