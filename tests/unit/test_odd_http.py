@@ -95,6 +95,31 @@ def test_a_proxy_that_is_none_is_said_without_its_password(proxy: str) -> None:
     assert "s3c" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.170.2:80",
+        "2852039166",  # the first one as a number
+        "0xa9.0xfe.0xa9.0xfe",
+        "[fd00:ec2::254]",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:a9fe:a9fe]",
+        "[fe80::1]",
+        "168.63.129.16",
+    ],
+)
+def test_no_cache_sends_us_to_where_this_machine_gets_its_credentials(tmp_path: Path, host: str) -> None:
+    with odd.in_thread(tmp_path, "redirect-get=302", "redirect-put=307", f"to=http://{host}") as server:
+        cache = cache_of(server)
+        with pytest.raises(CacheError, match="a service for this machine alone"):
+            cache.get(NARINFO)
+        with pytest.raises(CacheError, match="a service for this machine alone"):
+            cache.open(ARCHIVE)
+        with pytest.raises(CacheError, match="a service for this machine alone"):
+            cache.put(NARINFO, TEXT, "text/x-nix-narinfo")
+
+
 def test_a_redirect_without_end_is_refused(tmp_path: Path) -> None:
     with odd.in_thread(tmp_path, "loop") as server:
         cache = cache_of(server)

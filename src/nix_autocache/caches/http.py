@@ -263,7 +263,8 @@ class Http:
             headers = self._headers if redirects.may_have_credentials(self._home, origin) else {}
             if len(self._pools) > _SERVERS:  # a cache that sends each request to another server
                 self._pools.clear()
-            self._pools[origin] = Connections(Server(origin, headers, trusted, proxy, _to_proxy(proxy)))
+            elsewhere = redirects.is_elsewhere(self._home, origin)
+            self._pools[origin] = Connections(Server(origin, headers, trusted, proxy, _to_proxy(proxy), elsewhere))
         return self._pools[origin]
 
     def _refusal(self, name: str, answer: Answer) -> Error:

@@ -53,6 +53,11 @@ def is_get_now(status: int) -> bool:
     return status == _SEE_OTHER
 
 
+def is_elsewhere(home: str, origin: str) -> bool:
+    """Whether `origin` is on another host than `home`."""
+    return urlsplit(home).hostname != urlsplit(origin).hostname
+
+
 def may_have_credentials(home: str, origin: str) -> bool:
     """Whether what is secret for the server at `home` may be sent to `origin`: itself, or itself by TLS."""
     return origin == home or (home.startswith("http://") and origin == f"https://{home.removeprefix('http://')}")

@@ -11,7 +11,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
-from .wire import TooLargeError
+from .wire import NoCacheError
 
 if TYPE_CHECKING:
     from . import Body, ObjectCache
@@ -58,7 +58,7 @@ def unanswered(where: str, name: str, error: OSError) -> Error:
             f"{where}: its TLS certificate is not trusted ({error.verify_message}); "
             "name the file with its authority's certificate in NIX_SSL_CERT_FILE"
         )
-    if isinstance(error, TooLargeError):
+    if isinstance(error, NoCacheError):
         return CacheError(f"{where} is no binary cache: {name}: {error}")
     reasons: dict[type[OSError], str] = {
         TimeoutError: "no answer in time",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from ipaddress import ip_address, ip_network
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,10 +24,16 @@ _LINE: Final = 8192  # bytes
 _HEADERS: Final = 256  # lines of a head
 _INTERIM: Final = 8  # answers before the answer
 _PORTS: Final = {"http": 80, "https": 443}
+_OF_AWS: Final = ip_network("fd00:ec2::/32")  # IMDS, ECS and EKS by IPv6
+_OF_AZURE: Final = ip_address("168.63.129.16")
 _BARE: Final = frozenset({204, 304})  # answers without content
 
 
-class TooLargeError(OSError):
+class NoCacheError(OSError):
+    """An answer that no binary cache gives, however often it is asked."""
+
+
+class TooLargeError(NoCacheError):
     """The content of an answer is not the small one that was asked for."""
 
     def __init__(self) -> None:
@@ -47,7 +54,8 @@ class Answer:
 class Server:
     """The server at `base`, and the `headers` that each request carries; with a `proxy`, by way of that one.
 
-    `to_proxy` are headers for the proxy alone.
+    `to_proxy` are headers for the proxy alone. One that is `named_by_another` may not be a service of this machine's
+    own network, such as that with its credentials: a cache could send us there for whom that is closed.
     """
 
     base: str
@@ -55,9 +63,13 @@ class Server:
     context: ssl.SSLContext | None = None
     proxy: SplitResult | None = None
     to_proxy: Mapping[str, str] | None = None
+    named_by_another: bool = False
 
     def connect(self) -> Connection:
         """A new connection. Raises OSError."""
+        if self._is_checked:
+            for *_, address in socket.getaddrinfo(*self._peer, type=socket.SOCK_STREAM):
+                _check_address(str(address[0]))
         return self.secured(socket.create_connection(self._peer, _CONNECT))
 
     def dial(self, count: int) -> Iterator[socket.socket]:
@@ -75,6 +87,8 @@ class Server:
         try:
             plain.settimeout(_CONNECT)
             plain.send(b"")  # waits until it is there
+            if self._is_checked:  # once more: a name may have another address by now
+                _check_address(str(plain.getpeername()[0]))
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.context is None:
                 return Connection(plain)
@@ -97,6 +111,10 @@ class Server:
         if self.proxy and self.context is None:
             return self.base, {**headers, **(self.to_proxy or {})}
         return "", headers
+
+    @property
+    def _is_checked(self) -> bool:
+        return self.named_by_another and not self.proxy
 
     @property
     def _peer(self) -> tuple[str, int]:
@@ -224,6 +242,14 @@ class Connection:
                 raise ConnectionResetError("the server closed the connection")
             size -= len(piece)
             yield piece
+
+
+def _check_address(text: str) -> None:
+    """Raises NoCacheError for where clouds have the services that know a machine's credentials."""
+    address = ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local or address in _OF_AWS or address == _OF_AZURE:
+        raise NoCacheError(f"it sends us to {address}, a service for this machine alone, which no cache is")
 
 
 def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
