@@ -82,7 +82,7 @@ def reopen(places: Places, until: Hardened | None = None) -> None:
             _change(name, closed, closed.since, closed.before)
     for mount, boot in done.mounts.items():
         if mount not in until.mounts and boot == _boot() and _is_read_only(mount):
-            process.run(["umount", "--lazy", mount])
+            _let_write(mount)
     if done.ptrace and not until.ptrace:
         _set_ptrace(done.ptrace)
     if until == Hardened():
@@ -174,11 +174,25 @@ def _mount_read_only(directory: Path) -> None:
         process.run(["mount", *options, str(directory)])
 
 
+def _let_write(directory: str) -> None:
+    """Take our mount away. It stays, and may be written, where somebody has mounted something below it since: that
+    would go with it."""
+    below = [words[4] for words in _mounted() if words[4].startswith(f"{directory}/")]
+    if all(below.count(path) > 1 for path in below):  # one in what we mounted, and one beneath it
+        process.run(["umount", "--lazy", directory])
+    else:
+        process.run(["mount", "-o", "remount,bind,rw", directory])
+
+
 def _is_read_only(directory: str) -> bool:
-    """Whether the last thing that was mounted there is only to be read, as ours is. Source: proc_pid_mountinfo(5)."""
-    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    options = [words[5].split(",") for words in mounted if words[4] == directory]
+    """Whether the last thing that was mounted there is only to be read, as ours is."""
+    options = [words[5].split(",") for words in _mounted() if words[4] == directory]
     return bool(options) and "ro" in options[-1]
+
+
+def _mounted() -> list[list[str]]:
+    """Source: proc_pid_mountinfo(5)."""
+    return [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
 def _boot() -> str:

@@ -147,3 +147,16 @@ def test_what_is_mounted_since_another_boot_is_not_ours(tmp_path: Path) -> None:
         made.sh(f"sed -i s/$(cat /proc/sys/kernel/random/boot_id)/another/ {STATE}/hardened.json")
         made.run([UNDO])
         assert made.sh(MOUNTED).stdout == "1\n"
+
+
+def test_what_root_has_mounted_meanwhile_stays(tmp_path: Path) -> None:
+    rules = "/usr/share/polkit-1/rules.d"
+    prepare = f"mkdir -p {rules} /usr/share/mine; chmod 777 {rules}"
+    with sealing.job(tmp_path, prepare=lambda machine: machine.sh(prepare)) as sealed:
+        made = sealed.machine
+        assert SOLVED in sealed.job.said("setup")
+        made.sh("mount -t tmpfs none /usr/share/mine; touch /usr/share/mine/file")
+        assert sealed.attack(f"touch {rules}/x").returncode
+        Job(made).run("undo")
+        assert made.exists("/usr/share/mine/file")
+        sealed.job.sh(f"touch {rules}/x")
