@@ -204,7 +204,7 @@ def test_one_bad_path_of_each_kind_holds_nothing_else_back(ground: Ground) -> No
         "fine": "pushed",
     }  # fmt: skip
     assert ground.names() == {"fine"}
-    for reason in ("was changed on disk", "is not in the store any more", "larger than the server takes"):
+    for reason in ("was changed on disk", "is not in the store: collected since", "larger than the server takes"):
         assert reason in said
     assert "1 pushed, 1 skipped, 4 NOT pushed" in said
 

@@ -23,6 +23,7 @@ from .store import Nix
 from .supervisor import SOCKET, Supervisor
 
 _FIRST_WORD: Final = 2.0  # seconds for a daemon to greet
+_REFUSAL: Final = 1.0  # seconds that a refusal must last
 _PATIENCE: Final = 10.0  # seconds for a daemon to end, and to answer again
 
 
@@ -55,8 +56,13 @@ def look() -> State:
 def serves() -> bool:
     """Whether the daemon speaks to this user, or takes too long to say: one that allowed-users shuts out hears nothing.
 
-    It ends such a connection before a word, and Nix's own error does not say why.
+    It ends such a connection before a word, and Nix's own error does not say why. So does one that just started and
+    finds its database locked: only a refusal that is repeated is one.
     """
+    return process.wait_until(_speaks, _REFUSAL, poll=_REFUSAL / 4)
+
+
+def _speaks() -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_FIRST_WORD)
         try:
