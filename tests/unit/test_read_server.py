@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.caches import Content
+from nix_autocache.caches.refusal import INFO
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
 from nix_autocache.uploader import loopback, peers, read_server
@@ -28,9 +29,10 @@ class Cache:
     def __init__(self) -> None:
         self.opened: list[str] = []
         self.error: Exception | None = None
+        self.whole = True  # whether the error is for every object
 
     def get(self, name: str) -> bytes | None:
-        if self.error:
+        if self.error and (self.whole or name != INFO):
             raise self.error
         return b"StorePath: x\n" if name == NARINFO else None
 
@@ -111,6 +113,10 @@ def test_trouble_with_one_object_does_not_close_the_cache_and_trouble_with_the_c
     cache.error = CacheError("this one may not be read")
     assert ask(port, NARINFO)[0] == 404
     cache.error = None
+    assert ask(port, NARINFO)[0] == 200
+    cache.error, cache.whole = CacheBusy("it leads to nowhere"), False
+    assert [ask(port, ARCHIVE)[0], ask(port, NARINFO)[0]] == [404, 404]
+    cache.error, cache.whole = None, True
     assert ask(port, NARINFO)[0] == 200
     cache.error = CacheBusy("503")
     assert ask(port, NARINFO)[0] == 404

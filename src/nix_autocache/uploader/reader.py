@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from .. import custody
 from ..caches import Content, ObjectCache, PathCache
+from ..caches.refusal import INFO
 from ..errors import CacheBusy, CacheError, one_line
 from ..system import log
 from .job import Job
@@ -34,6 +35,7 @@ _NAME = re.compile(
 )
 
 _LOOK: Final = 0.2  # seconds between looks
+_IN_A_ROW: Final = 16  # objects without an answer, after which it is the cache, whatever it says of itself
 _RESPITE: Final = 30.0  # seconds in which a cache that was in trouble is not asked
 
 
@@ -63,6 +65,7 @@ class _Shelf:
     def __init__(self, cache: ObjectCache) -> None:
         self._cache = cache
         self._closed_until = 0.0
+        self._failures = 0
 
     def open(self, name: str) -> Content | None:
         """None for what is not there, is nothing that Nix asks for, or cannot be read now."""
@@ -82,13 +85,29 @@ class _Shelf:
         if not _NAME.fullmatch(name) or time.monotonic() < self._closed_until:
             return None
         try:
-            return ask(name)
+            found = ask(name)
+            self._failures = 0
+            return found
         except CacheBusy as error:
             self._closed_until = time.monotonic() + _RESPITE
-            log.line(f"not asked for {_RESPITE:g} s: {one_line(error)}")
+            self._failures += 1
+            if name != INFO and self._failures < _IN_A_ROW and self._answers():
+                self._closed_until = 0.0
+            else:
+                log.line(f"not asked for {_RESPITE:g} s: {one_line(error)}")
         except CacheError:
             pass  # it is for this object alone, and any user can ask for a strange one
         return None
+
+    def _answers(self) -> bool:
+        """Whether the cache itself is well: who writes there may have one object lead to nowhere."""
+        try:
+            self._cache.get(INFO)
+        except CacheBusy:
+            return False
+        except CacheError:
+            pass  # an answer, too
+        return True
 
 
 if __name__ == "__main__":
