@@ -125,7 +125,7 @@ def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachi
 def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMachine, tmp_path: Path) -> None:
     """A user whom `allowed-users` shuts out of Nix, and who holds more connections than a service has descriptors."""
     one = machine(RECENT, tool.binds())
-    for user in ("runner", "guest"):
+    for user in ("runner", "guest", "visitor"):
         one.add_user(user)
     nix.with_daemon(one, "allowed-users = root runner nix-autocache\n")
     root, job = Job(one), Job(one, "runner")
@@ -144,6 +144,9 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
         ask = ["curl", "--silent", "--max-time", "10", f"{url}/{path[11:43]}.narinfo"]
         assert path in one.run(ask, user="runner").stdout
         assert one.run(ask, user="guest", check=False).stdout == ""
+        one.sh("chmod 700 /usr/bin/nix")  # as where nothing can be started for a moment
+        assert one.run(ask, user="visitor", check=False).stdout == ""
+        one.sh("chmod 755 /usr/bin/nix")
         one.write("/opt/holding.py", (PROJECT / "tests/ground/holding.py").read_text())
         holding = ["python3", "/opt/holding.py", url.rpartition(":")[2], "1200"]
         with one.start(holding, user="guest") as guest:

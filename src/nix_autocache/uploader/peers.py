@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from ..nix import effective
+from ..nix.config import Config
 from ..nix.store import Nix
 
 ANYBODY: Final = -1  # the number of a user that cannot be told
@@ -32,6 +33,8 @@ _REQUEST: Final = 1  # NLM_F_REQUEST
 _ANY_STATE: Final = 0xFFFFFFFF
 _NO_COOKIE: Final = (0xFFFFFFFF, 0xFFFFFFFF)
 _DAEMON: Final = Path("/nix/var/nix/daemon-socket/socket")
+_NIX_CONF: Final = Path("/etc/nix")
+_WHO: Final = ("allowed-users", "trusted-users")
 _FRESH: Final = 60.0  # seconds that the answer for a user stands
 
 
@@ -104,15 +107,19 @@ class Readers:
         with self._lock:
             since, answer = self._known.get(user, (float("-inf"), False))
             if time.monotonic() - since > _FRESH:
-                answer = _is_allowed(user, effective.of_machine(self._nix)) if _DAEMON.exists() else False
+                answer = _is_allowed(user, _settings(self._nix)) if _DAEMON.exists() else False
                 self._known[user] = time.monotonic(), answer
             return answer
 
 
+def _settings(nix: Nix) -> Mapping[str, str]:
+    """As Nix says, or else its files: any user may use up the processes, so that no Nix can be started to ask."""
+    written = {name: value for name in _WHO if (value := Config(_NIX_CONF).value(name)) is not None}
+    return effective.of_machine(nix) or written
+
+
 def _is_allowed(user: int, settings: Mapping[str, str]) -> bool:
     """As the nix-daemon decides. A user without a name is none that it could be told of but by `*`."""
-    if not settings:
-        return True  # Nix does not say
     listed = f"{settings.get('allowed-users', '*')} {settings.get('trusted-users', '')}".split()
     return "*" in listed or not set(listed).isdisjoint(_names(user))
 
