@@ -102,6 +102,18 @@ def test_links_that_others_packed_are_removed_and_never_followed(tmp_path: Path)
     assert sorted(path.name for path in cache.rglob("*")) == ["directory.narinfo", "nar"]
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 5000, '{"id": 1e999}', "null", '{"id": {}, "outPath": []}', "\udcff"]
+)
+def test_what_is_no_realisation_is_removed(tmp_path: Path, text: str) -> None:
+    narinfo(tmp_path, "a")
+    (tmp_path / "realisations").mkdir()
+    bad = tmp_path / f"realisations/sha256:{'0' * 64}!out.doi"
+    bad.write_text(text, errors="surrogateescape")
+    trimmed(tmp_path)
+    assert not bad.exists()
+
+
 @pytest.mark.parametrize("part", ["nar", "realisations", "", ".."])
 def test_a_directory_that_is_a_link_is_not_entered(tmp_path: Path, part: str) -> None:
     foreign = tmp_path / "foreign/cache"

@@ -72,7 +72,7 @@ def realisations(directory: Path, store_dir: str) -> Iterator[tuple[Path, Realis
     with os.scandir(place) as entries:
         names = [entry.name for entry in entries if _REALISATION.fullmatch(entry.name)]
     for name in names:
-        with suppress(OSError, ValueError, LookupError, TypeError):
+        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             content, _ = _content(place / name)
             value, number = json.loads(content), name.removesuffix(".doi")
             if value["id"] == number:

@@ -48,8 +48,9 @@ def trim(directory: Path, limit: int, store: Store, began: float) -> int:
     archives = {f"nar/{file.name}": file.lstat().st_size for file in _files(directory / "nar")}
     gone = surplus(infos, archives, limit)
     left = {kept.path for kept in infos} - {kept.path for kept in gone}
-    for file, realised in realisations(directory, store.nix.store_dir):
-        if realised.path not in left:
+    realised = dict(realisations(directory, store.nix.store_dir))
+    for file in _files(directory / "realisations"):
+        if file not in realised or realised[file].path not in left:
             _remove(file)
     for kept in gone:  # referrers before what they refer to
         _remove(kept.file)
