@@ -204,7 +204,7 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations, envir
     secrets = [Path(path) for path in note.secrets]
     if readable := [path for path in secrets if os.access(path, os.R_OK)]:
         yield f"the job's user can read the secrets of the machine's uploader, {_names(readable)}"
-    kept = (machine.state / "service", machine.state / "packages", CONFIGURATION, *secrets, *map(Path, note.python))
+    kept = (machine.state / "service", machine.state / "packages", CONFIGURATION, *secrets, *map(Path, note.programs))
     yield from of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
     yield from of_credentials(note.clouds, environ)
 

@@ -24,7 +24,8 @@ _PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restar
 class Provisioned:
     """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
     1970, the port where Nix reads the cache, see `Session`, the `clouds` that the uploader asks for credentials, the
-    files with its secrets, which only root may read, and where the Python that runs it lies, with its library."""
+    files with its secrets, which only root may read, and the `programs` that it runs: its Python, with the library, and
+    what AWS's configuration names to get credentials."""
 
     nix_bin: str
     cache: str
@@ -32,7 +33,7 @@ class Provisioned:
     reader_port: int
     clouds: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    python: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
 
     @property
     def nix(self) -> Nix:
@@ -46,7 +47,9 @@ class Provisioned:
         """None where nothing was provisioned."""
         try:
             values = json.loads(_note(places).read_text(encoding="utf-8"))
-            return cls(**{**values, **{name: tuple(values.get(name, ())) for name in ("clouds", "secrets", "python")}})
+            return cls(
+                **{**values, **{name: tuple(values.get(name, ())) for name in ("clouds", "secrets", "programs")}}
+            )
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -178,6 +178,7 @@ OTHER: Final = Scheme(
 
 # Names of variables that may carry credentials of any scheme, and of the files that such variables name.
 CREDENTIALS: Final = tuple(sorted({prefix for row in SCHEMES.values() for prefix in row.variables}))
+TOKEN_FILES: Final = tuple(sorted({name for row in SCHEMES.values() for name in row.token_files}))
 SECRET_FILES: Final = tuple(sorted({name for row in SCHEMES.values() for name in row.secret_files}))
 
 

@@ -52,3 +52,12 @@ def test_secrets_that_others_may_read_are_refused_and_later_found(machine: MakeM
     made.sh(f"chmod 600 {FILE}; mkdir -p /opt/py/bin; ln -s /usr/bin/python3 /opt/py/bin; chown -R runner /opt/py")
     Job(made, env={"PATH": f"/opt/py/bin:{PATH}"}).run("provision")
     assert f"{changes}, /opt/py" in Job(made, "runner").said("setup"), "the service's Python, though not the job's own"
+    made.write("/opt/helper", "#!/bin/sh\n", 0o755, owner="runner")
+    made.write("/etc/aws", "[default]\ncredential_process = /opt/helper --role x\n", 0o600)
+    made.write("/srv/token", "a token", 0o644)
+    variables = 'AWS_CONFIG_FILE = "/etc/aws"\nAWS_WEB_IDENTITY_TOKEN_FILE = "/srv/token"\n'
+    made.write(FILE, f"{PLAIN}[environment]\n{variables}", 0o600)
+    Job(made).run("provision")
+    said = Job(made, "runner").said("setup")
+    assert f"{changes}, /opt/helper" in said
+    assert "can read the secrets of the machine's uploader, /srv/token" in said

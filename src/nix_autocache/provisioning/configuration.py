@@ -75,6 +75,14 @@ class Configuration:
         """The files that nobody but root may read."""
         return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.held)
 
+    def helpers(self) -> tuple[str, ...]:
+        """The programs, and files that these are given, that AWS's own files name with `credential_process`."""
+        texts = [path.read_text(errors="replace") for name, path in self.secrets.items() if name.startswith("AWS_")]
+        commands = [line for text in texts for line in text.splitlines() if "credential_process" in line]
+        return tuple(
+            word.strip("\"'") for line in commands for word in line.split() if word.strip("\"'").startswith("/")
+        )
+
     def check_secrets(self) -> None:
         """Raises InputError when a file is missing, or could be read by others than root."""
         for name, path in self.secrets.items():

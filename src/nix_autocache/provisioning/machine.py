@@ -18,6 +18,7 @@ from ..nix.supervisor import SOCKET
 from ..places import STATE, Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
+from ..schemes import TOKEN_FILES
 from ..system import own_copy
 from ..system.files import make_directory, make_file
 from ..uploader import loopback
@@ -131,8 +132,8 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
-        secrets=tuple(map(str, told.secret_files)),
-        python=tuple(map(str, exposure.parts_of_python())),
+        secrets=(*map(str, told.secret_files), *(told.environ[name] for name in TOKEN_FILES if name in told.environ)),
+        programs=(*map(str, exposure.parts_of_python()), *told.helpers()),
         clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
     )
 
