@@ -74,7 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator
 
 
 @pytest.mark.soak
-@settings(max_examples=seeds(600))
+@settings(max_examples=seeds(300))
 @given(REQUESTS, st.booleans())
 def test_any_request_is_survived(running: Uploader, request_: bytes | dict[str, object], patient: bool) -> None:
     with socket.socket(socket.AF_UNIX) as client:
@@ -140,7 +140,7 @@ def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Uploade
 
 
 @pytest.mark.soak
-@settings(max_examples=seeds(600))
+@settings(max_examples=seeds(300))
 @given(st.lists(ANSWERS, max_size=3))
 def test_any_answer_is_an_uploaders_or_none(
     impostor: tuple[Uploader, list[bytes]], answers: list[bytes | dict[str, object]]
