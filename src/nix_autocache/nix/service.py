@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -163,11 +162,8 @@ def _parent_is_daemon(entry: Path) -> bool:
 def _restart_process(daemon: Process) -> None:
     program = os.readlink(f"/proc/{daemon.pid}/exe")
     os.kill(daemon.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
-    while _runs(daemon.pid):
-        if time.monotonic() > deadline:
-            raise RunnerError(f"the nix-daemon (process {daemon.pid}) does not end; restart it, then try again")
-        time.sleep(0.01)
+    if not process.wait_until(lambda: not _runs(daemon.pid), _PATIENCE):
+        raise RunnerError(f"the nix-daemon (process {daemon.pid}) does not end; restart it, then try again")
     process.start(daemon.argv, executable=program, environ=daemon.environ, session=True)
 
 
@@ -180,8 +176,5 @@ def _runs(pid: int) -> bool:
 
 
 def _wait_until_it_answers() -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not answers():
-        if time.monotonic() > deadline:
-            raise RunnerError("the nix-daemon does not answer after its restart; look into its log")
-        time.sleep(0.01)
+    if not process.wait_until(answers, _PATIENCE):
+        raise RunnerError("the nix-daemon does not answer after its restart; look into its log")

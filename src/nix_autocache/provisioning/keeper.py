@@ -194,11 +194,8 @@ def _pid(places: Places) -> int:
 
 
 def _wait(condition: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RunnerError(complaint)
-        time.sleep(0.01)
+    if not process.wait_until(condition, _PATIENCE):
+        raise RunnerError(complaint)
 
 
 def main(command: list[str]) -> int:

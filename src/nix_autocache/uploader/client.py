@@ -162,10 +162,7 @@ class Uploader:
             return True
         if answer.exit_code == RunnerError.exit_code:
             return False
-        deadline = time.monotonic() + _STOP
-        while self.socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return not self.socket.exists()
+        return process.wait_until(lambda: not self.socket.exists(), _STOP, poll=0.005)
 
 
 def _messages(connection: socket.socket) -> Iterator[Progress | Answer]:
