@@ -35,5 +35,5 @@ bench: prepare ## what the hook and the uploader cost, side by side (root)
 reference: prepare ## write the reference pages of the documentation anew
 	@$(PYTHON) tools/reference.py
 
-clean: ## remove .venv and what tools left behind; the ground's cache stays
+clean: ## remove .venv and what tools left behind; the harness's cache stays
 	rm -rf .venv build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.ground import roots
-from tests.ground.machine import Bind, Machine
-from tests.ground.roots import GENERATIONS, OLD, Generation
+from tests.harness import roots
+from tests.harness.machine import Bind, Machine
+from tests.harness.roots import GENERATIONS, OLD, Generation
 
 MakeMachine = Callable[..., Machine]
 

@@ -13,12 +13,12 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ground import act, cache, roots
-from tests.ground.act import Outcome, Workflow
-from tests.ground.machine import Bind, Machine
-from tests.ground.release import Release, describe, release
-from tests.ground.tools import PROJECT
-from tests.ground.wheels import Wheelhouse, wheelhouse
+from tests.harness import act, cache, roots
+from tests.harness.act import Outcome, Workflow
+from tests.harness.machine import Bind, Machine
+from tests.harness.release import Release, describe, release
+from tests.harness.tools import PROJECT
+from tests.harness.wheels import Wheelhouse, wheelhouse
 
 EXAMPLE = PROJECT / "examples/demo"
 GRAPH = 9  # store paths of examples/demo/default.nix

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from tests.bench.measure import in_turn, verdict
-from tests.ground import act, nix, roots, tool
-from tests.ground.machine import Machine
+from tests.harness import act, nix, roots, tool
+from tests.harness.machine import Machine
 
 ROUNDS = 7
 WORKFLOW = "on: push\njobs:\n  job:\n    runs-on: ubuntu-latest\n    steps:\n      - {}\n"

@@ -1,10 +1,9 @@
 """What the hook costs a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.ground import nix, roots, tool
-from tests.ground.machine import Machine
-from tests.ground.tool import Tool
-from tests.machines import graphs
+from tests.harness import graphs, nix, roots, tool
+from tests.harness.machine import Machine
+from tests.harness.tool import Tool
 
 COUNT = 100
 ROUNDS = 5

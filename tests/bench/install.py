@@ -1,10 +1,10 @@
 """What setting up costs: a multi-user Nix against the bare cost of unpacking its release, and a Nix that is there."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.ground import nix, roots, tool
-from tests.ground.commands import Completed
-from tests.ground.machine import Machine
-from tests.ground.release import Release, release
+from tests.harness import nix, roots, tool
+from tests.harness.commands import Completed
+from tests.harness.machine import Machine
+from tests.harness.release import Release, release
 
 ROUNDS = 5
 GENERATION = roots.NEW

@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.measure import in_turn, verdict
-from tests.ground import nix, roots, servers, tool
-from tests.ground.delay import delayed
-from tests.ground.machine import Machine
-from tests.ground.tool import Tool
-from tests.machines import graphs
+from tests.harness import graphs, nix, roots, servers, tool
+from tests.harness.delay import delayed
+from tests.harness.machine import Machine
+from tests.harness.tool import Tool
 
 ROUNDS = 2
 TINY = 5000

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 
 from tests.bench.measure import verdict
-from tests.ground import nix, roots, tool
-from tests.ground.machine import Machine
-from tests.ground.tool import Tool
+from tests.harness import nix, roots, tool
+from tests.harness.machine import Machine
+from tests.harness.tool import Tool
 
 COUNTS = (10_000, 100_000)
 LARGE = 4 << 30  # bytes, of zeros: a file that takes no room

@@ -1,9 +1,9 @@
 """The start of the uploader until it can take work: from its process to its first word, the cache looked at."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.ground import nix, roots, tool
-from tests.ground.machine import Machine
-from tests.ground.tool import Tool
+from tests.harness import nix, roots, tool
+from tests.harness.machine import Machine
+from tests.harness.tool import Tool
 
 ROUNDS = 9
 SCRIPT = """

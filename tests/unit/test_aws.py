@@ -15,7 +15,7 @@ from nix_autocache.errors import CacheBusy, CredentialsError, InputError
 from nix_autocache.identity import Identity
 from nix_autocache.nix.store import Nix
 from nix_autocache.urls import parse_cache_url
-from tests.ground.aws import BEARER, GIVEN, REGION, ROLE, START, Account, in_thread
+from tests.harness.aws import BEARER, GIVEN, REGION, ROLE, START, Account, in_thread
 
 KEY = keys.generate("cache-1")
 

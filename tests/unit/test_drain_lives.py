@@ -18,9 +18,9 @@ from nix_autocache.uploader.plan import _with_few_signatures
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache, Pusher
 from nix_autocache.uploader.vouching import Vouching
-from tests.ground.draining import Draining, draining
-from tests.ground.nix_daemon import DIE, HANG, answer, refusal
-from tests.ground.waiting import wait_for
+from tests.harness.draining import Draining, draining
+from tests.harness.nix_daemon import DIE, HANG, answer, refusal
+from tests.harness.waiting import wait_for
 
 HASH = b"0" * 64
 CONTENTS = [

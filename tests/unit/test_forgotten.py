@@ -11,7 +11,7 @@ import pytest
 from nix_autocache.queue import Queue
 from nix_autocache.uploader.client import Uploader
 from nix_autocache.uploader.job import Job
-from tests.ground.waiting import wait_for
+from tests.harness.waiting import wait_for
 
 PROGRAM = """
 import sys

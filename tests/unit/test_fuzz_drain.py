@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.nix import store as store_module
-from tests.ground.draining import Draining, draining
-from tests.ground.nix_daemon import DIE
-from tests.ground.soak import seeds
+from tests.harness.draining import Draining, draining
+from tests.harness.nix_daemon import DIE
+from tests.harness.soak import seeds
 
 COUNT = itertools.count()
 # What to put over a true answer, and where; whole answers; or nothing, for a path that refers to others.

@@ -20,7 +20,7 @@ from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
 from nix_autocache.uploader.presence import Found, judge
 from nix_autocache.urls import parse_cache_url
-from tests.ground.soak import seeds
+from tests.harness.soak import seeds
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x")
 INFO = PathInfo(PATH, "", (), f"sha256:{'0' * 52}", 5, "", ())

@@ -21,7 +21,7 @@ from nix_autocache.uploader.narinfo import fingerprint, render
 from nix_autocache.uploader.presence import decoded, judge
 from nix_autocache.uploader.push import _fields
 from nix_autocache.uploader.trim import trim
-from tests.ground.soak import seeds
+from tests.harness.soak import seeds
 from tests.unit.test_presence import FILE, INFO, KEY, OTHERS, PATH, READERS, SIGNED, UNSIGNED
 from tests.unit.test_realisation import CA, derivation, output
 from tests.unit.test_trim import Nothing, narinfo

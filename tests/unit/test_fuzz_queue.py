@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.queue import Queue
-from tests.ground.soak import seeds
+from tests.harness.soak import seeds
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 NAMES = st.one_of(

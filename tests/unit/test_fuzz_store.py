@@ -10,8 +10,8 @@ from nix_autocache.errors import StoreError
 from nix_autocache.nix.store import PathInfo, StorePath, read_answer
 from nix_autocache.nix.worker_protocol import BrokenConversation
 from nix_autocache.uploader.narinfo import NarFile, parse, render
-from tests.ground.nix_daemon import answer, refusal
-from tests.ground.soak import seeds
+from tests.harness.nix_daemon import answer, refusal
+from tests.harness.soak import seeds
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x")
 BYTES = st.one_of(st.binary(max_size=40), st.sampled_from([PATH.encode(), b"0" * 64, b"a-1:" + b"A" * 86 + b"=="]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import tools
+from tests.harness import tools
 
 SOURCE = Path(__file__).parents[2] / "src"
 ACTION = f"exec {tools.node()}/node {SOURCE}/action/main.mjs"

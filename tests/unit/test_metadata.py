@@ -7,7 +7,7 @@ import pytest
 
 from nix_autocache import metadata
 from nix_autocache.urls import parse_cache_url
-from tests.ground.metadata import SECRET, serving
+from tests.harness.metadata import SECRET, serving
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from nix_autocache.caches.http import Http
 from nix_autocache.caches.refusal import INFO
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.urls import parse_cache_url
-from tests.ground import odd
-from tests.ground.odd import Odd
+from tests.harness import odd
+from tests.harness.odd import Odd
 
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
 ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar.zst"

@@ -13,8 +13,8 @@ from nix_autocache.nix.store import Nix
 from nix_autocache.settings import forget_empty_credentials
 from nix_autocache.uploader.job import relevant_environment
 from nix_autocache.urls import parse_cache_url
-from tests.ground import odd
-from tests.ground.odd import Odd
+from tests.harness import odd
+from tests.harness.odd import Odd
 
 GIVEN = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE00000000", "AWS_SECRET_ACCESS_KEY": "secret"}
 

@@ -22,7 +22,7 @@ from nix_autocache.uploader.pack import verified
 from nix_autocache.uploader.presence import ABSENT, THERE, decoded, judge
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.urls import parse_cache_url
-from tests.ground import odd
+from tests.harness import odd
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -17,7 +17,7 @@ from nix_autocache.uploader import loopback, peers, read_server
 from nix_autocache.uploader.peers import Readers
 from nix_autocache.uploader.read_server import OF_ONE_USER, ReadServer
 from nix_autocache.uploader.reader import _Shelf
-from tests.ground.waiting import wait_for
+from tests.harness.waiting import wait_for
 
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
 ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar"

@@ -8,7 +8,7 @@ import pytest
 from nix_autocache.errors import StoreError, one_line
 from nix_autocache.nix import store as store_module
 from nix_autocache.nix.store import PathInfo, Store, StorePath
-from tests.ground.nix_daemon import DIE, HANG, LAST, LOGGED, FakeNix, answer, number, refusal, text
+from tests.harness.nix_daemon import DIE, HANG, LAST, LOGGED, FakeNix, answer, number, refusal, text
 
 HASH = b"0" * 64
 WELL_FORMED = b"theirs-1:" + b"A" * 86 + b"=="

@@ -19,9 +19,9 @@ from nix_autocache.uploader.client import Answer, Uploader
 from nix_autocache.uploader.job import Job
 from nix_autocache.uploader.server import Server, listen, send
 from nix_autocache.uploader.workers import Workers
-from tests.ground.nix_daemon import DIE, FakeNix, answer, refusal
-from tests.ground.soak import seeds
-from tests.ground.waiting import wait_for
+from tests.harness.nix_daemon import DIE, FakeNix, answer, refusal
+from tests.harness.soak import seeds
+from tests.harness.waiting import wait_for
 
 HASH = b"0" * 64
 JSON = st.recursive(

@@ -10,7 +10,7 @@ from pathlib import Path
 from nix_autocache.places import machine
 from nix_autocache.provisioning.keeper import _Keeper
 from nix_autocache.system.watchdog import Pulse
-from tests.ground.waiting import wait_for
+from tests.harness.waiting import wait_for
 
 US = (os.geteuid(), os.getegid())
 # Says that it lives for as long as its argument, a file, is there.

@@ -1,0 +1,205 @@
+"""AWS and a CI host's token endpoint for tests: moto behind real HTTP, made as strict as the real ones are.
+
+moto gives a session to any token and takes any key. Here a token must come from the endpoint, a session must be one
+that was given and has not expired, and a role lasts as long as it may. `Account.control` changes the rules of the
+running server and says what was asked of it. `python -m tests.harness.aws PORT` runs it.
+"""
+
+import json
+import re
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.harness import servers, tools
+from tests.harness.machine import Machine
+
+ROLE = "arn:aws:iam::123456789012:role/ci"
+REGION = "eu-west-1"
+BEARER = "a-job-of-this-repository"
+GIVEN = "token-given-to-the-job"  # as GitLab does, in a variable
+START = {
+    "tokens": 0,
+    "sessions": 0,
+    "asked": [],
+    "longest": 43200,
+    "lifetime": 0,
+    "refuse": "",
+    "expired": [],
+    "busy": 0,
+}
+
+StartResponse = Callable[..., Any]
+
+
+class Front:
+    """A WSGI application: moto, and what it lacks. `state` is what `control` shows and changes."""
+
+    def __init__(self) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        self.state: dict[str, Any] = {**START}
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._keys: list[str] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        if path == "/control":
+            return self._control(environ, start)
+        if path == "/token":
+            return self._token(query, environ.get("HTTP_AUTHORIZATION", ""), start)
+        if used := re.search(r"Credential=(\w+)/", environ.get("HTTP_AUTHORIZATION", "")):
+            return self._signed(used[1], environ, start)
+        return self._unsigned(environ, start)
+
+    def _control(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        self.state.update(json.loads(_body(environ) or b"{}"))
+        if self.state["expired"] == "all":
+            self.state["expired"] = list(self._keys)
+        return _say(start, "200 OK", json.dumps(self.state))
+
+    def _token(self, query: Mapping[str, str], authorization: str, start: StartResponse) -> Iterable[bytes]:
+        if self.state["busy"]:
+            self.state["busy"] -= 1
+            return _say(start, "503 Service Unavailable", "")
+        if authorization != f"bearer {BEARER}":
+            return _say(start, "401 Unauthorized", "")
+        self.state["tokens"] += 1
+        return _say(start, "200 OK", json.dumps({"value": f"{query['audience']} {self.state['tokens']}"}))
+
+    def _signed(self, key: str, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        if key in self.state["expired"] or self.state["expired"] == "always":
+            return _say(start, "400 Bad Request", _error("ExpiredToken", "The provided token has expired."))
+        return self._moto(environ, start)  # type: ignore[no-any-return]
+
+    def _unsigned(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        asked = {name: values[0] for name, values in parse_qs(_body(environ).decode()).items()}
+        if asked.get("Action") != "AssumeRoleWithWebIdentity":
+            return self._moto(environ, start)  # type: ignore[no-any-return]
+        with self._lock:
+            self.state["asked"].append(int(asked.get("DurationSeconds", 3600)))
+            if refusal := self._refusal(asked):
+                return _say(start, "400 Bad Request", _error(*refusal))
+            self.state["sessions"] += 1
+        body = b"".join(self._moto(environ, start)).decode()
+        self._keys += re.findall("<AccessKeyId>(.*?)<", body)
+        if self.state["lifetime"]:
+            ends = (datetime.now(UTC) + timedelta(seconds=self.state["lifetime"])).strftime("%Y-%m-%dT%H:%M:%SZ")
+            body = re.sub("<Expiration>.*?<", f"<Expiration>{ends}<", body)
+        return [body.encode()]
+
+    def _refusal(self, asked: Mapping[str, str]) -> tuple[str, str] | None:
+        if self.state["refuse"]:
+            return self.state["refuse"], "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+        if asked["RoleArn"] != ROLE or asked["WebIdentityToken"].split()[0] not in {"sts.amazonaws.com", GIVEN}:
+            return "InvalidIdentityToken", "Incorrect token audience"
+        if self.state["asked"][-1] > self.state["longest"]:
+            return "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+        return None
+
+
+@dataclass(frozen=True)
+class Account:
+    """The running server, as a test in the same network sees it."""
+
+    url: str
+    network: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def control(self, **changes: object) -> dict[str, Any]:
+        with self.network():
+            request = urllib.request.Request(f"{self.url}/control", data=json.dumps(changes).encode())
+            answer: dict[str, Any] = json.load(urllib.request.urlopen(request, timeout=10))
+        return answer
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account's owner."""
+        import boto3
+
+        owner = {"aws_access_key_id": "OWNER", "aws_secret_access_key": "owner"}
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **owner)
+
+    def keep(self, key: str) -> None:
+        """A bucket, and the signing key in both places, each under the name `/ci/key`."""
+        with self.network():
+            self.client("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+            self.client("ssm").put_parameter(Name="/ci/key", Value=key, Type="SecureString")
+            self.client("secretsmanager").create_secret(Name="/ci/key", SecretString=key)
+
+    def objects(self) -> dict[str, str]:
+        """The narinfos of the bucket."""
+        with self.network():
+            s3 = self.client("s3")
+            names = [item["Key"] for item in s3.list_objects_v2(Bucket="bucket").get("Contents", [])]
+            infos = [name for name in names if name.endswith(".narinfo")]
+            return {name: s3.get_object(Bucket="bucket", Key=name)["Body"].read().decode() for name in infos}
+
+    @property
+    def cache(self) -> str:
+        return f"s3://bucket?endpoint={self.url}&region={REGION}"
+
+    def env(self) -> dict[str, str]:
+        """What sends a job's requests here."""
+        names = ("STS", "SSM", "SECRETS_MANAGER")
+        return {"AWS_REGION": REGION, **{f"AWS_ENDPOINT_URL_{name}": self.url for name in names}}
+
+    def github(self) -> dict[str, str]:
+        """What GitHub gives a job with `permissions: id-token: write`."""
+        url = f"{self.url}/token?api-version=2.0"
+        return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": BEARER}
+
+
+@contextmanager
+def in_thread() -> Iterator[Account]:
+    """In this process, for tests without machines."""
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", 0, Front(), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Account(f"http://127.0.0.1:{server.port}")
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def in_machine(machine: Machine, directory: Path, port: int = 5000) -> Iterator[Account]:
+    """In the network of a machine."""
+    command = ["env", f"PYTHONPATH={tools.PROJECT}", sys.executable, "-m", "tests.harness.aws", str(port)]
+    with servers.serving(machine, command, port, directory) as server:
+        server.wait()
+        yield Account(server.url, machine.network)
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """The request's body, which stays there for moto."""
+    data: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = BytesIO(data)
+    return data
+
+
+def _error(code: str, message: str) -> str:
+    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    return f"<ErrorResponse><Error>{inner}</Error>{inner}</ErrorResponse>"
+
+
+def _say(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
+    start(status, [("Content-Type", "text/xml" if text.startswith("<") else "application/json")])
+    return [text.encode()]
+
+
+if __name__ == "__main__":
+    from werkzeug.serving import run_simple
+
+    run_simple("127.0.0.1", int(sys.argv[1]), Front(), threaded=True)

@@ -1,0 +1,79 @@
+"""A drain in this process, between a store whose daemon answers anything and a cache that is a directory."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nix_autocache import keys
+from nix_autocache.caches import Access
+from nix_autocache.caches.objects import open_objects
+from nix_autocache.nix.store import Store
+from nix_autocache.queue import Queue
+from nix_autocache.uploader.compress import Codec
+from nix_autocache.uploader.drain import Drain
+from nix_autocache.uploader.plan import Policy
+from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.vouching import Vouching
+from nix_autocache.urls import parse_cache_url
+from tests.harness.nix_daemon import FakeNix
+
+
+@dataclass(frozen=True)
+class Draining:
+    fake: FakeNix
+    queue: Queue
+    drain: Drain
+    cache: Path
+    thread: threading.Thread
+
+    def queued(self, *paths: str, name: str = "") -> None:
+        """Queue paths as a hook does that built them."""
+        for path in paths:
+            self.queue.add(name or f"{path.rpartition('/')[2]}.drv", [path])
+
+    def flush(self, seconds: float = 30.0) -> bool:
+        return self.drain.flush(time.monotonic() + seconds, lambda _: None)
+
+    def pushed(self) -> set[str]:
+        """Names of the paths in the cache."""
+        infos = [file.read_text() for file in self.cache.glob("*.narinfo")]
+        return {text.splitlines()[0].rpartition("/")[2][33:] for text in infos}
+
+    def failed(self) -> dict[str, str]:
+        """Reasons, by the paths' names."""
+        found = self.queue.outcomes.recorded()
+        return {each.path.rpartition("/")[2][33:]: each.reason for each in found if each.what == "failed"}
+
+
+@contextmanager
+def draining(
+    directory: Path,
+    *,
+    wrapped: Callable[[Pusher], Pusher] = lambda pusher: pusher,
+    upstreams: tuple[keys.PublicKey, ...] = (),
+    care: float = 0.0,
+) -> Iterator[Draining]:
+    fake = FakeNix(directory / "nix")
+    fake.create()
+    queue, cache = Queue(directory / "queue", directory / "roots"), directory / "cache"
+    queue.create()
+    (directory / "roots").mkdir()
+    pusher = BinaryCache(
+        cache=open_objects(parse_cache_url(f"file://{cache}"), Access({}, fake.nix, None)),
+        key=keys.generate("test-1"),
+        codec=Codec(name="none", level=0),
+        cache_info="",
+    )
+    policy = Policy(upstreams=upstreams, exclude=None, vouching=Vouching(began=0, trusted=()))
+    with Store(fake.nix) as store:
+        drain = Drain(queue, store, wrapped(pusher), policy, care)
+        thread = threading.Thread(target=drain.run, daemon=True)
+        thread.start()
+        try:
+            yield Draining(fake, queue, drain, cache, thread)
+        finally:
+            drain.end()
+            thread.join(10)

@@ -1,0 +1,102 @@
+"""A job on a machine as this project meets it: any user, any inputs, with or without a Nix."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.conftest import MakeMachine
+from tests.harness import nix, tool
+from tests.harness.commands import Completed, Process
+from tests.harness.machine import PATH, Machine
+from tests.harness.release import release
+from tests.harness.roots import RECENT, Generation
+
+PROFILE = "/nix/var/nix/profiles/default/bin"
+STATE = "/var/lib/nix-autocache"
+BUILD = """derivation {{
+  name = "{name}"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo {name} >$out" ];
+}}"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of one user; `name` tells jobs apart, as the runs of a CI host are."""
+
+    machine: Machine
+    user: str = "root"
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    umask: str = ""
+
+    def environment(self) -> dict[str, str]:
+        inputs = {f"NIX_AUTOCACHE_{name.upper().replace('-', '_')}": value for name, value in self.inputs.items()}
+        host = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_JOB": self.name} if self.name else {}
+        return {"PATH": f"{PROFILE}:{PATH}", **tool.environment(), **inputs, **host, **self.env}
+
+    def run(self, *words: str, check: bool = True, timeout: float = 60.0) -> Completed:
+        command = [*self._with_umask(), *tool.CLI, *words]
+        return self.machine.run(command, user=self.user, env=self.environment(), check=check, timeout=timeout)
+
+    def start(self, *words: str) -> Process:
+        return self.machine.start([*tool.CLI, *words], user=self.user, env=self.environment())
+
+    def _with_umask(self) -> Sequence[str]:
+        """A step's umask may be another than the one that we were started with, as of a container's image."""
+        return ("sh", "-c", 'umask "$0"; exec "$@"', self.umask) if self.umask else ()
+
+    def said(self, *words: str, check: bool = True) -> str:
+        """Everything that it prints."""
+        done = self.run(*words, check=check)
+        return done.stdout + done.stderr
+
+    def doctor(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self.run("doctor", "--json").stdout)
+        return facts
+
+    def set_up(self, mode: str) -> str:
+        """Runs `setup`, which must choose this mode, and the row that `doctor` named; all that it said."""
+        facts = self.doctor()
+        said = self.said("setup")
+        assert facts["mode"] == mode, facts
+        assert f"mode {mode}: {facts['found']} (" in said, said
+        return said
+
+    def sh(self, script: str, check: bool = True) -> Completed:
+        """A later step of the job."""
+        return self.machine.sh(script, user=self.user, env=self.environment(), check=check)
+
+    def build(self, name: str) -> str:
+        """Builds something of that name; its store path."""
+        return self.sh(f"nix-build --no-out-link --expr '{BUILD.format(name=name)}'").stdout.strip()
+
+    def cached(self) -> str:
+        """The store paths in the embedded cache, one a line."""
+        home = "/root" if self.user == "root" else f"/home/{self.user}"
+        infos = f"{home}/.local/share/nix-autocache/cache/*.narinfo"
+        return self.machine.sh(f"grep -hs ^StorePath: {infos} || true").stdout
+
+
+def bare(
+    machine: MakeMachine, generation: Generation = RECENT, user: str = "root", sudo: bool = False, name: str = ""
+) -> Job:
+    """A machine that never had Nix, for a job of that user which is to install the generation's release."""
+    tarball = release(generation)
+    made = machine(generation, [*tool.binds(), tarball.bind()], nix=False)
+    # No other cache is tried, and a release made from Debian's Nix has no shell in its sandbox.
+    made.write("/etc/nix/nix.conf", nix.CONFIG)
+    return _job(made, user, sudo, {"nix-url": tarball.url(), "nix-sha256": tarball.sha256}, name)
+
+
+def debian(machine: MakeMachine, generation: Generation, user: str = "root", sudo: bool = False) -> Job:
+    """A machine with Debian's Nix, as its package leaves it."""
+    return _job(machine(generation, tool.binds()), user, sudo, {}, "")
+
+
+def _job(machine: Machine, user: str, sudo: bool, inputs: Mapping[str, str], name: str) -> Job:
+    if user != "root":
+        machine.add_user(user, sudo=sudo)
+        # The tool cache is root's: its environment must be there before others look.
+        Job(machine).run("--version")
+    return Job(machine, user, inputs, name=name)

@@ -1,0 +1,84 @@
+"""Jobs on a machine as hosted runners are, with sudo for the job's user, hardened or left open."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from tests.harness import nix, tool
+from tests.harness.commands import Completed
+from tests.harness.installing import Job
+from tests.harness.machine import Machine
+from tests.harness.roots import RECENT, Generation, root
+from tests.harness.servers import Server, rclone_http
+
+KEY = "/home/runner/key"
+SOLVED = "4. the pipeline's code cannot take the key or poison the cache: yes"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A job, the server that it pushes to, and the secret key that it was given."""
+
+    job: Job
+    server: Server
+    key: str
+
+    @property
+    def secret(self) -> str:
+        """What of the key must not be found anywhere."""
+        return self.key.partition(":")[2]
+
+    @property
+    def machine(self) -> Machine:
+        return self.job.machine
+
+    @property
+    def directory(self) -> str:
+        """The job's, in our state."""
+        return self.machine.sh("echo /var/lib/nix-autocache/jobs/*").stdout.strip()
+
+    def attack(self, script: str, *, user: str = "runner") -> Completed:
+        """What the job's own code does in a later step; whether it succeeded is the test's affair."""
+        return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
+
+    def python(self, script: str, *words: str, user: str = "runner") -> Completed:
+        return self.machine.run(["python3", "-c", script, *words], user=user, check=False, timeout=120)
+
+    def uploader(self) -> int:
+        """Its process."""
+        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+        return pid
+
+    def cached(self) -> dict[str, dict[str, str]]:
+        return tool.narinfos(self.server.directory)
+
+
+@contextmanager
+def job(
+    directory: Path,
+    generation: Generation = RECENT,
+    prepare: Callable[[Machine], object] = lambda _: None,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Sealed]:
+    """Debian's Nix with a daemon, the user `runner` with sudo, and the key in a file of theirs; not set up yet."""
+    with Machine(root(generation), tool.binds()) as made:
+        made.add_user("runner", sudo=True)
+        nix.with_daemon(made)
+        prepare(made)
+        key = Job(made).run("keygen", "test-1").stdout.strip()
+        made.write(KEY, key, mode=0o600, owner="runner")
+        with rclone_http(made, directory / "cache") as server:
+            server.wait()
+            given = {"cache": server.url, "signing-key": f"file:{KEY}", "harden": "true", **inputs}
+            yield Sealed(Job(made, "runner", given), server, key)
+
+
+@contextmanager
+def sealed(directory: Path, prepare: Callable[[Machine], object] = lambda _: None) -> Iterator[Sealed]:
+    """The same, hardened, and set up with the report that limitation 4 is solved."""
+    with job(directory, prepare=prepare) as made:
+        said = made.job.said("setup")
+        assert SOLVED in said, said
+        yield made

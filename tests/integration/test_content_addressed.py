@@ -1,0 +1,90 @@
+"""Content-addressed derivations: an empty machine gets them from the cache, as from one that Nix itself filled."""
+
+from pathlib import Path
+
+from tests.conftest import MakeMachine
+from tests.harness import graphs, nix, sealing, servers, tool
+from tests.harness.installing import Job
+from tests.harness.machine import Machine
+from tests.harness.roots import OLD, Generation
+
+FEATURE = "extra-experimental-features = ca-derivations\n"
+FLOATING = '__contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256";'
+# A chain of three, the second with two outputs and text that looks like a derivation's; then one whose own outputs are
+# named before it is built.
+EXPRESSION = rf"""
+let
+  sh = more: name: script: derivation ({{
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    args = [ "-ec" script ];
+  }} // more);
+  floating = {{ {FLOATING} }};
+  one = sh floating "one" "echo one > $out";
+  two = sh (floating // {{ outputs = [ "out" "dev" ]; text = "],[],[(\"out\",\"\\\\\")]"; }}) "two"
+    "echo ${{one}} > $out; echo dev > $dev";
+  three = sh floating "three" "echo ${{two}} ${{two.dev}} > $out";
+in sh {{ }} "four" "echo ${{three}} > $out"
+"""
+
+
+def ready(machine: Machine) -> None:
+    machine.sh(f"echo '{FEATURE}' >>/etc/nix/nix.conf")
+    machine.write("/root/ca.nix", EXPRESSION)
+
+
+def test_an_empty_machine_builds_nothing_again(
+    machine: MakeMachine, nix_generation: Generation, tmp_path: Path
+) -> None:
+    first = machine(nix_generation, tool.binds(tmp_path))
+    nix.without_daemon(first)
+    ready(first)
+    job = Job(first)
+    job.run("setup")
+    built = job.sh("nix-build --no-out-link /root/ca.nix").stdout
+    said = job.said("finish")
+    assert "5 pushed" in said, said
+    assert "NOT pushed" not in said
+    second = machine(nix_generation, tool.binds(tmp_path))
+    nix.without_daemon(second)
+    ready(second)
+    key = (tmp_path / "signing-key.pub").read_text()
+    options = f"--option substituters file://{tool.DATA}/cache --option trusted-public-keys {key}"
+    done = second.sh(f"nix-build --no-out-link /root/ca.nix {options}")
+    assert done.stdout == built
+    assert "\nbuilding " not in done.stderr
+
+
+def test_what_a_user_could_have_written_is_no_realisation(tmp_path: Path) -> None:
+    """Nix 2.8 does not tell its hook what was built, and any user can write into its database what became of it."""
+    with sealing.job(tmp_path, OLD) as sealed:
+        sealed.machine.sh(f"echo '{FEATURE}' >>/etc/nix/nix.conf")
+        sealed.job.run("setup")
+        sealed.machine.write(
+            "/tmp/ca.nix", graphs.leaf("floating").replace("inherit name;", f"inherit name; {FLOATING}")
+        )
+        sealed.job.sh("nix-build --no-out-link /tmp/ca.nix")
+        said = sealed.job.said("finish")
+        assert "its outputs are content-addressed, and this Nix does not say what they became" in said
+        assert not list(sealed.server.directory.glob("realisations/*"))
+
+
+def test_realisations_are_read_by_way_of_the_reader(
+    machine: MakeMachine, nix_generation: Generation, tmp_path: Path
+) -> None:
+    """Their names have characters that a client may encode."""
+    one = machine(nix_generation, tool.binds())
+    nix.without_daemon(one)
+    ready(one)
+    key = Job(one).run("keygen", "test-1").stdout.strip()
+    with servers.rclone_http(one, tmp_path / "http", ["nar", "realisations"]) as server:
+        server.wait()
+        job = Job(one, inputs={"cache": server.url.replace("//", "//me:word@"), "signing-key": key})
+        job.run("setup")
+        built = job.sh("nix-build --no-out-link /root/ca.nix").stdout
+        assert "NOT pushed" not in job.said("flush")
+        one.sh("chmod -R u+w /nix/store; rm -rf /root/.cache/nix /nix/var/nix/db /nix/store/*")
+        done = job.sh("nix-build --no-out-link /root/ca.nix")
+        assert done.stdout == built
+        assert "\nbuilding " not in done.stderr

@@ -1,0 +1,185 @@
+"""Nix reads a cache that asks for credentials which only the job has, or that it could not read at all."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeMachine
+from tests.harness import graphs, nix, servers, tool
+from tests.harness.graphs import BIG
+from tests.harness.installing import Job, bare
+from tests.harness.machine import Machine
+from tests.harness.roots import OLD, RECENT, Generation
+from tests.harness.tool import Tool
+from tests.harness.tools import PROJECT
+from tests.harness.waiting import wait_for
+from tests.integration.test_caches import key_of
+from tests.integration.test_managed import configure
+
+
+def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: MakeMachine, tmp_path: Path) -> None:
+    empty = bare(machine, user="runner", sudo=True)
+    with servers.rclone_s3(empty.machine, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        inputs = {**empty.inputs, "cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(empty.machine)}
+        job = Job(empty.machine, "runner", inputs, servers.s3_env())
+        job.run("setup")
+        build = f"nix-build --no-out-link --expr '[ ({BIG}) ({graphs.leaf('small')}) ]'"
+        paths = job.sh(build).stdout.split()
+        assert "2 pushed" in job.said("flush")
+        job.sh(f"nix-store --delete {' '.join(paths)}")
+        job.machine.sh("rm -rf /root/.cache/nix")  # where the daemon remembers what was not there
+        assert job.sh(f"{build} --max-jobs 0").stderr.count("from 'http://127.0.0.1:") == 2
+        job.sh(f"nix-store --verify-path {' '.join(paths)}")
+        job.run("finish")
+        assert "127.0.0.1" not in job.machine.sh("cat /etc/nix/*").stdout
+        wait_for(lambda: not job.machine.processes(), "the end of uploader and reader")
+
+
+def test_a_repeated_setup_keeps_the_place_where_nix_reads(machine: MakeMachine, tmp_path: Path) -> None:
+    """And a Nix that knows no such stores reads it there."""
+    one = machine(OLD, tool.binds())
+    nix.without_daemon(one)
+    with servers.google_xml(one, tmp_path / "gs", "bucket") as server:
+        server.wait()
+        inputs = {"cache": "gs://bucket/prefix?scheme=http", "signing-key": key_of(one)}
+        job = Tool(one, inputs, servers.google_env(server))
+        job.run("setup")
+        before = one.sh("cat /etc/nix/nix-autocache.conf").stdout
+        assert "http://127.0.0.1:" in before
+        job.run("setup")
+        assert one.sh("cat /etc/nix/nix-autocache.conf").stdout == before
+        path = nix.build(one, graphs.leaf("small"))
+        assert "1 pushed" in job.run("flush").stderr
+        one.run(["nix-store", "--delete", path])
+        one.sh("rm -rf /root/.cache/nix")
+        assert "copying path" in one.run(["nix-build", "--max-jobs", "0", "--expr", graphs.leaf("small")]).stderr
+
+
+@pytest.mark.parametrize("down", ["the cache", "the uploader"])
+def test_no_build_fails_because_the_cache_cannot_be_read(
+    machine: MakeMachine, nix_generation: Generation, down: str, tmp_path: Path
+) -> None:
+    one = machine(nix_generation, tool.binds())
+    nix.without_daemon(one)
+    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one)}
+        job = Tool(one, inputs, servers.s3_env())
+        job.run("setup")
+        nix.build(one, graphs.leaf("while-it-is-well"))
+        if down == "the cache":
+            server.stop()
+        else:
+            job.kill_uploader()
+        assert len(nix.build(one, graphs.independent(3)).split()) == 3
+        Tool(one, {**inputs, "flush-timeout": "1"}, servers.s3_env()).run("finish")
+        wait_for(lambda: not one.processes(), "the end of uploader and reader")
+
+
+def test_what_no_binary_cache_holds_is_not_served(machine: MakeMachine, tmp_path: Path) -> None:
+    one = machine(binds=tool.binds())
+    nix.without_daemon(one)
+    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        (tmp_path / "s3/bucket/secret").write_text("of somebody else")
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one)}
+        job = Tool(one, inputs, servers.s3_env())
+        job.run("setup")
+        conf = one.sh("cat /etc/nix/nix-autocache.conf").stdout
+        (url,) = [line.split()[-1] for line in conf.splitlines() if line.startswith("extra-substituters")]
+
+        def status(*words: str) -> str:
+            options = ["--silent", "--path-as-is", "--output", "/tmp/got", "--write-out", "%{http_code}"]
+            return one.run(["curl", *options, *words]).stdout
+
+        assert status(f"{url}/nix-cache-info") == "200"
+        assert one.read("/tmp/got").startswith("StoreDir: /nix/store\n")
+        assert status(f"{url}/secret") == status(f"{url}/nar/../secret") == "404"
+        assert status("--request", "PUT", "--data", "x", f"{url}/nix-cache-info") == "501"
+        server.stop()
+        assert status(f"{url}/{'0' * 32}.narinfo") == "404"
+
+
+@pytest.mark.parametrize("login", ["me:s3cret", "s3cret-token", "s3cret-token:"])
+def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachine, login: str, tmp_path: Path) -> None:
+    one = machine(binds=tool.binds())
+    nix.without_daemon(one)
+    with servers.rclone_http(one, tmp_path / "http") as server:
+        server.wait()
+        cache = server.url.replace("//", f"//{login}@")
+        job = Tool(one, {"cache": cache, "signing-key": key_of(one)})
+        done = job.run("setup")
+        assert "s3cret" not in done.stdout + done.stderr
+        assert one.run(["grep", "-r", "s3cret", "/etc/nix", "/var/lib/nix-autocache"], check=False).stdout == ""
+        path = nix.build(one, graphs.leaf("small"))
+        assert "s3cret" not in job.run("status", "--json").stdout
+        assert "1 pushed" in job.run("flush").stderr
+        one.run(["nix-store", "--delete", path])
+        one.sh("rm -rf /root/.cache/nix")
+        assert "copying path" in one.run(["nix-build", "--max-jobs", "0", "--expr", graphs.leaf("small")]).stderr
+
+
+def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMachine, tmp_path: Path) -> None:
+    """A user whom `allowed-users` shuts out of Nix, and who holds more connections than a service has descriptors."""
+    one = machine(RECENT, tool.binds())
+    for user in ("runner", "guest", "visitor"):
+        one.add_user(user)
+    nix.with_daemon(one, "allowed-users = root runner nix-autocache\n")
+    root, job = Job(one), Job(one, "runner")
+    root.run("--version")
+    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
+        server.wait()
+        configure(one, server.url)
+        one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
+        with one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking:
+            one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(tool.CLI)} provision"], env=root.environment())
+            taking.wait_for_text("refused")
+        job.run("setup")
+        path = job.build("private")
+        assert "1 pushed" in job.said("flush")
+        (url,) = re.findall(r"http://127.0.0.1:\d+", one.read("/etc/nix/nix-autocache.conf"))
+        ask = ["curl", "--silent", "--max-time", "10", f"{url}/{path[11:43]}.narinfo"]
+        assert path in one.run(ask, user="runner").stdout
+        assert one.run(ask, user="guest", check=False).stdout == ""
+        one.sh("chmod 700 /usr/bin/nix")  # as where nothing can be started for a moment
+        assert one.run(ask, user="visitor", check=False).stdout == ""
+        one.sh("chmod 755 /usr/bin/nix")
+        one.write("/opt/holding.py", (PROJECT / "tests/harness/holding.py").read_text())
+        holding = ["python3", "/opt/holding.py", url.rpartition(":")[2], "1200"]
+        with one.start(holding, user="guest") as guest:
+            guest.wait_for_text("held")
+            assert path in one.run(ask, user="runner").stdout
+            job.sh(f"nix-build --no-out-link --expr '{graphs.leaf('meanwhile')}'")
+
+
+@pytest.mark.parametrize("harden", [False, True], ids=["the job's own uploader", "an uploader of another user"])
+def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine, harden: bool, tmp_path: Path) -> None:
+    """And a reader that dies is started again, on the same socket."""
+    one = machine(RECENT, tool.binds())
+    one.add_user("guest")
+    one.add_user("runner", sudo=True)
+    nix.with_daemon(one)
+    Job(one).run("--version")
+    one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
+    with (
+        servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server,
+        one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking,
+    ):
+        server.wait()
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one), "harden": str(harden)}
+        job = Job(one, "runner", {**inputs, "push": "always"}, servers.s3_env())
+        job.run("setup")
+        taking.wait_for_text("refused")
+        port = taking.text().split()[-1]
+        ask = ["curl", "--silent", "--max-time", "10", f"http://127.0.0.1:{port}/nix-cache-info"]
+        assert "StoreDir: /nix/store" in one.run(ask).stdout
+        (before,) = readers(one)
+        one.run(["kill", "-KILL", str(before)])
+        wait_for(lambda: "StoreDir" in one.run(ask, check=False).stdout, "another reader")
+        assert readers(one) != [before]
+
+
+def readers(machine: Machine) -> list[int]:
+    return [each.pid for each in machine.processes() if "nix_autocache.uploader.reader" in each.argv]
