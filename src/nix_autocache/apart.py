@@ -15,9 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .nix import users
 from .places import UNDO, JobPlace, Places
-from .system import own_copy
+from .system import own_copy, users
 from .system.files import is_only_of, make_file, write_atomically
 from .uploader.client import Uploader
 

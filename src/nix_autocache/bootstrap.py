@@ -96,7 +96,7 @@ def _make(wanted: Environment, context: Context | None) -> tuple[Path, Observati
 def _say(error: Exception) -> int:
     """One line for what ended this before there was a CLI; the exit status. GitHub shows it where errors are shown."""
     from .errors import Error, RunnerError, one_line
-    from .unexpected import explain
+    from .system.unexpected import explain
 
     expected = isinstance(error, (Error, OSError))
     text = one_line(error) if expected else explain(error)

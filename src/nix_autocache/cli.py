@@ -12,13 +12,14 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from . import __version__, custody
+from . import __version__
 from .context import Context
 from .errors import Error, RunnerError, one_line
 from .places import CONFIGURATION
 from .platforms import Platform, detect
 from .platforms.local import Local
 from .settings import INPUTS, Settings, forget_empty_credentials, read
+from .system import memory
 from .system.files import UMASK
 from .system.home import stand_in
 
@@ -119,7 +120,7 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
 
     `seen` is what was seen of the machine, if it was looked at already.
     """
-    custody.protect_memory()
+    memory.protect_memory()
     for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 must not end us
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -162,7 +163,7 @@ def _answer(error: BaseException) -> tuple[str, int]:
         case KeyboardInterrupt():
             return "interrupted; what was not pushed stays in the queue for the next flush", _INTERRUPTED
         case Exception():
-            from .unexpected import explain
+            from .system.unexpected import explain
 
             return explain(error), RunnerError.exit_code
     raise error

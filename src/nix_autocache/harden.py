@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from . import notes, sudoers
+from . import sudoers
 from .exposure import YAMA
 from .places import Places
-from .system import process
+from .system import process, record
 from .system.files import handle_of, open_to_write, set_mode_of
 
 _READ_ONLY: Final = Path("/usr")
@@ -88,7 +88,7 @@ def reopen(places: Places, until: Hardened | None = None) -> None:
     if until == Hardened():
         note.unlink(missing_ok=True)
     else:
-        notes.save(until, note)
+        record.save(until, note)
 
 
 def _close(places: Places, before: Hardened, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
@@ -102,7 +102,7 @@ def _close(places: Places, before: Hardened, user: int, reachable: Sequence[Path
         users=tuple(dict.fromkeys((*before.users, user))),
         ptrace=before.ptrace or _ptrace(),
     )
-    notes.save(done, _note(places))
+    record.save(done, _note(places))
     if mounting:
         _mount_read_only(_READ_ONLY)
     for name, closed in closing.items():

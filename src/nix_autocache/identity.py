@@ -38,15 +38,15 @@ class Identity:
         import urllib.error
         import urllib.request
 
-        from .caches.patience import context, seconds
+        from .system.net import seconds_to_wait, tls_context
 
         request = urllib.request.Request(self.url, headers={"Authorization": f"bearer {self.bearer}"})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context(environ)) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=tls_context(environ)) as answer:  # noqa: S310
                 return _token(answer.read(_LONGEST))
         except urllib.error.HTTPError as error:
             error.close()
-            raise _refusal(error.code, str(error.reason), seconds(error.headers.get("Retry-After"))) from None
+            raise _refusal(error.code, str(error.reason), seconds_to_wait(error.headers.get("Retry-After"))) from None
         except (OSError, http.client.HTTPException) as error:
             raise CacheBusy(f"the CI host gives no id token: {getattr(error, 'reason', error)}") from None
 

@@ -10,14 +10,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from . import probe
 from .errors import RunnerError
 from .installed import Installed, Kind
 from .nix import install as installer
-from .nix import units, users
+from .nix import units
 from .nix.release import Release
 from .nix.store import Nix
 from .places import Places
+from .system import probe, users
 from .system.files import make_file, set_mode
 from .system.removal import remove_tree
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import notes
+from .system import record
 
 Kind = Literal["multi-user", "single-user"]
 
@@ -42,7 +42,7 @@ class Installed:
         )
 
     def save(self, path: Path) -> None:
-        notes.save(self, path)
+        record.save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Installed | None:

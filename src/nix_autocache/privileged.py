@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import probe
 from .errors import Error, InputError, RunnerError
 from .places import STATE, machine
-from .system import process
+from .system import probe, process
 from .system.files import UMASK, is_only_of
 from .system.process import Account, Process
 
@@ -248,7 +247,7 @@ def main(verb: str) -> int:
     except (Error, OSError) as error:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
     except Exception as error:
-        from .unexpected import explain
+        from .system.unexpected import explain
 
         answer = {"error": explain(error), "input": False}
     _say(answer)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import notes
 from .nix.store import Nix
 from .places import JobPlace, Places
+from .system import record
 from .uploader.client import Answer, Uploader
 
 JOB: Final = "machine"  # whose queue every job's builds go to
@@ -40,7 +40,7 @@ class Provisioned:
         return Nix(Path(self.nix_bin))
 
     def save(self, places: Places) -> None:
-        notes.save(self, _note(places))
+        record.save(self, _note(places))
 
     @classmethod
     def load(cls, places: Places) -> Provisioned | None:

@@ -10,17 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import places, privileged, probe, registry
+from . import places, privileged, registry
 from .context import Context
 from .destination import Destination, claim
 from .errors import RunnerError, one_line
-from .nix import effective, install, secret_lines, service, users
+from .nix import effective, install, secret_lines, service
 from .nix.config import Config
 from .nix.store import Nix
 from .places import Places
 from .registry import Registration
 from .runner import Mode, Observations
 from .session import Session
+from .system import probe, users
 from .system.files import make_directory
 from .system.removal import remove_tree
 from .tokens import access_tokens

@@ -19,12 +19,13 @@ from typing import Any, Final
 
 from . import apart
 from .installed import Installed
-from .nix import hook, service, units, users
+from .nix import hook, service, units
 from .nix.config import Config
 from .nix.store import Nix
 from .nix.supervisor import Supervisor
 from .places import JobPlace, Places
 from .provisioned import JOB
+from .system import users
 from .system.files import close_to_others, make_directory, set_mode, write_atomically
 from .system.removal import remove_tree
 from .uploader.client import Uploader

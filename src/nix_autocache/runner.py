@@ -16,15 +16,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import places, probe, provisioned
+from . import places, provisioned
 from .errors import RunnerError
 from .installed import Installed, Kind
-from .nix import users
 from .nix.config import Config
 from .nix.find import find_nix
 from .nix.store import Nix
 from .settings import ModeInput
-from .system import process
+from .system import probe, process, users
 
 if TYPE_CHECKING:
     from .nix import service

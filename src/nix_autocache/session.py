@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import notes
 from .nix.store import Nix
 from .runner import Mode, Row
+from .system import record
 from .trust import LIMITATIONS, Verdict
 
 
@@ -85,7 +85,7 @@ class Session:
         return Mode(self.mode)
 
     def save(self, path: Path) -> None:
-        notes.save(self, path)
+        record.save(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Session | None:

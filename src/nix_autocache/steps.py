@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from . import advice, managed, places, probe, pushing, report, runner
+from . import advice, managed, places, pushing, report, runner
 from .context import Context
 from .destination import Destination
 from .nix import hook
@@ -24,6 +24,7 @@ from .outcomes import Outcome
 from .queue import Queue
 from .runner import Mode
 from .session import Session
+from .system import probe
 from .uploader.client import Uploader
 from .uploader.progress import Rest
 

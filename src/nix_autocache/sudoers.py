@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import probe
 from .errors import RunnerError
-from .system import process
+from .system import probe, process
 from .system.files import write_atomically
 
 _MAIN: Final = Path("/etc/sudoers")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.patience import seconds
 from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.outcomes import Outcome
 from nix_autocache.queue import Queue
+from nix_autocache.system.net import seconds_to_wait
 from nix_autocache.uploader.workers import LONGEST, Gate, retrying
 
 
@@ -34,10 +34,10 @@ def test_refused_credentials_are_named_as_such(status: int) -> None:
 
 def test_retry_after_is_a_number_or_a_date() -> None:
     later = datetime.now(UTC) + timedelta(seconds=90)
-    assert seconds("120") == 120
-    assert 80 < seconds(format_datetime(later, usegmt=True)) <= 90
-    assert seconds(format_datetime(later - timedelta(days=1), usegmt=True)) == 0
-    assert seconds("soon") == seconds(None) == seconds("") == 0
+    assert seconds_to_wait("120") == 120
+    assert 80 < seconds_to_wait(format_datetime(later, usegmt=True)) <= 90
+    assert seconds_to_wait(format_datetime(later - timedelta(days=1), usegmt=True)) == 0
+    assert seconds_to_wait("soon") == seconds_to_wait(None) == seconds_to_wait("") == 0
 
 
 def test_one_threads_retry_after_holds_the_others_back() -> None:
@@ -57,7 +57,7 @@ def test_a_retry_after_beyond_all_patience_is_not_waited_for() -> None:
 def test_no_retry_after_closes_a_cache_for_longer_than_a_path_is_tried_for() -> None:
     """A drain that runs for months would never push again."""
     gate = Gate()
-    gate.close(seconds("9" * 400))
+    gate.close(seconds_to_wait("9" * 400))
     assert gate.closed_for() <= LONGEST
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from nix_autocache.caches import Access
 from nix_autocache.caches.connections import Connections
 from nix_autocache.caches.http import Http, open_http
-from nix_autocache.caches.patience import seconds
 from nix_autocache.caches.wire import Server
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
+from nix_autocache.system.net import seconds_to_wait
 from nix_autocache.uploader.presence import Found, judge
 from nix_autocache.urls import parse_cache_url
 from tests.harness.soak import seeds
@@ -109,7 +109,7 @@ def test_any_narinfo_is_judged(at: int, fresh: bytes, end: int) -> None:
     "said", ["9" * 400, "\xb2", "-1", "nan", "inf", "Mon, 99 Foo 99999 99:99:99 GMT", "0x10", "1e9"]
 )
 def test_any_retry_after_is_a_time(said: str) -> None:
-    assert seconds(said) >= 0.0
+    assert seconds_to_wait(said) >= 0.0
 
 
 HEADS = {

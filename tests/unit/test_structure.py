@@ -28,11 +28,8 @@ LAYERS = (
     {"platforms", "trust", "uploader", "nix"},
     {"exposure"},
     {
-        "probe",
-        "custody",
         "queue",
         "outcomes",
-        "notes",
         "caches",
         "aws",
         "identity",
@@ -46,7 +43,7 @@ LAYERS = (
         "wheels",
     },
     {"system"},
-    {"errors", "schemes", "unexpected"},
+    {"errors", "schemes"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
 EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}

@@ -14,11 +14,11 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import CacheError, Error
+from ..system.net import seconds_to_wait, tls_context
 from ..urls import CacheUrl
 from . import Access, Body, Content, redirects
 from .ahead import ahead
 from .connections import Connections
-from .patience import context, seconds
 from .redirects import Place
 from .refusal import ARCHIVES, is_absent, missing, refusal, stored_anyway, unanswered
 from .wire import Answer, Connection, Server
@@ -259,7 +259,7 @@ class Http:
         if origin not in self._pools:
             url = urlsplit(origin)
             proxy = proxy_for(url, self._environ)
-            trusted = context(self._environ) if url.scheme == "https" else None
+            trusted = tls_context(self._environ) if url.scheme == "https" else None
             headers = self._headers if redirects.may_have_credentials(self._home, origin) else {}
             if len(self._pools) > _SERVERS:  # a cache that sends each request to another server
                 self._pools.clear()
@@ -268,7 +268,7 @@ class Http:
         return self._pools[origin]
 
     def _refusal(self, name: str, answer: Answer) -> Error:
-        wait = seconds(answer.headers.get("retry-after"))
+        wait = seconds_to_wait(answer.headers.get("retry-after"))
         return refusal(self.where, name, answer.status, f"HTTP status {answer.status} {answer.reason}", wait)
 
 

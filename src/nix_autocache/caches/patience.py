@@ -8,11 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import ssl
+from ..system.net import seconds_to_wait, tls_context
 
 _TIMEOUT: Final = 10.0  # seconds for the question
 _FRESH: Final = 1.0  # seconds that its answer stands for other threads
@@ -41,32 +39,10 @@ class Patience:
 
         try:
             request = urllib.request.Request(self._place(name), method="HEAD")  # noqa: S310
-            urllib.request.urlopen(request, timeout=_TIMEOUT, context=context(self._environ)).close()  # noqa: S310
+            urllib.request.urlopen(request, timeout=_TIMEOUT, context=tls_context(self._environ)).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()
-            return time.monotonic() + seconds(error.headers.get("Retry-After"))
+            return time.monotonic() + seconds_to_wait(error.headers.get("Retry-After"))
         except Exception:
             return 0.0  # it is only a courtesy: a cache that cannot be asked is waited for as long as we think right
         return 0.0
-
-
-def seconds(retry_after: str | None) -> float:
-    """A Retry-After header's seconds from now; it holds a number of them or a date (RFC 9110, 10.2.3)."""
-    if not retry_after:
-        return 0.0
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0.0
-
-
-def context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust in what this environment trusts."""
-    import ssl
-
-    return ssl.create_default_context(cafile=environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE") or None)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .patience import context
+from ..system.net import tls_context
 
 _SIGNS: Final = re.compile(
     "redirect without LOCATION|PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|status code: 30"
@@ -33,7 +33,7 @@ def named(said: str, url: Callable[[], str], environ: Mapping[str, str]) -> str:
     import urllib.request
 
     try:
-        with urllib.request.urlopen(url(), timeout=_TIMEOUT, context=context(environ)) as answer:  # noqa: S310
+        with urllib.request.urlopen(url(), timeout=_TIMEOUT, context=tls_context(environ)) as answer:  # noqa: S310
             return str(answer.headers.get(_HEADER) or "")
     except urllib.error.HTTPError as error:
         with error:

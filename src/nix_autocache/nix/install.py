@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
-from ..system import process
+from ..system import process, users
 from ..system.files import make_directory, open_to_write
 from ..system.removal import remove_tree
-from . import users
 from .release import Release
 from .store import Nix
 from .unpack import seal, unpack

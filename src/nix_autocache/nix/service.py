@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from .. import probe
 from ..errors import RunnerError
-from ..system import process
+from ..system import probe, process
 from . import launchd, units
 from . import worker_protocol as protocol
 from .store import Nix

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from .. import apart, environment, exposure, metadata, probe, provisioned
+from .. import apart, environment, exposure, metadata, provisioned
 from ..errors import InputError, RunnerError
 from ..nix import hook, units
 from ..nix.store import Nix
@@ -19,7 +19,7 @@ from ..places import STATE, Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
 from ..schemes import TOKEN_FILES
-from ..system import own_copy
+from ..system import own_copy, probe
 from ..system.files import make_directory, make_file
 from ..uploader import loopback
 from ..uploader.client import Answer

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from .. import custody, keys
+from .. import keys
 from ..nix import effective
 from ..places import Places, machine
 from ..provisioned import Provisioned, place
+from ..system import memory
 from ..uploader import daemon
 from ..uploader.client import Uploader
 from ..uploader.job import Job
@@ -30,7 +31,7 @@ _LOOK: Final = 2.0  # seconds between looks at the files
 
 def main() -> int:
     """Upload what the machine's jobs build, until told to stop or to start anew."""
-    custody.protect_memory()
+    memory.protect_memory()
     told = configuration.load(Path(os.environ["CREDENTIALS_DIRECTORY"], "configuration"))
     places = machine(os.environ)
     given = told.given_as_credentials(Path(os.environ["CREDENTIALS_DIRECTORY"]))

@@ -18,9 +18,9 @@ from ..errors import Error, RunnerError
 from ..system import process
 from ..system.files import open_to_append
 from ..system.process import Account, Process
+from ..system.sockets import at
 from .job import Job
 from .progress import Progress
-from .sockets import at
 
 _PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
 _LAST: Final = ("dry", "error", "exit_code", "public_key")

@@ -17,9 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from .. import custody
 from ..errors import CacheBusy, CredentialsError, Error, RunnerError, as_error, one_line
-from ..system import log, watchdog
+from ..system import log, memory, watchdog
 from ..system.files import UMASK
 from .drain import Drain
 from .job import Job
@@ -40,7 +39,7 @@ def main(socket_path: Path, owner: int, listening: int | None = None) -> int:
 
     `listening` is the descriptor of the reader's socket.
     """
-    custody.protect_memory()
+    memory.protect_memory()
     os.umask(UMASK)
     text = sys.stdin.readline()
     if not text:

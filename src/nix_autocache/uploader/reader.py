@@ -16,11 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from .. import custody
 from ..caches import Content, ObjectCache, PathCache
 from ..caches.refusal import INFO
 from ..errors import CacheBusy, CacheError, one_line
-from ..system import log
+from ..system import log, memory
 from .job import Job
 from .peers import Readers
 from .presence import decoded
@@ -42,7 +41,7 @@ _RESPITE: Final = 30.0  # seconds in which a cache that was in trouble is not as
 def main(uploader: Path, descriptor: int) -> int:
     """Serve on the socket of that descriptor until standard input, which begins with the job, has ended and the
     uploader's socket is gone."""
-    custody.protect_memory()
+    memory.protect_memory()
     job = Job.from_json(sys.stdin.readline())
     os.environ.update(job.environ)
     cache = job.open_cache()

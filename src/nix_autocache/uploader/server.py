@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ..system import log
 from ..system.files import set_mode
-from .sockets import at
+from ..system.sockets import at
 
 MAX_REQUEST: Final = 4096  # bytes
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants

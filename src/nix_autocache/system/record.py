@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .system.files import make_directory, write_atomically
+from .files import make_directory, write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

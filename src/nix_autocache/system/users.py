@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from ..errors import RunnerError
-from ..system.process import Finished, run
+from .process import Finished, run
 
 GROUP: Final = "nixbld"
 _SHELL: Final = "/sbin/nologin"

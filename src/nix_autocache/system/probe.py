@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .system import process
+from . import process
 
 _TIMEOUT: Final = 10.0  # seconds; sudo may ask a directory server that does not answer
 _NEW_MOUNT, _NEW_USER, _NEW_PID = 0x00020000, 0x10000000, 0x20000000  # sched.h

@@ -1,0 +1,32 @@
+"""What HTTP needs of this machine: the certificates that its environment trusts, and the Retry-After header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def seconds_to_wait(header: str | None) -> float:
+    """Seconds from now that a Retry-After header asks for: a number or a date (RFC 9110, 10.2.3); 0 without one."""
+    if not header:
+        return 0.0
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0.0
+
+
+def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Trust in what this environment trusts."""
+    import ssl
+
+    return ssl.create_default_context(cafile=environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE") or None)
