@@ -1,6 +1,6 @@
 """nix-autocache: everything that Nix builds in a CI job, signed and in the binary cache.
 
-Start reading in `steps.py`. Then follow one store path: `nix/hook.sh` notes it in the `queue`,
+Start reading in `steps.py`. Then follow one store path: `queue/hook.sh` notes it in the `queue`,
 `uploader/drain` plans, packs and pushes it, `uploader/narinfo` is what the next job finds.
 """
 

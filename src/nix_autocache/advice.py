@@ -9,7 +9,7 @@ from typing import Final
 
 from . import settings
 from .context import Context
-from .nix import config
+from .nix import conf
 from .nix.store import Nix
 from .report import size
 from .runner import Mode, Observations, Row
@@ -44,7 +44,7 @@ def warn(context: Context, row: Row, seen: Observations) -> None:
 def check_configuration(context: Context, nix: Nix) -> None:
     """Look at extra-nix-conf before Nix must read it. Raises InputError, with the line."""
     if text := context.settings.extra_nix_conf:
-        for warning in config.check(nix, text, "extra-nix-conf"):
+        for warning in conf.check(nix, text, "extra-nix-conf"):
             context.platform.warning(warning)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import CacheBusy, CredentialsError, Error, InputError, one_line
 from .identity import Identity
-from .keys import SecretKey, parse_secret
+from .nix.keys import SecretKey, parse_secret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials

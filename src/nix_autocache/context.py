@@ -16,8 +16,8 @@ from .platforms import Kept, Platform
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .nix.store_url import CacheUrl
     from .runner import Observations
-    from .urls import CacheUrl
 
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 _OF_USERS: Final = {

@@ -21,7 +21,7 @@ from typing import Final
 from . import installers, wheels
 from .errors import RunnerError, one_line
 from .installers import Command
-from .keys import is_in_aws
+from .nix.keys import is_in_aws
 from .places import STATE
 from .settings import Settings
 from .system import files, process

@@ -10,11 +10,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from . import keys
 from .context import Context
 from .errors import RunnerError
+from .nix import keys
 from .nix.find import find_nix
-from .queue import Queue
+from .queue.directory import Queue
 from .uploader import foreground
 
 
@@ -61,9 +61,9 @@ def keygen(name: str) -> None:
 def provision(context: Context) -> None:
     """Make this machine upload what all its jobs build, as its configuration says."""
     from . import advice, trust
-    from .nix import hook
     from .provisioning import configuration
     from .provisioning import machine as provisioning
+    from .queue import hook
     from .registering import register
     from .session import Session
     from .steps import choose, install
@@ -100,7 +100,7 @@ def provision(context: Context) -> None:
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
     from . import installation, places, privileged
-    from .nix import hook
+    from .queue import hook
 
     installation.uninstall(context.own_places, daemon=False)
     if places.machine(context.environ).state.exists():

@@ -14,7 +14,7 @@ from typing import Final
 
 from .destination import Destination
 from .errors import InputError, one_line
-from .keys import is_in_aws
+from .nix.keys import is_in_aws
 from .schemes import Scheme, scheme
 from .system.text import decoded
 from .uploader.job import is_secret, relevant_environment

@@ -15,8 +15,8 @@ from . import places
 from .context import Context
 from .destination import Destination
 from .errors import RunnerError
-from .keys import is_in_aws
 from .nix import effective
+from .nix.keys import is_in_aws
 from .nix.store import Nix
 from .registering import cache_lines, is_ignored, lacking, register, settings_of
 from .runner import Observations

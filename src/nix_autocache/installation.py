@@ -12,9 +12,9 @@ from pathlib import Path
 
 from .errors import RunnerError
 from .installed import Installed, Kind
-from .nix import install as installer
-from .nix import units
-from .nix.release import Release
+from .nix.daemon import systemd
+from .nix.install import tarball as installer
+from .nix.install.release import Release
 from .nix.store import Nix
 from .places import Places
 from .system import probe, users
@@ -70,7 +70,7 @@ def uninstall(places: Places, *, daemon: bool) -> None:
         mended, around = registry.mended(places), places.made()
         if ours:
             if ours.kind == "multi-user":
-                units.remove()
+                systemd.remove()
             _remove(ours)
         for note in filter(None, (ours, mended)):
             users.remove(note.users, group=users.GROUP if note.group else "")
@@ -110,4 +110,4 @@ def _remove(ours: Installed) -> None:
 
 def _make_units(nix: Nix, places: Places) -> None:
     make_file(places.daemon_environment, 0o600)
-    units.write(nix.program("nix-daemon"), places.daemon_environment)
+    systemd.write(nix.program("nix-daemon"), places.daemon_environment)

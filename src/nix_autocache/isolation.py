@@ -21,13 +21,13 @@ from . import exposure, handover, metadata, privileged, provisioned, pushing, ru
 from .context import Context
 from .destination import Destination
 from .nix import effective
-from .nix.config import Config
+from .nix.conf import Config
 from .nix.store import Nix
+from .nix.store_url import parse_cache_url
 from .places import CONFIGURATION, UNDO, JobPlace, Places
 from .provisioned import Provisioned
 from .runner import Observations, Row
 from .session import Session
-from .urls import parse_cache_url
 
 _PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook", "build-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import handover, keys
+from . import handover
 from .context import Context
 from .destination import Destination
 from .handover import Secrets
-from .nix import effective
+from .nix import effective, keys
 from .nix.store import Nix
-from .queue import Queue
+from .queue.directory import Queue
 from .uploader.job import Job, relevant_environment
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from . import report, trust
 from .context import Context
 from .nix.find import find_nix
-from .nix.install import CERTIFICATE_FILE, PROFILE
+from .nix.install.tarball import CERTIFICATE_FILE, PROFILE
 from .nix.store import Nix
 from .session import Session
 

@@ -13,10 +13,10 @@ from typing import Final
 from . import places, provisioned, report
 from .context import Context
 from .errors import RunnerError
-from .outcomes import Outcome
 from .platforms import Event
 from .provisioned import Provisioned
-from .queue import Queue
+from .queue.directory import Queue
+from .queue.outcomes import Outcome
 from .runner import Observations, Row
 from .session import Session
 from .trust import Verdict

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from .errors import RunnerError
-from .nix.config import Config
-from .queue import Queue
+from .nix.conf import Config
+from .queue.directory import Queue
 from .system.files import close_to_others, make_directory, open_to_append, write_atomically
 from .system.home import of_account
 

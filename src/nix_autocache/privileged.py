@@ -37,7 +37,7 @@ def _namespaces(request: Request, environ: Environ) -> bool:
 
 def _install(request: Request, environ: Environ) -> None:
     from .installation import install
-    from .nix.release import Release
+    from .nix.install.release import Release
 
     install(machine(environ), "multi-user", Release(request["url"], request["sha256"]))
 

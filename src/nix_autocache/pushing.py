@@ -16,10 +16,11 @@ from . import jobs, report, store_scan, trust
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
-from .nix import effective, hook, scan
+from .nix import effective
 from .nix.store import Nix, Store
-from .outcomes import Outcome
-from .queue import Queue
+from .queue import hook, scan
+from .queue.directory import Queue
+from .queue.outcomes import Outcome
 from .session import Session
 from .system.descriptors import offered
 from .uploader import loopback

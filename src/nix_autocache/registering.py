@@ -14,8 +14,11 @@ from . import places, privileged, registry
 from .context import Context
 from .destination import Destination, claim
 from .errors import RunnerError, one_line
-from .nix import effective, install, secret_lines, service
-from .nix.config import Config
+from .nix import effective, secret_lines
+from .nix.access_tokens import access_tokens
+from .nix.conf import Config
+from .nix.daemon import control
+from .nix.install import tarball
 from .nix.store import Nix
 from .places import Places
 from .registry import Registration
@@ -24,7 +27,6 @@ from .session import Session
 from .system import probe, users
 from .system.files import make_directory
 from .system.removal import remove_tree
-from .tokens import access_tokens
 from .uploader import loopback
 
 _STALE: Final = 7 * 86400.0  # seconds that no job takes
@@ -127,7 +129,7 @@ def _sweep_views(mine: Path) -> None:
 
 def revive_daemon(context: Context, session: Session) -> None:
     """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
-    if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not service.answers():
+    if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not control.answers():
         privileged.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
 
 
@@ -180,8 +182,8 @@ def _lacks_build_users(seen: Observations) -> bool:
 def _daemon_environment(context: Context) -> dict[str, str]:
     """Proxies and certificates, for a daemon that we start."""
     environ = privileged.network_environment(context.environ)
-    if _CERTIFICATES not in environ and install.CERTIFICATES.exists():
-        environ[_CERTIFICATES] = str(install.CERTIFICATE_FILE)
+    if _CERTIFICATES not in environ and tarball.CERTIFICATES.exists():
+        environ[_CERTIFICATES] = str(tarball.CERTIFICATE_FILE)
     return environ
 
 

@@ -19,12 +19,13 @@ from typing import Any, Final
 
 from . import apart
 from .installed import Installed
-from .nix import hook, service, units
-from .nix.config import Config
+from .nix.conf import Config
+from .nix.daemon import control, systemd
+from .nix.daemon.supervisor import Supervisor
 from .nix.store import Nix
-from .nix.supervisor import Supervisor
 from .places import JobPlace, Places
 from .provisioned import JOB
+from .queue import hook
 from .system import users
 from .system.files import close_to_others, make_directory, set_mode, write_atomically
 from .system.removal import remove_tree
@@ -85,15 +86,15 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
         _write_part(places, wanted.job, [*wanted.lines, *hooks])
         changed = _compose(places, private=private)
         if wanted.daemon and places.daemon_environment.exists():
-            write_atomically(places.daemon_environment, units.environment_text(wanted.environ), 0o600)
+            write_atomically(places.daemon_environment, systemd.environment_text(wanted.environ), 0o600)
         if wanted.daemon:
-            service.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
+            control.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
 
 
 def start_daemon(places: Places, nix_bin: Path, environ: Mapping[str, str]) -> None:
     """Start the daemon again where it died with all of the job's processes; nothing to do where one answers."""
     with places.lock():
-        service.make_ready(Nix(nix_bin), places.state, environ, changed=False)
+        control.make_ready(Nix(nix_bin), places.state, environ, changed=False)
 
 
 def remove(places: Places, name: str, *, daemon: bool, everything: bool) -> None:
@@ -129,8 +130,8 @@ def _settle(places: Places, *, daemon: bool) -> None:
     changed = _compose(places, private=_is_private(places))
     if not any(_parts(places)):
         Supervisor(places.state).stop()
-    if changed and daemon and service.answers():
-        service.restart(places.state)
+    if changed and daemon and control.answers():
+        control.restart(places.state)
     if not any(_HOOK_SETTING in part for part in _parts(places)):
         places.hook.unlink(missing_ok=True)
 

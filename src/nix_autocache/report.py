@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import DeadlineError, Error
-from .outcomes import Outcome
 from .platforms import Platform
-from .queue import Queue
+from .queue.directory import Queue
+from .queue.outcomes import Outcome
 from .settings import OnFailure
 from .trust import ASSUMED, LIMITATIONS
 from .uploader.progress import Progress, Rest

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Final
 from . import places, provisioned
 from .errors import RunnerError
 from .installed import Installed, Kind
-from .nix.config import Config
+from .nix.conf import Config
 from .nix.find import find_nix
 from .nix.store import Nix
 from .settings import ModeInput
 from .system import probe, process, users
 
 if TYPE_CHECKING:
-    from .nix import service
+    from .nix.daemon import control
 
 _ROOT: Final = Path("/nix")
 _STORE: Final = _ROOT / "store"
@@ -66,7 +66,7 @@ class Observations:
     systemd: bool
     namespaces: bool | None
     nix: Path | None
-    daemon: service.State
+    daemon: control.State
     trusted: bool
     configuration_fixed: bool
     provisioned: bool
@@ -104,7 +104,7 @@ class Observations:
         return ", ".join(seen)
 
 
-_DAEMON: Final[Mapping[service.State, str]] = {
+_DAEMON: Final[Mapping[control.State, str]] = {
     "answers": "a daemon answers",
     "silent": "a daemon's socket, but nobody answers",
     "closed": "a daemon's socket that this user may not connect to",
@@ -189,13 +189,13 @@ _WANTED: Final[Mapping[ModeInput, set[Mode]]] = {
 
 def observe(environ: Mapping[str, str]) -> Observations:
     """Look at this machine as the user that runs this. Changes nothing."""
-    from .nix import service  # here, since steps that need not look are to start fast
+    from .nix.daemon import control  # here, since steps that need not look are to start fast
 
     root = os.geteuid() == 0
     sudo = not root and probe.sudo()
-    ours, nix, daemon = _ours(environ), find_nix(environ), service.look()
-    outside = daemon == "answers" and service.is_outside()
-    if daemon == "answers" and not service.serves():
+    ours, nix, daemon = _ours(environ), find_nix(environ), control.look()
+    outside = daemon == "answers" and control.is_outside()
+    if daemon == "answers" and not control.serves():
         daemon = "refused"
     return Observations(
         system=os.uname().sysname,
@@ -235,7 +235,7 @@ def _advice(seen: Observations) -> str:
     if seen.nix and seen.daemon == "refused":
         return "put this user into the daemon's allowed-users, in its nix.conf"
     if seen.nix and seen.daemon == "closed":
-        from .nix.supervisor import SOCKET
+        from .nix.daemon.supervisor import SOCKET
 
         return f"let this user connect to {SOCKET}: put it into the group that owns its directory"
     if seen.nix:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
-from .keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .nix.access_tokens import parse as parse_tokens
+from .nix.keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .nix.store_url import CacheUrl, parse_boolean, parse_cache_url
 from .schemes import CREDENTIALS
 from .system.text import clean
-from .tokens import parse as parse_tokens
-from .urls import CacheUrl, parse_boolean, parse_cache_url
 
 PINNED_NIX: Final = "2.34.7"
 ENVIRONMENT_PREFIX: Final = "NIX_AUTOCACHE_"

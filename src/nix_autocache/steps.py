@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 from . import advice, managed, places, pushing, report, runner
 from .context import Context
 from .destination import Destination
-from .nix import hook
 from .nix.find import find_nix, real
 from .nix.store import Nix
-from .outcomes import Outcome
-from .queue import Queue
+from .queue import hook
+from .queue.directory import Queue
+from .queue.outcomes import Outcome
 from .runner import Mode
 from .session import Session
 from .system import probe
@@ -124,13 +124,14 @@ def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
 def install(context: Context, row: runner.Row) -> Nix:
     """Install Nix if the row says so; nothing to do when run again."""
     from . import installation, privileged
-    from .nix.release import release
+    from .nix.install.release import release
 
     kind = row.mode.installs
     where = places.machine(context.environ) if kind == "multi-user" else context.places
     if kind and not installation.is_complete(where, kind):
         installation.refuse_links()
-        source = release(context.settings)
+        inputs = context.settings
+        source = release(version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256)
         context.platform.info(f"installing Nix from {source.url}")
         if kind == "multi-user":
             privileged.call("install", dataclasses.asdict(source), context.environ)

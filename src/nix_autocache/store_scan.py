@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from .context import Context
-from .nix import effective, scan
+from .nix import effective
 from .nix.store import Nix, PathInfo
-from .queue import CANARY
+from .queue import scan
+from .queue.directory import CANARY
 from .runner import Mode
 from .session import Session
 from .system.process import wait_until

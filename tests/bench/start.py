@@ -11,7 +11,7 @@ import os, sys, time
 from pathlib import Path
 from nix_autocache import environment
 sys.path.append(str(environment.wanted(None, os.environ).directory))
-from nix_autocache.queue import Queue
+from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.client import Uploader
 from nix_autocache.uploader.job import Job
 here = Path("/root/start")

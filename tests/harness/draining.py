@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nix_autocache import keys
 from nix_autocache.caches import Access
 from nix_autocache.caches.objects import open_objects
+from nix_autocache.nix import keys
 from nix_autocache.nix.store import Store
-from nix_autocache.queue import Queue
+from nix_autocache.nix.store_url import parse_cache_url
+from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.drain import Drain
 from nix_autocache.uploader.plan import Policy
 from nix_autocache.uploader.push import BinaryCache, Pusher
 from nix_autocache.uploader.vouching import Vouching
-from nix_autocache.urls import parse_cache_url
 from tests.harness.nix_daemon import FakeNix
 
 

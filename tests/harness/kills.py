@@ -23,7 +23,7 @@ import nacl.exceptions
 
 import nix_autocache.caches.objects
 import nix_autocache.uploader.drain  # noqa: F401 - imported before the fork, once for all rounds
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.foreground import drain_here
 from nix_autocache.uploader.job import Job

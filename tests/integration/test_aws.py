@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
 from tests.harness import graphs, nix, tool
 from tests.harness.aws import GIVEN, ROLE, Account, in_machine

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
 from tests.harness import nix, sealing, tool, tools
 from tests.harness.aws import REGION, Account, in_machine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
 from tests.harness import act, add_signatures, nix, servers, systemd, tool
 from tests.harness.act import Workflow

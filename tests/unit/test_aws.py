@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import aws, keys
+from nix_autocache import aws
 from nix_autocache.aws import Login, Role
 from nix_autocache.caches import Access, open_cache
 from nix_autocache.caches.objects import Objects
 from nix_autocache.errors import CacheBusy, CredentialsError, InputError
 from nix_autocache.identity import Identity
+from nix_autocache.nix import keys
 from nix_autocache.nix.store import Nix
-from nix_autocache.urls import parse_cache_url
+from nix_autocache.nix.store_url import parse_cache_url
 from tests.harness.aws import BEARER, GIVEN, REGION, ROLE, START, Account, in_thread
 
 KEY = keys.generate("cache-1")

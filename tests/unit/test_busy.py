@@ -11,8 +11,8 @@ import pytest
 
 from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
-from nix_autocache.outcomes import Outcome
-from nix_autocache.queue import Queue
+from nix_autocache.queue.directory import Queue
+from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.system.net import seconds_to_wait
 from nix_autocache.uploader.workers import LONGEST, Gate, retrying
 

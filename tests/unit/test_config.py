@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.config import Config
-from nix_autocache.nix.units import environment_text
+from nix_autocache.nix.conf import Config
+from nix_autocache.nix.daemon.systemd import environment_text
 
 TEXTS = ["", "a = 1\n", "a = 1", "# only a comment", "\n\n", "post-build-hook = /theirs\n!include other\n"]
 

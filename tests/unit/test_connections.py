@@ -13,12 +13,12 @@ import pytest
 from nix_autocache.caches import http
 from nix_autocache.caches.http import Http
 from nix_autocache.errors import CacheBusy
+from nix_autocache.nix.narinfo import NarFile, render
 from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.compress import Codec
-from nix_autocache.uploader.narinfo import NarFile, render
 from nix_autocache.uploader.presence import THERE
 from nix_autocache.uploader.push import BinaryCache
-from nix_autocache.urls import parse_cache_url
 
 HASHES = ["0123456789abcdfghijklmnpqrsvwxyz", "1123456789abcdfghijklmnpqrsvwxyz", "2123456789abcdfghijklmnpqrsvwxyz"]
 PATHS = [StorePath(f"/nix/store/{text}-path") for text in HASHES]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from nix_autocache.nix import store as store_module
+from nix_autocache.nix.narinfo import Brought, fingerprint
 from nix_autocache.nix.store import PathInfo, Store, StorePath
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
 from nix_autocache.uploader.ledger import Ledger
-from nix_autocache.uploader.narinfo import Brought, fingerprint
 from nix_autocache.uploader.plan import _with_few_signatures
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache, Pusher

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.queue import Queue
+from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.client import Uploader
 from nix_autocache.uploader.job import Job
 from tests.harness.waiting import wait_for

@@ -17,9 +17,9 @@ from nix_autocache.caches.http import Http, open_http
 from nix_autocache.caches.wire import Server
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.system.net import seconds_to_wait
 from nix_autocache.uploader.presence import Found, judge
-from nix_autocache.urls import parse_cache_url
 from tests.harness.soak import seeds
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x")

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.errors import CacheError
+from nix_autocache.nix.narinfo import fingerprint, render
 from nix_autocache.nix.realisation import realisations
 from nix_autocache.uploader.compress import CORRUPT, unpacked
-from nix_autocache.uploader.narinfo import fingerprint, render
 from nix_autocache.uploader.presence import decoded, judge
 from nix_autocache.uploader.push import _fields
 from nix_autocache.uploader.trim import trim

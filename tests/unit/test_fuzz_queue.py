@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_autocache.queue import Queue
+from nix_autocache.queue.directory import Queue
 from tests.harness.soak import seeds
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"

@@ -7,8 +7,8 @@ import pytest
 from nix_autocache import handover
 from nix_autocache.destination import Destination
 from nix_autocache.errors import InputError
-from nix_autocache.keys import generate
-from nix_autocache.urls import parse_cache_url
+from nix_autocache.nix.keys import generate
+from nix_autocache.nix.store_url import parse_cache_url
 
 PROFILES = """
 [default]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix import hook
-from nix_autocache.queue import Queue
+from nix_autocache.queue import hook
+from nix_autocache.queue.directory import Queue
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 DRV = f"/nix/store/{HASH}-thing.drv"

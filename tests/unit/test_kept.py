@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from nix_autocache.keys import JOB_PREFIX, generate, parse_public
+from nix_autocache.nix.keys import JOB_PREFIX, generate, parse_public
+from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.uploader import kept, view
-from nix_autocache.uploader.narinfo import NarFile, fingerprint, parse, render
 
 STORE = "/nix/store"
 HASH = "0" * 52

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys, settings
+from nix_autocache import settings
 from nix_autocache.errors import InputError
+from nix_autocache.nix import keys
 
 
 def test_a_generated_key_signs_what_its_public_half_verifies() -> None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from nix_autocache.nix.narinfo import Brought
 from nix_autocache.nix.realisation import Realisation
 from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
-from nix_autocache.outcomes import Outcome
-from nix_autocache.queue import Entry
+from nix_autocache.queue.directory import Entry
+from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.uploader.ledger import Ledger
-from nix_autocache.uploader.narinfo import Brought
 from nix_autocache.uploader.plan import Plan, Policy, plan
 from nix_autocache.uploader.vouching import Vouching
 

@@ -7,7 +7,7 @@ import pytest
 from nix_autocache.caches.nix_copy import NixCopy
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, StorePath
-from nix_autocache.urls import parse_cache_url
+from nix_autocache.nix.store_url import parse_cache_url
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a")
 

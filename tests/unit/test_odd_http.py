@@ -11,7 +11,7 @@ import pytest
 from nix_autocache.caches.http import Http
 from nix_autocache.caches.refusal import INFO
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
-from nix_autocache.urls import parse_cache_url
+from nix_autocache.nix.store_url import parse_cache_url
 from tests.harness import odd
 from tests.harness.odd import Odd
 

@@ -10,9 +10,9 @@ from nix_autocache.caches.objects import Objects
 from nix_autocache.caches.refusal import INFO
 from nix_autocache.errors import CacheError, CredentialsError
 from nix_autocache.nix.store import Nix
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.settings import forget_empty_credentials
 from nix_autocache.uploader.job import relevant_environment
-from nix_autocache.urls import parse_cache_url
 from tests.harness import odd
 from tests.harness.odd import Odd
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
 from nix_autocache.caches.http import Http
 from nix_autocache.errors import CacheError
+from nix_autocache.nix import keys
+from nix_autocache.nix.narinfo import NarFile, render
 from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.compress import CORRUPT, Codec, unpacked
-from nix_autocache.uploader.narinfo import NarFile, render
 from nix_autocache.uploader.pack import verified
 from nix_autocache.uploader.presence import ABSENT, THERE, decoded, judge
 from nix_autocache.uploader.push import BinaryCache
-from nix_autocache.urls import parse_cache_url
 from tests.harness import odd
 
 if sys.version_info >= (3, 14):

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from nix_autocache.outcomes import Outcome
-from nix_autocache.queue import MAX_ENTRY, TORN_AFTER, Entry, Queue
+from nix_autocache.queue.directory import MAX_ENTRY, TORN_AFTER, Entry, Queue
+from nix_autocache.queue.outcomes import Outcome
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 NAME = f"{HASH}-thing.drv"

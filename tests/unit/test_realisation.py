@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from nix_autocache.nix.realisation import is_floating, realisations
 from nix_autocache.nix.store import StorePath
 

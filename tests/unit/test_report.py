@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nix_autocache import report
-from nix_autocache.outcomes import Outcome
 from nix_autocache.platforms import detect
+from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.uploader.progress import Rest
 
 MARKUP = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import RunnerError
-from nix_autocache.nix import launchd
+from nix_autocache.nix.daemon import launchd
 from nix_autocache.runner import Mode, Observations, decide
 
 BARE = Observations(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
-from nix_autocache.keys import CACHE_NIXOS_ORG, generate, read_secret
+from nix_autocache.nix.keys import CACHE_NIXOS_ORG, generate, read_secret
 from nix_autocache.settings import INPUTS, archive_format, doubtful, inputs_of, read
 
 ROOT = Path(__file__).parents[2]

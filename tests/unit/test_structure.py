@@ -25,23 +25,20 @@ LAYERS = (
     {"registry"},
     {"apart", "harden", "provisioned", "environment"},
     {"places", "installed", "sudoers"},
-    {"platforms", "trust", "uploader", "nix"},
+    {"platforms", "trust", "uploader"},
     {"exposure"},
     {
         "queue",
-        "outcomes",
         "caches",
         "aws",
         "identity",
-        "keys",
         "metadata",
         "settings",
-        "tokens",
         "unattended",
-        "urls",
         "installers",
         "wheels",
     },
+    {"nix"},
     {"system"},
     {"errors", "schemes"},
 )
@@ -91,7 +88,7 @@ def test_a_job_that_caches_to_a_directory_never_loads_boto3() -> None:
 import sys
 from nix_autocache.caches import Access, open_cache
 from nix_autocache.nix.store import Nix
-from nix_autocache.urls import parse_cache_url
+from nix_autocache.nix.store_url import parse_cache_url
 from pathlib import Path
 import nix_autocache.uploader.daemon, nix_autocache.uploader.drain
 open_cache(parse_cache_url("file:///tmp"), Access({}, Nix(Path("/")), None))
@@ -116,7 +113,7 @@ MAKING = {
     "mknod", "touch", "write_bytes", "write_text",
 }  # fmt: skip
 # A release and wheels are unpacked where nobody else looks, and get their modes before they are seen.
-MAKERS = {"system/files.py", "system/removal.py", "nix/unpack.py", "wheels.py"}
+MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "wheels.py"}
 
 
 def makes(node: ast.AST) -> bool:

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from nix_autocache.nix.supervisor import holder, holding
+from nix_autocache.nix.daemon.supervisor import holder, holding
 
 
 def test_who_looks_for_the_holder_does_not_keep_it_from_the_lock(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.nix.narinfo import NarFile, render
 from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
-from nix_autocache.uploader.narinfo import NarFile, render
 from nix_autocache.uploader.trim import Kept, _read, surplus, trim
 
 

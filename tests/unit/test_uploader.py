@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import keys
 from nix_autocache.caches.refusal import refusal
 from nix_autocache.errors import CacheBusy, CacheError, StoreError
-from nix_autocache.nix import base32, nar
+from nix_autocache.nix import base32, keys, nar
+from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.store import PathInfo, StorePath, parse_store_path
 from nix_autocache.uploader.compress import Codec
-from nix_autocache.uploader.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.uploader.pack import Packing
 from nix_autocache.uploader.workers import Budget, retrying
 

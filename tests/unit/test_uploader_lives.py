@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_autocache import keys
-from nix_autocache.queue import Queue
+from nix_autocache.nix import keys
+from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.client import Answer, Uploader
 from nix_autocache.uploader.job import Job
 from nix_autocache.uploader.server import Server, listen, send

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
+from nix_autocache.nix.store_url import CacheUrl, of_directory, parse_cache_url
 from nix_autocache.schemes import SCHEMES
-from nix_autocache.urls import CacheUrl, of_directory, parse_cache_url
 
 
 def refusal(text: str) -> str:

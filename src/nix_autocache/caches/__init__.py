@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from ..keys import SecretKey
+from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
-from ..urls import CacheUrl
+from ..nix.store_url import CacheUrl
 
 if TYPE_CHECKING:
     from ..aws import Login

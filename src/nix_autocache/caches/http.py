@@ -14,8 +14,8 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import CacheError, Error
+from ..nix.store_url import CacheUrl
 from ..system.net import seconds_to_wait, tls_context
-from ..urls import CacheUrl
 from . import Access, Body, Content, redirects
 from .ahead import ahead
 from .connections import Connections

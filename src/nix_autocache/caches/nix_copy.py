@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import CacheBusy, CacheError
-from ..keys import SecretKey
+from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
+from ..nix.store_url import CacheUrl
 from ..system import process
-from ..urls import CacheUrl
 from . import Access
 
 _PERMANENT: Final = (

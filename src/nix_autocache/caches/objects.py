@@ -21,7 +21,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
-from ..urls import CacheUrl
+from ..nix.store_url import CacheUrl
 from . import Access, Body, Content, region
 from .patience import Patience
 from .refusal import INFO, is_absent, missing, refusal, stored_anyway

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..keys import SecretKey
+from .keys import SecretKey
 from .store import StorePath
 
 CONTENT_TYPE = "application/json"

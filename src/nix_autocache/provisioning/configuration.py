@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InputError
-from ..keys import is_in_aws
+from ..nix.keys import is_in_aws
 from ..nix.secret_lines import holds_secret
 from ..nix.secret_lines import is_secret as is_secret_line
 from ..places import CONFIGURATION

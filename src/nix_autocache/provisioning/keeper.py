@@ -19,7 +19,7 @@ from typing import Final
 
 from .. import apart, provisioned
 from ..errors import RunnerError, as_error, one_line
-from ..nix.supervisor import Pauses, holder, holding
+from ..nix.daemon.supervisor import Pauses, holder, holding
 from ..places import Places, machine
 from ..system import own_copy, process
 from ..system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically

@@ -12,12 +12,13 @@ from typing import Final
 
 from .. import apart, environment, exposure, metadata, provisioned
 from ..errors import InputError, RunnerError
-from ..nix import hook, units
+from ..nix.daemon import systemd
+from ..nix.daemon.supervisor import SOCKET
 from ..nix.store import Nix
-from ..nix.supervisor import SOCKET
 from ..places import STATE, Places
 from ..platforms.local import Local
 from ..provisioned import Provisioned
+from ..queue import hook
 from ..schemes import TOKEN_FILES
 from ..system import own_copy, probe
 from ..system.files import make_directory, make_file
@@ -55,10 +56,10 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     for made in (environment.shared(None, {}), environment.shared(told.settings, told.environ)):
         if made.directory is None:
             made.begin().finish()
-    if probe.systemd() and not units.known():
+    if probe.systemd() and not systemd.known():
         make_file(_note_of_daemon(places), 0o644)
         make_file(places.daemon_environment, 0o600)
-        units.write(nix.program("nix-daemon"), places.daemon_environment)
+        systemd.write(nix.program("nix-daemon"), places.daemon_environment)
     note = _note(places, told, nix)
     note.save(places)
     return note
@@ -117,7 +118,7 @@ def remove(places: Places) -> None:
     unit.remove()
     keeper.stop(places)
     if _note_of_daemon(places).exists():
-        units.remove()
+        systemd.remove()
         SOCKET.unlink(missing_ok=True)  # systemd leaves it, and who finds it thinks that there is a daemon
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from .. import keys
-from ..nix import effective
+from ..nix import effective, keys
 from ..places import Places, machine
 from ..provisioned import Provisioned, place
 from ..system import memory

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import apart
-from ..nix import units
+from ..nix.daemon import systemd
 from ..system import process, watchdog
 from ..system.files import write_atomically
 from ..uploader import loopback
@@ -108,8 +108,8 @@ def start(
         0o644,
     )
     _listen(reader_port)
-    units.control("enable", "--quiet", NAME)
-    units.control("restart", NAME)
+    systemd.control("enable", "--quiet", NAME)
+    systemd.control("restart", NAME)
 
 
 def _listen(port: int) -> None:
@@ -119,15 +119,15 @@ def _listen(port: int) -> None:
         _forget_socket()
         if text:
             write_atomically(_SOCKET_FILE, text, 0o644)
-    units.control("daemon-reload")
+    systemd.control("daemon-reload")
     if text and not same:
-        units.control("stop", NAME)  # beside a service that runs, a socket is not started
-        units.control("enable", "--now", "--quiet", _SOCKET)
+        systemd.control("stop", NAME)  # beside a service that runs, a socket is not started
+        systemd.control("enable", "--now", "--quiet", _SOCKET)
 
 
 def _forget_socket() -> None:
     if _SOCKET_FILE.exists():
-        units.control("disable", "--now", "--quiet", _SOCKET)
+        systemd.control("disable", "--now", "--quiet", _SOCKET)
         _SOCKET_FILE.unlink()
 
 
@@ -139,9 +139,9 @@ def remove() -> None:
     """Stop it and remove its units."""
     _forget_socket()
     if _FILE.exists():
-        units.control("disable", "--now", "--quiet", NAME)
+        systemd.control("disable", "--now", "--quiet", NAME)
         _FILE.unlink()
-        units.control("daemon-reload")
+        systemd.control("daemon-reload")
 
 
 def _quoted(path: Path) -> str:

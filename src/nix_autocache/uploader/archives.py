@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from .narinfo import NarFile
+from ..nix.narinfo import NarFile
 
 _REMEMBERED: Final = 10_000  # archives: some 4 MB
 

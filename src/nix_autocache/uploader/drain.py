@@ -22,12 +22,12 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from ..errors import StoreError, as_error, one_line
+from ..nix.narinfo import Brought
 from ..nix.store import Store, StorePath
-from ..outcomes import Outcome
-from ..queue import Entry, Queue
+from ..queue.directory import Entry, Queue
+from ..queue.outcomes import Outcome
 from ..system import log
 from .ledger import Ledger, Pending
-from .narinfo import Brought
 from .plan import Policy, plan
 from .progress import Progress
 from .push import Pusher

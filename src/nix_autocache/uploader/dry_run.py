@@ -14,13 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import CacheBusy, CacheError, Error, StoreError, one_line
-from .narinfo import Brought
+from ..nix.narinfo import Brought
 from .presence import ABSENT
 
 if TYPE_CHECKING:
+    from ..nix.narinfo import NarFile
     from ..nix.realisation import Realisation
     from ..nix.store import PathInfo, StorePath
-    from .narinfo import NarFile
     from .presence import Found
     from .push import Pusher
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from .. import caches
 from ..errors import Error
 from ..nix.store import Nix, Store
-from ..urls import CacheUrl, parse_cache_url
+from ..nix.store_url import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
     from ..caches import Cache

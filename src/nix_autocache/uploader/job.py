@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..identity import Identity
-from ..keys import SecretKey, is_in_aws, parse_public, parse_secret
+from ..nix.keys import SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
-from ..queue import Queue
+from ..nix.store_url import CacheUrl, parse_cache_url
+from ..queue.directory import Queue
 from ..schemes import CREDENTIALS
 from ..settings import Compression, Settings, archive_format
-from ..urls import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
     from ..aws import Login

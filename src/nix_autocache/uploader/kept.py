@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from ..nix.closure import circular
+from ..nix.narinfo import NarFile, fingerprint
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath, parse_store_path
 from . import presence
-from .narinfo import NarFile, fingerprint
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
 _REALISATION: Final = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..nix.narinfo import Brought
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
-from ..outcomes import Outcome
-from ..queue import Entry
-from .narinfo import Brought
+from ..queue.directory import Entry
+from ..queue.outcomes import Outcome
 from .plan import Plan
 
 GOOD: Final = frozenset({"pushed", "signed", "realised", "present", "upstream"})

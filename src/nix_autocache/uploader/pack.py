@@ -12,9 +12,9 @@ from typing import Final
 
 from ..errors import StoreError
 from ..nix import base32, nar
+from ..nix.narinfo import NarFile
 from ..nix.store import PathInfo
 from .compress import CORRUPT, SUFFIX, Codec, unpacked
-from .narinfo import NarFile
 
 _SPARE: Final = 1 << 20  # bytes by which an archive may be larger than its content, beside a part of that
 STREAMED: Final = 4 << 20  # bytes of NAR from which on it is not held in memory whole

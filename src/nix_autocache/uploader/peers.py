@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from ..nix import effective
-from ..nix.config import Config
+from ..nix.conf import Config
 from ..nix.store import Nix
 
 ANYBODY: Final = -1  # the number of a user that cannot be told

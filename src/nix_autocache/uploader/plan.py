@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import StoreError, one_line
-from ..keys import PublicKey
 from ..nix.closure import circular
+from ..nix.keys import PublicKey
+from ..nix.narinfo import MOST_SIGNATURES, fingerprint
 from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, Store, StorePath, parse_store_path
-from ..outcomes import Outcome
-from ..queue import Entry
-from .narinfo import MOST_SIGNATURES, fingerprint
+from ..queue.directory import Entry
+from ..queue.outcomes import Outcome
 from .vouching import Vouching, objection
 
 _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")

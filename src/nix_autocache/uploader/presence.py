@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..keys import PublicKey
 from ..nix import base32
+from ..nix.keys import PublicKey
+from ..nix.narinfo import SIGNATURE, fingerprint, parse
 from ..nix.store import PathInfo, StorePath, parse_store_path
 from .compress import CORRUPT, unpacked
-from .narinfo import SIGNATURE, fingerprint, parse
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
 _SIGNATURES: Final = 32  # of a narinfo, that are looked at

@@ -15,12 +15,12 @@ from typing import Final, Protocol
 
 from ..caches import ObjectCache, PathCache
 from ..errors import CacheError, CredentialsError
-from ..keys import PublicKey, SecretKey
 from ..nix import realisation
+from ..nix.keys import PublicKey, SecretKey
+from ..nix.narinfo import CONTENT_TYPE, Brought, NarFile, render
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from .compress import Codec
-from .narinfo import CONTENT_TYPE, Brought, NarFile, render
 from .pack import STREAMED, Packing, archive_url, verified
 from .presence import ABSENT, Found, decoded, judge
 

@@ -15,10 +15,10 @@ from itertools import count
 from typing import Final, Protocol, TypeVar
 
 from ..errors import CacheBusy, CredentialsError, Error, as_error, one_line
+from ..nix.narinfo import Brought
 from ..nix.store import PathInfo, StorePath
 from ..system import log
 from .archives import Archives
-from .narinfo import Brought
 from .pack import STREAMED
 from .presence import Found
 from .push import Pusher

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from ..keys import PublicKey, generate_job_key
+from ..nix.keys import PublicKey, generate_job_key
+from ..nix.narinfo import render
 from ..system.files import make_directory, write_atomically
 from . import kept
-from .narinfo import render
 
 _MADE_BY_NIX: Final = ("realisations", "log")  # a daemon that finds them missing makes them root's
 

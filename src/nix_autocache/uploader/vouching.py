@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..keys import PublicKey
+from ..nix.keys import PublicKey
+from ..nix.narinfo import fingerprint
 from ..nix.store import PathInfo
-from .narinfo import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Nix's ed25519 signing keys: `name:base64` text, made, parsed and used.
 
 A secret key is 64 bytes (seed and public half), a public key 32. The signature of a path is over its
-fingerprint, see `uploader/narinfo.py`. Format: Nix manual, `nix key generate-secret`.
+fingerprint, see `nix/narinfo.py`. Format: Nix manual, `nix key generate-secret`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import InputError
-from .system.text import clean, decoded
+from ..errors import InputError
+from ..system.text import clean, decoded
 
 _IN_AWS = ("aws-ssm", "aws-secretsmanager")
 _QUOTES = frozenset("\"'`\u201c\u201d\u2018\u2019")

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..nix.store import Nix, PathInfo, Store, StorePath, parse_store_path
 from ..system.files import write_atomically
-from .store import Nix, PathInfo, Store, StorePath, parse_store_path
 
 
 def snapshot(nix: Nix, note: Path) -> None:

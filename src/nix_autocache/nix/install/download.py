@@ -16,8 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ..errors import RunnerError
-from ..system.files import open_to_write
+from ...errors import RunnerError
+from ...system.files import open_to_write
 
 _TIMEOUT: Final = 30.0  # seconds without a byte
 _PIECE: Final = 1 << 20

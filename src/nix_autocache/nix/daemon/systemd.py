@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ..errors import RunnerError
-from ..system.files import make_directory, write_atomically
-from ..system.process import Finished, run
+from ...errors import RunnerError
+from ...system.files import make_directory, write_atomically
+from ...system.process import Finished, run
 
 SERVICE: Final = "nix-daemon.service"
 _SOCKET: Final = "nix-daemon.socket"

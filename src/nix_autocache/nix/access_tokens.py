@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .errors import InputError
+from ..errors import InputError
 
 _HOST: Final = r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/[^\s=]*)?"
 _PAIR: Final = re.compile(rf"{_HOST}=\S*[^\s=]\S*")  # a token may itself end with `=`

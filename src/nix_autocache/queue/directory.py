@@ -1,6 +1,6 @@
 """The directory that is the queue: what was built and is not yet known to be in the cache.
 
-`new/` holds a file per derivation, written by `nix/hook.sh`: output paths, one a line, and a last line `.`;
+`new/` holds a file per derivation, written by `queue/hook.sh`: output paths, one a line, and a last line `.`;
 without that line it is still being written. `failed/` holds what could not be pushed, the reason after the
 `.`, and is tried again at the next flush. What became of every path is in `outcomes`.
 Whatever else lies there, links and garbage included, was not written by the hook and is left alone.
@@ -19,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from ..system.files import locked, make_directory, make_file, write, write_atomically
 from .outcomes import Outcome, Outcomes
-from .system.files import locked, make_directory, make_file, write, write_atomically
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each

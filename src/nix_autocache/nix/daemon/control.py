@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ..errors import RunnerError
-from ..system import probe, process
-from . import launchd, units
-from . import worker_protocol as protocol
-from .store import Nix
+from ...errors import RunnerError
+from ...system import probe, process
+from .. import worker_protocol as protocol
+from ..store import Nix
+from . import launchd, systemd
 from .supervisor import SOCKET, Supervisor
 
 _FIRST_WORD: Final = 2.0  # seconds for a daemon to greet
@@ -104,8 +104,8 @@ def make_ready(nix: Nix, state: Path, environ: Mapping[str, str], *, changed: bo
         if changed:
             restart(state)
         return
-    if probe.systemd() and units.known():
-        units.start()
+    if probe.systemd() and systemd.known():
+        systemd.start()
     else:
         Supervisor(state).start(nix.program("nix-daemon"), environ)
     _wait_until_it_answers()
@@ -120,8 +120,8 @@ def restart(state: Path) -> None:
         launchd.restart()
     elif Supervisor(state).pid():
         Supervisor(state).restart()
-    elif probe.systemd() and units.active():
-        units.restart()
+    elif probe.systemd() and systemd.active():
+        systemd.restart()
     else:
         _restart_process(_find())
     _wait_until_it_answers()

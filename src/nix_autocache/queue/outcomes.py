@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .system.files import open_to_append
+from ..system.files import open_to_append
 
 _LONGEST: Final = 1 << 16  # characters of a line: a path and a reason take some hundred
 

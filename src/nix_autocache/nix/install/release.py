@@ -5,12 +5,9 @@ from __future__ import annotations
 import platform
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ..errors import InputError, RunnerError
-
-if TYPE_CHECKING:
-    from ..settings import Settings
+from ...errors import InputError, RunnerError
 
 _PUBLISHER: Final = "https://releases.nixos.org/nix"
 _MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -31,16 +28,16 @@ class Release:
     sha256: str
 
 
-def release(settings: Settings) -> Release:
-    """The tarball that the inputs name, else the publisher's, with the hash that its publisher has beside it.
+def release(*, version: str, url: str, sha256: str) -> Release:
+    """The tarball at `url`, else the publisher's for `version` and this machine, with a known or the published hash.
 
-    Raises RunnerError for a machine that there is no release for, or when the hash cannot be had.
+    Raises RunnerError for a machine without a release, InputError where no hash is known or published.
     """
-    if settings.nix_url:
-        return Release(settings.nix_url, settings.nix_sha256)
-    name = f"nix-{settings.nix_version}-{_machine()}-linux"
-    url = f"{_PUBLISHER}/nix-{settings.nix_version}/{name}.tar.xz"
-    return Release(url, settings.nix_sha256 or _SHA256.get(name, "") or _published(url))
+    if url:
+        return Release(url, sha256)
+    name = f"nix-{version}-{_machine()}-linux"
+    url = f"{_PUBLISHER}/nix-{version}/{name}.tar.xz"
+    return Release(url, sha256 or _SHA256.get(name, "") or _published(url))
 
 
 def _machine() -> str:

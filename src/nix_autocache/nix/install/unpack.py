@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
-from ..errors import RunnerError
-from ..system import process
+from ...errors import RunnerError
+from ...system import process
 
 _PIECE: Final = 1 << 20
 _EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: Nix gives every file of a store this time

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..queue import CANARY, Queue
+from ..nix.store import Nix
 from ..system.files import write_atomically
 from ..system.process import run, wait_until
-from .store import Nix
+from .directory import CANARY, Queue
 
 _UNREACHABLE: Final = "cannot connect to"
 _SOURCE: Final = Path(__file__).with_name("hook.sh")

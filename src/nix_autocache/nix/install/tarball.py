@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import RunnerError
-from ..system import process, users
-from ..system.files import make_directory, open_to_write
-from ..system.removal import remove_tree
+from ...errors import RunnerError
+from ...system import process, users
+from ...system.files import make_directory, open_to_write
+from ...system.removal import remove_tree
+from ..store import Nix
 from .release import Release
-from .store import Nix
 from .unpack import seal, unpack
 
 ROOT: Final = Path("/nix")

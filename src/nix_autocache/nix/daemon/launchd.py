@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import RunnerError
-from ..system.process import run
+from ...errors import RunnerError
+from ...system.process import run
 
 _SERVICES: Final = ("system/org.nixos.nix-daemon", "system/systems.determinate.nix-daemon")
 

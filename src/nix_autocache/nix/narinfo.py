@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ..keys import JOB_PREFIX, SecretKey
-from ..nix.store import PathInfo, StorePath
+from .keys import JOB_PREFIX, SecretKey
+from .store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
 MOST_SIGNATURES: Final = 32  # of others in a narinfo

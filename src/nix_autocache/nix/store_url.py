@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from .errors import InputError
-from .schemes import SCHEMES, Kind, Parameter, Scheme, scheme
+from ..errors import InputError
+from ..schemes import SCHEMES, Kind, Parameter, Scheme, scheme
 
 _BARE: Final = frozenset({"auto", "daemon", "local"})  # stores of Nix that are no URLs
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})  # as Nix writes them

@@ -3,7 +3,7 @@
 #
 # It starts no program, prints nothing and exits 0 whatever happens: Nix shows its output to the user, waits for
 # its standard output to close, and starts no further build once it failed. A rendered copy has the values below
-# filled in. Hooks that others configured are called last, and may print. See queue.py for the entries.
+# filled in. Hooks that others configured are called last, and may print. See queue/directory.py for the entries.
 
 jobs=@jobs@
 roots=@roots@

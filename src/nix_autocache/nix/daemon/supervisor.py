@@ -21,10 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Final
 
-from ..errors import RunnerError
-from ..system import own_copy, process
-from ..system.files import UMASK, make_directory, open_file, open_to_append, set_mode
-from ..system.log import line as tell
+from ...errors import RunnerError
+from ...system import own_copy, process
+from ...system.files import UMASK, make_directory, open_file, open_to_append, set_mode
+from ...system.log import line as tell
 
 SOCKET: Final = Path("/nix/var/nix/daemon-socket/socket")
 _PATIENCE: Final = 10.0  # seconds for it to begin and to end

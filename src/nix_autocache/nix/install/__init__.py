@@ -1,0 +1,1 @@
+"""Installing Nix: `release` chooses a tarball, `tarball` installs it, for all users or for one."""
