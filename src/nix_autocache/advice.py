@@ -20,32 +20,32 @@ _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 def warn(context: Context, row: Row, seen: Observations) -> None:
     """A warning for each thing."""
     if row.mode.installs and not seen.namespaces:
-        context.platform.warning(
+        context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "
             "a privileged one, or another runner, would"
         )
     if row.mode is Mode.EXISTING_SCAN:
         then = "what is new in the store is looked for at the end of the job instead"
         if seen.daemon_outside:
-            context.platform.warning(f"{row.no_hook}: {then}; a Nix of the container's own would upload builds at once")
+            context.host.warning(f"{row.no_hook}: {then}; a Nix of the container's own would upload builds at once")
         else:
-            context.platform.warning(
+            context.host.warning(
                 f"the nix-daemon does not trust this user, so the hook cannot be set: {then}; put the user into "
                 "trusted-users to have builds uploaded at once"
             )
     for sentence in settings.doubtful(context.environ):
-        context.platform.warning(sentence)
+        context.host.warning(sentence)
     if (url := context.settings.cache) and url.unused:
-        context.platform.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
+        context.host.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
     for directory, free in _full(context):
-        context.platform.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
+        context.host.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
 
 
 def check_configuration(context: Context, nix: Nix) -> None:
     """Look at extra-nix-conf before Nix must read it. Raises InputError, with the line."""
     if text := context.settings.extra_nix_conf:
         for warning in conf.check(nix, text, "extra-nix-conf"):
-            context.platform.warning(warning)
+            context.host.warning(warning)
 
 
 def _full(context: Context) -> Iterator[tuple[Path, int]]:

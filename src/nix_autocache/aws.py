@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from .ci.id_token import IdTokenSource
 from .errors import CacheBusy, CredentialsError, Error, InputError, one_line
-from .identity import Identity
 from .nix.keys import SecretKey, parse_secret
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Role:
 
     arn: str
     audience: str
-    identity: Identity
+    identity: IdTokenSource
 
 
 class Login:

@@ -66,13 +66,13 @@ def _keep_bytecode() -> None:
 def _context() -> Context | None:
     """The inputs, or None where they are wrong: the CLI will say how."""
     from . import settings
+    from .ci.detect import detect
     from .context import Context
     from .errors import Error
-    from .platforms import detect
 
-    platform = detect(os.environ)
+    host = detect(os.environ)
     with suppress(Error):
-        return Context(settings.read(platform.inputs, os.environ, {}), platform, os.environ)
+        return Context(settings.read(host.inputs, os.environ, {}, strict=host.has_own_inputs), host, os.environ)
     return None
 
 

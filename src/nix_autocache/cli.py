@@ -13,11 +13,12 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from . import __version__
+from .ci.detect import detect
+from .ci.host import Host
+from .ci.local import Local
 from .context import Context
 from .errors import Error, RunnerError, one_line
 from .places import CONFIGURATION
-from .platforms import Platform, detect
-from .platforms.local import Local
 from .settings import INPUTS, Settings, forget_empty_credentials, read
 from .system import memory
 from .system.files import UMASK
@@ -129,27 +130,27 @@ def main(argv: Sequence[str] | None = None, seen: Observations | None = None) ->
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)
     forget_empty_credentials(os.environ)
-    platform: Platform = Local(os.environ)
+    host: Host = Local(os.environ)
     try:
-        platform = detect(os.environ)
+        host = detect(os.environ)
         if home := stand_in(os.environ):
-            _move_home(home, platform, options.verb)
+            _move_home(home, host, options.verb)
         verb = VERBS[options.verb]
-        verb.run(Context(_settings(platform, options), platform, os.environ, seen), options)
+        verb.run(Context(_settings(host, options), host, os.environ, seen), options)
     except BaseException as error:
         text, status = _answer(error)
         with suppress(OSError):  # nobody reads it any more
-            platform.error(text)
+            host.error(text)
         return status
     return 0
 
 
-def _move_home(home: Path, platform: Platform, verb: str) -> None:
+def _move_home(home: Path, host: Host, verb: str) -> None:
     """Nix and we need a home directory: in this process and, after set-up, in the job's later steps."""
     if verb == "setup":
         had = os.environ.get("HOME")
-        platform.info(f"HOME is {home} from here on: {had or 'it was not set, and'} is of no use to this user")
-        platform.export("HOME", str(home))
+        host.info(f"HOME is {home} from here on: {had or 'it was not set, and'} is of no use to this user")
+        host.export("HOME", str(home))
     os.environ["HOME"] = str(home)
 
 
@@ -212,9 +213,9 @@ def _add_inputs(one: argparse.ArgumentParser) -> None:
         inputs.add_argument(f"--{row.name}", dest=row.attribute, metavar=metavar, help=text.replace("%", "%%"))
 
 
-def _settings(platform: Platform, options: SimpleNamespace) -> Settings:
+def _settings(host: Host, options: SimpleNamespace) -> Settings:
     flags = {row.name: value for row in INPUTS if (value := getattr(options, row.attribute, None))}
-    return read(platform.inputs, os.environ, flags)
+    return read(host.inputs, os.environ, flags, strict=host.has_own_inputs)
 
 
 if __name__ == "__main__":

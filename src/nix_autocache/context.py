@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import places
+from .ci.host import EmbeddedCache, Host
+from .ci.id_token import IdTokenSource
 from .destination import Destination, destination
-from .identity import Identity
 from .places import JobPlace, Places
-from .platforms import Kept, Platform
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Context:
     """One run of one verb. `seen` is what was seen of the machine, if it was looked at already."""
 
     settings: Settings
-    platform: Platform
+    host: Host
     environ: Mapping[str, str]
     seen: Observations | None = None
 
@@ -48,29 +48,29 @@ class Context:
 
     @property
     def job_name(self) -> str:
-        return places.job_name(self.platform.job())
+        return places.job_name(self.host.job_id())
 
     @property
     def job(self) -> JobPlace:
         return self.places.job(self.job_name)
 
     @property
-    def kept(self) -> Kept:
-        """The embedded cache and its key: where the platform keeps them, else with this user."""
+    def kept(self) -> EmbeddedCache:
+        """The embedded cache and its key: where the host keeps them, else with this user."""
         data = places.data(self.environ)
-        return self.platform.kept() or Kept(cache=data / "cache", key=data / "signing-key")
+        return self.host.embedded_cache() or EmbeddedCache(cache=data / "cache", key=data / "signing-key")
 
     def destination(self) -> Destination:
         return destination(self.settings, self.kept)
 
     @property
-    def identity(self) -> Identity | None:
+    def identity(self) -> IdTokenSource | None:
         """Whose job this is, for `aws-role`; None where it is not asked for or the host does not say."""
         if not self.settings.aws_role:
             return None
         if token := self.settings.id_token:
-            return Identity(token=token)
-        return self.platform.identity(self.settings.oidc_audience)
+            return IdTokenSource(token=token)
+        return self.host.id_token(self.settings.oidc_audience)
 
     def lacks(self, place: Destination) -> str:
         """Which credentials this job does not have, and why; empty when it has what it needs."""
@@ -87,7 +87,7 @@ class Context:
         if self.settings.dry_run is not None:
             return self.settings.dry_run
         lacking = self.lacks(place) or not _may_get_in(place.url, self.settings, self.environ)
-        return self.platform.dry_run_by_default() and bool(lacking)
+        return self.host.dry_run_by_default() and bool(lacking)
 
 
 def _may_get_in(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """Where a job's paths go, and whose signature they carry: the inputs `cache`, `signing-key` and `public-keys`.
 
-Without a `cache` it is the embedded default: a directory that the platform or else the user keeps. The user's has a
-key that is made for it once and lies beside it in a file; the platform's has none, and no signatures.
+Without a `cache` it is the embedded default: a directory that the host or else the user keeps. The user's has a
+key that is made for it once and lies beside it in a file; the host's has none, and no signatures.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .ci.host import EmbeddedCache
 from .nix import keys
 from .nix.store_url import CacheUrl, of_directory
-from .platforms import Kept
 from .settings import Settings
 from .system.files import make_directory, write_atomically
 
@@ -75,7 +75,7 @@ class Destination:
         return str(keys.read_secret(self.key_source, environ))
 
 
-def destination(settings: Settings, kept: Kept) -> Destination:
+def destination(settings: Settings, kept: EmbeddedCache) -> Destination:
     """The destination that the inputs name. Makes the embedded cache's key when it is first needed."""
     if settings.cache is None:
         return _embedded(settings, kept)
@@ -91,7 +91,7 @@ def claim(place: Destination) -> None:
             make_directory(Path(place.url.path, "nar"), 0o755)
 
 
-def _embedded(settings: Settings, kept: Kept) -> Destination:
+def _embedded(settings: Settings, kept: EmbeddedCache) -> Destination:
     public = _public_key(kept.key, settings) if kept.key else None
     return Destination(
         url=of_directory(kept.cache),

@@ -36,10 +36,10 @@ def push(context: Context, paths: list[str]) -> None:
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
         job = jobs.upload_job(context, nix, place, queue, int(time.time()))
-        context.platform.mask(str(job.secret_key or ""))
+        context.host.mask(str(job.secret_key or ""))
         if job.secret_key and (doubts := place.doubts(str(job.secret_key.public))):
-            context.platform.warning(doubts)
-        tell = report.ProgressLines(context.platform)
+            context.host.warning(doubts)
+        tell = report.ProgressLines(context.host)
         rest = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
         result = report.Result(
             outcomes=tuple(queue.outcomes.recorded()),
@@ -48,7 +48,7 @@ def push(context: Context, paths: list[str]) -> None:
             unsolved={},
             dry_run=job.dry_run,
         )
-    report.flushed(context.platform, result, "fail")
+    report.flushed(context.host, result, "fail")
 
 
 def keygen(name: str) -> None:
@@ -71,7 +71,7 @@ def provision(context: Context) -> None:
     provisioning.check()
     told = configuration.load()
     told.check_secrets()
-    context = replace(context, settings=told.settings, platform=provisioning.Machine(context.environ))
+    context = replace(context, settings=told.settings, host=provisioning.Machine(context.environ))
     row, seen = choose(context)
     found = install(context, row)
     # By its profile, since what that leads to now may be collected in the months of this machine.
@@ -87,14 +87,14 @@ def provision(context: Context) -> None:
     if (trusted := place.trusting(answer.public_key)) != place:
         register(context, session, trusted, seen)
     if doubts := place.doubts(answer.public_key):
-        context.platform.warning(doubts)
+        context.host.warning(doubts)
     canary = hook.try_canary(nix, context.job.queue, context.environ)
     if not canary.heard:
         unheard = "Nix does not call the post-build hook: is there another one in its configuration?"
         raise RunnerError(canary.error or unheard)
     for trouble in filter(None, (answer.error, answer.progress.trouble)):
-        context.platform.warning(f"nothing is uploaded yet: {trouble}")
-    context.platform.info(f"provisioned: what jobs build here goes to {session.cache}")
+        context.host.warning(f"nothing is uploaded yet: {trouble}")
+    context.host.info(f"provisioned: what jobs build here goes to {session.cache}")
 
 
 def undo(context: Context) -> None:
@@ -107,4 +107,4 @@ def undo(context: Context) -> None:
         privileged.call("undo", {}, context.environ)
     if nix := find_nix(context.environ):
         hook.forget_canaries(nix)
-    context.platform.info("undone: nothing of nix-autocache is left but the caches and keys that it made")
+    context.host.info("undone: nothing of nix-autocache is left but the caches and keys that it made")

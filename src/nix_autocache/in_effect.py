@@ -39,7 +39,7 @@ def tell_nix(context: Context, session: Session, place: Destination, seen: Obser
         if session.chosen.installs or session.apart:
             raise
         lost = " and what is built is looked for at the end of the job" if session.push else ""
-        context.platform.warning(f"{error}; the job goes on without{lost}")
+        context.host.warning(f"{error}; the job goes on without{lost}")
         if session.push and not session.scan:
             return session.scanning(str(error))
     return session
@@ -50,11 +50,11 @@ def check(context: Context, session: Session, place: Destination, seen: Observat
     wanted = cache_lines(session, place)
     _say_unread(context, session, place)
     if "NIX_USER_CONF_FILES" in context.environ and (named := context.own_places.config).include.exists():
-        context.platform.info(f"NIX_USER_CONF_FILES: Nix is told of the cache in {named.main}")
+        context.host.info(f"NIX_USER_CONF_FILES: Nix is told of the cache in {named.main}")
     settings = settings_of(session, seen, context.environ)
     lost = lacking(wanted, settings)
     for line in lost:
-        context.platform.warning(_sentence(line, settings, _why(context, session, seen, line)))
+        context.host.warning(_sentence(line, settings, _why(context, session, seen, line)))
     urls = [url for name, _, url in (line.partition(" = ") for line in wanted) if name == "extra-substituters"]
     own = {} if is_ignored(session, seen) else settings
     return replace(
@@ -66,10 +66,10 @@ def check(context: Context, session: Session, place: Destination, seen: Observat
 def _say_unread(context: Context, session: Session, place: Destination) -> None:
     if not (place.unsigned or session.unread or session.reader_port or place.url.is_read_by_nix):
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
-        context.platform.info(f"Nix cannot read {place.url.without_params}; {offered}")
+        context.host.info(f"Nix cannot read {place.url.without_params}; {offered}")
     keyed = place.public_keys or place.unsigned or (session.push and is_in_aws(place.key_source))
     if not keyed:  # where the key is in AWS, the uploader will say which
-        context.platform.info("no public-keys are given: Nix will not trust what is in the cache")
+        context.host.info("no public-keys are given: Nix will not trust what is in the cache")
 
 
 def look_again(context: Context, session: Session) -> None:
@@ -77,7 +77,7 @@ def look_again(context: Context, session: Session) -> None:
     settings = effective.of_client(Nix(Path(session.nix_bin)), context.environ)
     for line in lacking([f"extra-substituters = {url}" for url in session.reads], settings):
         why = "a later step changed Nix's settings after set-up: let it write"
-        context.platform.warning(_sentence(line, settings, why))
+        context.host.warning(_sentence(line, settings, why))
 
 
 def _sentence(line: str, settings: Mapping[str, str], why: str) -> str:

@@ -87,7 +87,7 @@ class Isolation:
             yield
         except BaseException:
             if not hardening.give_up():
-                self.context.platform.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
+                self.context.host.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
             raise
         hardening.keep()
 
@@ -98,7 +98,7 @@ class Isolation:
             self._warn_of_later_jobs()
             left = (*left, *_found(self.context, self.place, session, self._programs))
         for way in left:
-            self.context.platform.warning(f"harden: {way}")
+            self.context.host.warning(f"harden: {way}")
         verdict = pushing.judge(self.context, self.place, left)
         pushing.announce(self.context, self.place, verdict)
         return session.judged(verdict)
@@ -114,8 +114,8 @@ class Isolation:
         return self.seen.sudo and not self.seen.root
 
     def _warn_of_later_jobs(self) -> None:
-        if not self.context.platform.ephemeral:
-            self.context.platform.warning(
+        if not self.context.host.ephemeral:
+            self.context.host.warning(
                 f"this machine's user {getpass.getuser()} cannot become root any more, in later jobs neither; "
                 f"{UNDO}, run by root, brings that back"
             )
@@ -139,7 +139,7 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
     as_text = handover.as_text(place, context.environ)
     yield from handover.files_that_stay(place, context.environ)
     by_token, is_open = context.identity is not None, exposure.memory_is_open(hardened=hardened)
-    yield from context.platform.exposures(as_text, by_token=by_token, memory_is_open=is_open)
+    yield from context.host.exposures(as_text, by_token=by_token, memory_is_open=is_open)
 
 
 def _found(context: Context, place: Destination, session: Session, programs: Iterable[str]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, bega
 def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:
     settings = context.settings
     if not keys.is_in_aws(secrets.key):
-        context.platform.mask(secrets.key)
+        context.host.mask(secrets.key)
     return Job.of(
         settings,
         queue=str(queue.directory),

@@ -18,21 +18,21 @@ def tell(context: Context, session: Session) -> None:
         _export(context)
     if find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
         found = find_nix(context.environ)  # a profile rather than what it leads to now
-        context.platform.add_path(found.bin if found else Path(session.nix_bin))
+        context.host.add_path(found.bin if found else Path(session.nix_bin))
     for name, value in _outputs(session).items():
-        context.platform.set_output(name, value)
+        context.host.set_output(name, value)
     for line in report.limitations(session.unsolved):
-        context.platform.info(line)
+        context.host.info(line)
 
 
 def _export(context: Context) -> None:
     """As the profile script of a Nix that was installed by hand does it. Source: nix-profile-daemon.sh of Nix."""
     own = Path(context.environ.get("HOME", "/root")) / ".nix-profile"
     if str(own / "bin") not in context.environ.get("PATH", ""):
-        context.platform.add_path(own / "bin")
-    context.platform.export("NIX_PROFILES", f"{PROFILE} {own}")
+        context.host.add_path(own / "bin")
+    context.host.export("NIX_PROFILES", f"{PROFILE} {own}")
     if "NIX_SSL_CERT_FILE" not in context.environ and CERTIFICATE_FILE.exists():
-        context.platform.export("NIX_SSL_CERT_FILE", str(CERTIFICATE_FILE))
+        context.host.export("NIX_SSL_CERT_FILE", str(CERTIFICATE_FILE))
 
 
 def _outputs(session: Session) -> dict[str, str]:

@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Final
 
 from . import places, provisioned, report
+from .ci.host import Event
 from .context import Context
 from .errors import RunnerError
-from .platforms import Event
 from .provisioned import Provisioned
 from .queue.directory import Queue
 from .queue.outcomes import Outcome
@@ -40,9 +40,9 @@ def join(context: Context, row: Row, seen: Observations) -> Session:
     _warn_of_inputs(context)
     tell_own(context, note.nix_bin, machine)
     exposures = tuple(isolation.of_provisioned(note, machine, seen, context.environ))
-    verdict = _verdict(context.platform.event(), exposures)
+    verdict = _verdict(context.host.event(), exposures)
     if verdict.warning:
-        context.platform.warning(verdict.warning)
+        context.host.warning(verdict.warning)
     return Session.begin(row, note.nix, note.cache, verdict, apart=False, reader_port=0)
 
 
@@ -63,7 +63,7 @@ def outcomes(context: Context) -> Iterable[Outcome]:
 
 def drain(context: Context, session: Session, deadline: float) -> Rest:
     """Wait until what is queued by now is settled; what is left. An uploader that is restarted meanwhile is awaited."""
-    tell, heard = report.ProgressLines(context.platform), time.monotonic()
+    tell, heard = report.ProgressLines(context.host), time.monotonic()
     while time.monotonic() < min(deadline, heard + _GONE):
         answer = uploader(context).ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
         if answer and answer.error:
@@ -90,8 +90,8 @@ def _verdict(event: Event, exposures: tuple[str, ...]) -> Verdict:
 def _warn_of_inputs(context: Context) -> None:
     given = [name.replace("_", "-") for name in _OF_THE_MACHINE if getattr(context.settings, name)]
     if given:
-        context.platform.info(f"this machine was provisioned: {', '.join(given)} of this job are not looked at")
+        context.host.info(f"this machine was provisioned: {', '.join(given)} of this job are not looked at")
     if context.settings.harden:
-        context.platform.warning("harden does nothing here: take sudo from this machine's user once, as its root")
+        context.host.warning("harden does nothing here: take sudo from this machine's user once, as its root")
     if context.settings.push == "never":
-        context.platform.warning("push: never cannot be had here: this machine uploads what all its jobs build")
+        context.host.warning("push: never cannot be had here: this machine uploads what all its jobs build")

@@ -181,7 +181,7 @@ def data(environ: Mapping[str, str]) -> Path:
 
 
 def job_name(job: str) -> str:
-    """A job's name on this machine: users have jobs of their own, whatever the platform calls them."""
+    """A job's name on this machine: users have jobs of their own, whatever the host calls them."""
     return job if os.geteuid() == 0 else f"{job}-{os.geteuid()}"
 
 

@@ -35,15 +35,15 @@ _OTHER: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another s
 def mask(context: Context, place: Destination) -> None:
     """Keep out of the log what is secret before anything is read; the key is masked when it is."""
     for secret in place.url.secrets:
-        context.platform.mask(secret)
+        context.host.mask(secret)
     if identity := context.identity:
-        context.platform.mask(identity.bearer or identity.token)
+        context.host.mask(identity.bearer or identity.token)
 
 
 def judge(context: Context, place: Destination, exposures: Sequence[str]) -> trust.Verdict:
     """Whether a job with these exposures may push."""
     lacks = "" if context.is_dry_run(place) else context.lacks(place)
-    return trust.judge(context.platform.event(), exposures, context.settings.push, lacks=lacks)
+    return trust.judge(context.host.event(), exposures, context.settings.push, lacks=lacks)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def _is_read_for_nix(context: Context, place: Destination, verdict: trust.Verdic
     if not (verdict.push and place.url.needs_reader and not place.unsigned) or context.is_dry_run(place):
         return False
     if loopback.is_proxied(context.environ):
-        context.platform.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
+        context.host.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
         return False
     return True
 
@@ -79,18 +79,18 @@ def _listening(context: Context) -> socket.socket:
     try:
         return loopback.listen(earlier.reader_port)
     except OSError as error:
-        context.platform.info(f"port {earlier.reader_port}, where Nix read the cache: {error.strerror}; taking another")
+        context.host.info(f"port {earlier.reader_port}, where Nix read the cache: {error.strerror}; taking another")
         return loopback.listen(0)
 
 
 def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
     """Say in the log what must be known of the verdict."""
     if verdict.warning:
-        context.platform.warning(verdict.warning)
+        context.host.warning(verdict.warning)
     if not verdict.push:
-        context.platform.notice(f"pull only: {verdict.reason}")
-    if verdict.push and place.embedded and context.platform.ephemeral:
-        context.platform.warning(f"{place.url} goes away with this machine; set `cache` to keep what is built")
+        context.host.notice(f"pull only: {verdict.reason}")
+    if verdict.push and place.embedded and context.host.ephemeral:
+        context.host.warning(f"{place.url} goes away with this machine; set `cache` to keep what is built")
 
 
 def start(
@@ -140,19 +140,19 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
         raise
     if not answer.error:
         if answer.progress.trouble and session.dry_run:
-            context.platform.info(f"dry run: the cache: {answer.progress.trouble}; Nix does not read it either")
+            context.host.info(f"dry run: the cache: {answer.progress.trouble}; Nix does not read it either")
             return replace(session, unread=True), place
         if answer.progress.trouble:
-            context.platform.warning(f"uploads wait for the cache: {answer.progress.trouble}")
+            context.host.warning(f"uploads wait for the cache: {answer.progress.trouble}")
         if doubts := place.doubts(answer.public_key):
-            context.platform.warning(doubts)
+            context.host.warning(doubts)
         return session, place.trusting(answer.public_key)
     uploader.stop()
     if answer.exit_code == InputError.exit_code:
         raise InputError(answer.error)
     if context.settings.on_upload_failure == "fail":
         raise Error(answer.error)
-    context.platform.warning(f"not pushing: {answer.error}")
+    context.host.warning(f"not pushing: {answer.error}")
     return session.only_pulling(answer.error), place
 
 
@@ -162,14 +162,14 @@ def _watch(context: Context, session: Session, nix: Nix) -> Session:
         canary = hook.try_canary(nix, context.job.queue, context.environ)
         if canary.elsewhere:
             reason = f"Nix builds into another store ({_store(nix, context)}), and only paths of /nix/store are pushed"
-            context.platform.warning(f"not pushing: {reason}")
+            context.host.warning(f"not pushing: {reason}")
             return session.only_pulling(reason)
         if not canary.heard:
             reason = canary.error or "Nix did not call the post-build hook"
             if session.apart:  # whose queue only root and the hook can write
-                context.platform.warning(f"not pushing: {reason}")
+                context.host.warning(f"not pushing: {reason}")
                 return session.only_pulling(reason)
-            context.platform.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
+            context.host.warning(f"{reason}; what is new in the store is looked for at the end of the job instead")
             session = session.scanning(reason)
     scan.snapshot(nix, context.job.store_before)
     return session
@@ -212,8 +212,8 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     try:
         store_scan.queue_new(context, session)
     except (Error, OSError) as error:
-        context.platform.warning(f"the store was not looked through for what the hook missed: {one_line(error)}")
-    tell = report.ProgressLines(context.platform)
+        context.host.warning(f"the store was not looked through for what the hook missed: {one_line(error)}")
+    tell = report.ProgressLines(context.host)
     uploader = Uploader(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
     if answer and not answer.error:
@@ -224,30 +224,30 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     if session.apart:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
         return Rest(sum(1 for _ in context.job.queue.names()), why)
-    context.platform.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
+    context.host.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
     job = jobs.upload_job(context, nix, context.destination(), queue, session.began)
     try:
-        context.platform.mask(str(job.secret_key or ""))
+        context.host.mask(str(job.secret_key or ""))
         return drain_here(job, deadline, tell)
     except (Error, OSError) as error:
         return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
 
 
 def tidy(context: Context, session: Session) -> None:
-    """Keep an embedded cache that the platform carries from job to job below its size; see `uploader/trim.py`."""
+    """Keep an embedded cache that the host carries from job to job below its size; see `uploader/trim.py`."""
     from .uploader import trim
 
-    kept = context.platform.kept()
+    kept = context.host.embedded_cache()
     if not kept or not session.push or context.settings.cache or session.dry_run:
         return
     try:
         with Store(Nix(Path(session.nix_bin))) as store:
             removed = trim.trim(kept.cache, context.settings.cache_size * 10**6, store, session.began)
     except (Error, OSError) as error:
-        context.platform.warning(f"{kept.cache} was not trimmed: {one_line(error)}")
+        context.host.warning(f"{kept.cache} was not trimmed: {one_line(error)}")
         return
     if removed:
-        context.platform.info(f"removed {removed} paths that were not used for longest from {kept.cache}")
+        context.host.info(f"removed {removed} paths that were not used for longest from {kept.cache}")

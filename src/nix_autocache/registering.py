@@ -90,7 +90,7 @@ def _tell_own(context: Context, own: Places, wanted: Registration, lines: list[s
     try:
         registry.add(own, only, private=True)
     except RunnerError as error:
-        context.platform.warning(str(error))
+        context.host.warning(str(error))
 
 
 def vouch(context: Context, place: Destination, nix: Nix) -> Destination:
@@ -106,7 +106,7 @@ def vouch(context: Context, place: Destination, nix: Nix) -> Destination:
             make_directory(directory, 0o755)
             return place.viewed(*view.make(directory, caches, nix.store_dir))
     except OSError as error:
-        context.platform.warning(f"the cache cannot be read: {directory}: {one_line(error)}")
+        context.host.warning(f"the cache cannot be read: {directory}: {one_line(error)}")
         return place
 
 
@@ -137,7 +137,7 @@ def unregister(context: Context, session: Session) -> None:
     """Take this job out again; what was not pushed stays for another flush. What is apart only root takes out."""
     where, own = _places(context, session), context.own_places
     if session.apart and not probe.sudo():
-        context.platform.info(f"hook and uploader stay: only {places.UNDO}, run by root, ends them")
+        context.host.info(f"hook and uploader stay: only {places.UNDO}, run by root, ends them")
     elif session.chosen.daemon:
         privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
@@ -268,4 +268,4 @@ def _token_lines(context: Context) -> list[str]:
     text = context.settings.github_token
     if not text:
         return []
-    return [f"extra-{secret_lines.ACCESS_TOKENS} = {access_tokens(text, context.platform.token_server())}"]
+    return [f"extra-{secret_lines.ACCESS_TOKENS} = {access_tokens(text, context.host.token_server())}"]

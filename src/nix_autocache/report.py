@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .ci.host import Host
 from .errors import DeadlineError, Error
-from .platforms import Platform
 from .queue.directory import Queue
 from .queue.outcomes import Outcome
 from .settings import OnFailure
@@ -60,8 +60,8 @@ class Result:
 class ProgressLines:
     """A line of progress every few seconds, for as long as there is something to wait for."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._last = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
@@ -69,47 +69,47 @@ class ProgressLines:
             self._last = time.monotonic()
             pushed = progress.counts.get("pushed", 0)
             trouble = f"; the last trouble was: {progress.trouble}" if progress.trouble else ""
-            self._platform.info(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
+            self._host.info(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
 
 
-def flushed(platform: Platform, result: Result, on_failure: OnFailure) -> None:
+def flushed(host: Host, result: Result, on_failure: OnFailure) -> None:
     """Tell what became of everything that was queued. Raises what `on_failure: fail` makes of the rest."""
     counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.rest.unrecorded)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
-    platform.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
+    host.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
     if result.dry_run:
-        _tell_what_would_be(platform, result)
+        _tell_what_would_be(host, result)
     for outcome in result.failed[:_SHOWN]:
-        platform.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
-    platform.summarize(_summary(result, counts))
-    platform.measure(_figures(result, counts))
+        host.info(f"NOT pushed: {outcome.path}: {outcome.reason}")
+    host.summarize(_summary(result, counts))
+    host.measure(_figures(result, counts))
     complaint = _complaint(result)
     if complaint and on_failure == "fail":
         raise (DeadlineError if result.rest.paths else Error)(complaint)
     if complaint:
-        platform.warning(complaint)
+        host.warning(complaint)
 
 
-def _tell_what_would_be(platform: Platform, result: Result) -> None:
+def _tell_what_would_be(host: Host, result: Result) -> None:
     if result.rest.why and not result.rest.paths:
-        platform.info(f"the cache: {result.rest.why}")
+        host.info(f"the cache: {result.rest.why}")
     paths = [str(outcome.path) for outcome in result.outcomes if outcome.what == "pushed"]
     for path in paths[:_SHOWN]:
-        platform.info(f"would be pushed: {path}")
+        host.info(f"would be pushed: {path}")
     if len(paths) > _SHOWN:
-        platform.info(f"would be pushed: {len(paths) - _SHOWN} more")
+        host.info(f"would be pushed: {len(paths) - _SHOWN} more")
 
 
 @contextmanager
-def interruption(platform: Platform, queue: Queue) -> Iterator[None]:
+def interruption(host: Host, queue: Queue) -> Iterator[None]:
     """Say what was not pushed when this block is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
         names = sorted(name[33:].removesuffix(".drv") for name in queue.names())
         others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        platform.warning(f"interrupted, not pushed: {', '.join(names[:_NAMED]) or 'nothing'}{others}")
+        host.warning(f"interrupted, not pushed: {', '.join(names[:_NAMED]) or 'nothing'}{others}")
         raise
 
 

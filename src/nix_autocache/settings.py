@@ -30,7 +30,7 @@ OnFailure = Literal["warn", "fail"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the user asked for, parsed. `cache` and `dry_run` are None where the platform decides."""
+    """What the user asked for, parsed. `cache` and `dry_run` are None where the host decides."""
 
     cache: CacheUrl | None
     signing_key: str = field(repr=False)
@@ -400,13 +400,16 @@ TEMPLATE_INPUTS: Final = (
 _NAMES: Final = tuple(row.name for row in INPUTS)
 
 
-def read(given: Mapping[str, str], environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
-    """The settings from a platform's inputs, `NIX_AUTOCACHE_*` and flags; the later beats the earlier.
+def read(
+    given: Mapping[str, str], environ: Mapping[str, str], flags: Mapping[str, str], *, strict: bool = True
+) -> Settings:
+    """The settings from a CI host's inputs, `NIX_AUTOCACHE_*` and flags; the later beats the earlier.
 
-    An empty value counts as not given, as an empty secret is on every CI host. Raises InputError.
+    An empty value counts as not given, as an empty secret is on every CI host. Raises InputError, if `strict` also
+    for a given name that is no input; without it, `doubtful` warns of those that look like one.
     """
     for name in given:
-        if name not in _NAMES:
+        if strict and name not in _NAMES:
             raise InputError(f"unknown input {name}; {_near(name, _NAMES) or 'known are ' + ', '.join(_NAMES)}")
     values = {}
     for row in INPUTS:
@@ -427,15 +430,6 @@ def archive_format(settings: Settings) -> tuple[Compression, int]:
     if compression == "xz" and level > 9:
         raise InputError(f"compression-level: {level} is too high for xz, which has 0 to 9")
     return compression, level
-
-
-def inputs_of(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The inputs in an environment that has them as `PREFIX` + upper-case name, dashes kept (GitHub's way).
-
-    Such variables may be the job's own as well: `doubtful` tells of those that look like an input.
-    """
-    found = {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
-    return {name: value for name, value in found.items() if name in _NAMES}
 
 
 def doubtful(environ: Mapping[str, str]) -> Iterator[str]:

@@ -38,9 +38,9 @@ def setup(context: Context) -> None:
     from . import later
     from .isolation import Isolation
 
-    with context.platform.group("nix-autocache: setting up"):
+    with context.host.group("nix-autocache: setting up"):
         if (earlier := Session.load(context.job.setup)) and earlier.apart and not probe.sudo():
-            context.platform.info("this job is set up and hardened; an earlier set-up's inputs stay")
+            context.host.info("this job is set up and hardened; an earlier set-up's inputs stay")
             later.tell(context, earlier)
             return
         row, seen = choose(context)
@@ -82,7 +82,7 @@ def _without_hook(context: Context, planned: Session) -> Session:
     if not reason:
         return planned
     instead = "not pushing" if planned.apart else "what is new in the store is looked for at the end of the job instead"
-    context.platform.warning(f"{reason}: {instead}")
+    context.host.warning(f"{reason}: {instead}")
     return planned.only_pulling(reason) if planned.apart else planned.scanning(reason)
 
 
@@ -117,7 +117,7 @@ def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
     """Look at this machine and choose the row of the mode table; say so."""
     seen = context.seen or runner.observe(context.environ)
     row = runner.decide(seen, context.settings.mode)
-    context.platform.info(f"mode {row.mode.value}: {row.found} ({seen})")
+    context.host.info(f"mode {row.mode.value}: {row.found} ({seen})")
     return row, seen
 
 
@@ -132,7 +132,7 @@ def install(context: Context, row: runner.Row) -> Nix:
         installation.refuse_links()
         inputs = context.settings
         source = release(version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256)
-        context.platform.info(f"installing Nix from {source.url}")
+        context.host.info(f"installing Nix from {source.url}")
         if kind == "multi-user":
             privileged.call("install", dataclasses.asdict(source), context.environ)
         else:
@@ -157,13 +157,13 @@ def flush(context: Context) -> None:
     session = Session.load(context.job.setup)
     if session is None or not session.push:
         reason = f"pull only: {session.reason}" if session else "nothing was set up in this job"
-        context.platform.info(f"nothing to flush: {reason}")
+        context.host.info(f"nothing to flush: {reason}")
         return
     from .registering import revive_daemon
 
     begun, uploads = time.monotonic(), _uploads(session)
-    interruption = report.interruption(context.platform, uploads.queue(context))
-    with context.platform.group("nix-autocache: flushing"), interruption:
+    interruption = report.interruption(context.host, uploads.queue(context))
+    with context.host.group("nix-autocache: flushing"), interruption:
         revive_daemon(context, session)
         rest = uploads.drain(context, session, begun + _allowed(context))
         result = report.Result(
@@ -173,12 +173,12 @@ def flush(context: Context) -> None:
             unsolved=session.unsolved,
             dry_run=session.dry_run,
         )
-        report.flushed(context.platform, result, context.settings.on_upload_failure)
+        report.flushed(context.host, result, context.settings.on_upload_failure)
 
 
 def _allowed(context: Context) -> float:
     """Seconds for a flush: what was asked for, but no more than the host gives."""
-    left = context.platform.time_left()
+    left = context.host.time_left()
     return context.settings.flush_timeout if left is None else min(context.settings.flush_timeout, left)
 
 

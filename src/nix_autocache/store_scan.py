@@ -77,7 +77,7 @@ def _warn(context: Context, session: Session, nix: Nix, found: list[PathInfo]) -
         why = f"a later step changed Nix's settings, and `post-build-hook` is now {now or 'empty'}"
     what = f"Nix built {len(found)} paths, such as {found[0].path.name}, without calling our hook: {why}"
     then = "they are not pushed" if session.apart else "they were found in the store"
-    context.platform.warning(f"{what}; {then}")
+    context.host.warning(f"{what}; {then}")
 
 
 def _hook(context: Context, nix: Nix) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .platforms import Event
+from .ci.host import Event
 from .settings import Push
 
 LIMITATIONS: Final = {

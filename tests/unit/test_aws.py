@@ -11,8 +11,8 @@ from nix_autocache import aws
 from nix_autocache.aws import Login, Role
 from nix_autocache.caches import Access, open_cache
 from nix_autocache.caches.objects import Objects
+from nix_autocache.ci.id_token import IdTokenSource
 from nix_autocache.errors import CacheBusy, CredentialsError, InputError
-from nix_autocache.identity import Identity
 from nix_autocache.nix import keys
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
@@ -36,10 +36,12 @@ def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     return running
 
 
-def login(account: Account, identity: Identity | None = None, arn: str = ROLE) -> Login:
+def login(account: Account, identity: IdTokenSource | None = None, arn: str = ROLE) -> Login:
     url = f"{account.url}/token?audience=sts.amazonaws.com"
     return aws.assuming(
-        Role(arn=arn, audience="sts.amazonaws.com", identity=identity or Identity(url=url, bearer=BEARER)), REGION, {}
+        Role(arn=arn, audience="sts.amazonaws.com", identity=identity or IdTokenSource(url=url, bearer=BEARER)),
+        REGION,
+        {},
     )
 
 
@@ -88,7 +90,7 @@ def test_a_role_that_may_not_be_assumed_is_named_with_what_aws_said(account: Acc
 
 def test_a_job_that_gets_no_id_token_is_told_of_the_permission(account: Account) -> None:
     with pytest.raises(CredentialsError, match="id-token: write"):
-        login(account, Identity(url=f"{account.url}/token?audience=a", bearer="another")).frozen()
+        login(account, IdTokenSource(url=f"{account.url}/token?audience=a", bearer="another")).frozen()
 
 
 def test_a_host_or_an_sts_that_does_not_answer_may_do_so_later(account: Account) -> None:
@@ -98,7 +100,7 @@ def test_a_host_or_an_sts_that_does_not_answer_may_do_so_later(account: Account)
         role.frozen()
     role.frozen()
     with pytest.raises(CacheBusy, match="id token: "):
-        login(account, Identity(url="http://127.0.0.1:1/", bearer="x")).frozen()
+        login(account, IdTokenSource(url="http://127.0.0.1:1/", bearer="x")).frozen()
     account.control(refuse="IDPCommunicationError")
     with pytest.raises(CacheBusy, match="IDPCommunicationError"):
         login(account).frozen()
@@ -109,7 +111,7 @@ def test_a_token_that_cannot_be_had_anew_is_for_the_longest_session(
     account: Account, longest: int, asked: list[int]
 ) -> None:
     account.control(longest=longest)
-    login(account, Identity(token=GIVEN)).frozen()
+    login(account, IdTokenSource(token=GIVEN)).frozen()
     assert account.control()["asked"] == asked
 
 
@@ -163,10 +165,10 @@ def test_what_is_refused_with_new_credentials_too_is_refused_for_good(account: A
 
 
 def test_github_escapes_the_audience() -> None:
-    from nix_autocache.platforms.github import GitHub
+    from nix_autocache.ci.github import GitHub
 
     environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://x/t?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "b"}
-    identity = GitHub(environ).identity("https://a/?b&c")
+    identity = GitHub(environ).id_token("https://a/?b&c")
     assert identity is not None
     assert urllib.parse.parse_qs(identity.url.partition("?")[2])["audience"] == ["https://a/?b&c"]
-    assert GitHub({}).identity("a") is None
+    assert GitHub({}).id_token("a") is None

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nix_autocache.platforms import detect
-from nix_autocache.platforms.gitlab import GitLab, duration, inputs_of
+from nix_autocache.ci.detect import detect
+from nix_autocache.ci.gitlab import GitLab, duration, inputs_of
 from nix_autocache.settings import INPUTS
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,10 @@ def test_inputs_keep_their_lines_and_get_the_values_of_variables() -> None:
 
 
 def test_protected_refs_write_a_cache_that_others_only_read() -> None:
-    protected, other = on(CI_COMMIT_REF_PROTECTED="true").kept(), on(CI_COMMIT_REF_PROTECTED="false").kept()
+    protected, other = (
+        on(CI_COMMIT_REF_PROTECTED="true").embedded_cache(),
+        on(CI_COMMIT_REF_PROTECTED="false").embedded_cache(),
+    )
     assert protected is not None
     assert other is not None
     assert other.cache != protected.cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache import report
-from nix_autocache.platforms import detect
+from nix_autocache.ci.detect import detect
 from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.uploader.progress import Rest
 
@@ -34,10 +34,10 @@ MARKUP = [
 def summary(tmp_path: Path, failed: list[Outcome], unsolved: dict[int, str]) -> str:
     file = tmp_path / "summary"
     file.unlink(missing_ok=True)
-    platform = detect({"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(file)})
+    host = detect({"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(file)})
     rest = Rest(0)
     result = report.Result(outcomes=tuple(failed), rest=rest, waited=0.0, unsolved=unsolved, dry_run=False)
-    report.flushed(platform, result, "warn")
+    report.flushed(host, result, "warn")
     return file.read_text()
 
 

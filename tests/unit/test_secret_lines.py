@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.ci.detect import detect
 from nix_autocache.errors import InputError
 from nix_autocache.nix.access_tokens import access_tokens, parse
 from nix_autocache.nix.conf import Config
 from nix_autocache.nix.secret_lines import is_secret, shown, split
-from nix_autocache.platforms import detect
 
 SECRET = (
     "access-tokens = github.com=ghp_1",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.ci.github import inputs_of
 from nix_autocache.errors import InputError
 from nix_autocache.nix.keys import CACHE_NIXOS_ORG, generate, read_secret
-from nix_autocache.settings import INPUTS, archive_format, doubtful, inputs_of, read
+from nix_autocache.settings import INPUTS, archive_format, doubtful, read
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ def test_a_flag_beats_the_environment_beats_an_input() -> None:
 
 
 def test_github_writes_inputs_in_upper_case_with_dashes() -> None:
-    assert inputs_of({"INPUT_FLUSH-TIMEOUT": "5", "HOME": "/"}, "INPUT_") == {"flush-timeout": "5"}
+    assert inputs_of({"INPUT_FLUSH-TIMEOUT": "5", "HOME": "/"}) == {"flush-timeout": "5"}
 
 
 def test_an_empty_value_counts_as_not_given() -> None:
@@ -106,8 +107,8 @@ def test_variables_that_only_look_like_inputs_are_a_warning_at_most() -> None:
     own = {"INPUT_ENVIRONMENT": "production", "INPUT_NAME": "x", "INPUT_": "y", "NIX_AUTOCACHE_VERSION": "v1"}
     meant = {"INPUT_SIGNING_KEY": "k", "NIX_AUTOCACHE_FLUSH_TIMOUT": "5"}
     environ = {**own, **meant, "INPUT_PUSH": "never"}
-    assert inputs_of(environ, "INPUT_") == {"push": "never"}
-    assert read(inputs_of(environ, "INPUT_"), environ, {}).flush_timeout == 600
+    settings = read(inputs_of(environ), environ, {}, strict=False)
+    assert (settings.push, settings.flush_timeout) == ("never", 600)
     said = list(doubtful(environ))
     assert len(said) == 3
     assert "did you mean signing-key?" in said[0]

@@ -25,25 +25,24 @@ LAYERS = (
     {"registry"},
     {"apart", "harden", "provisioned", "environment"},
     {"places", "installed", "sudoers"},
-    {"platforms", "trust", "uploader"},
+    {"trust", "uploader"},
     {"exposure"},
     {
         "queue",
         "caches",
         "aws",
-        "identity",
         "metadata",
         "settings",
         "unattended",
         "installers",
         "wheels",
     },
-    {"nix"},
+    {"nix", "ci"},
     {"system"},
     {"errors", "schemes"},
 )
 # The store's vocabulary is what caches and the queue are asked about.
-EXCEPTIONS = {("caches", "nix"), ("platforms", "settings")}
+EXCEPTIONS = {("caches", "nix")}
 
 
 def module_of(path: Path) -> str:

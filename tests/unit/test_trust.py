@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from nix_autocache.platforms import Event, Origin, Platform
-from nix_autocache.platforms.github import GitHub
-from nix_autocache.platforms.gitlab import GitLab
-from nix_autocache.platforms.local import Local
+from nix_autocache.ci.github import GitHub
+from nix_autocache.ci.gitlab import GitLab
+from nix_autocache.ci.host import Event, Host, Origin
+from nix_autocache.ci.local import Local
 from nix_autocache.settings import Push
 from nix_autocache.trust import LIMITATIONS, judge
 
@@ -82,7 +82,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize(("host", "found", "sentence"), HOSTS)
-def test_how_a_host_hands_on_secrets_is_named(host: Platform, found: dict[str, Any], sentence: str) -> None:
+def test_how_a_host_hands_on_secrets_is_named(host: Host, found: dict[str, Any], sentence: str) -> None:
     (way,) = host.exposures(**{"as_text": [], "by_token": False, "memory_is_open": False, **found})
     assert way.startswith(sentence)
 

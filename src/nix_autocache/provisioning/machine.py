@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from .. import apart, environment, exposure, metadata, provisioned
+from ..ci.local import Local
 from ..errors import InputError, RunnerError
 from ..nix.daemon import systemd
 from ..nix.daemon.supervisor import SOCKET
 from ..nix.store import Nix
 from ..places import STATE, Places
-from ..platforms.local import Local
 from ..provisioned import Provisioned
 from ..queue import hook
 from ..schemes import TOKEN_FILES
@@ -34,7 +34,7 @@ _PATIENCE: Final = 30.0  # seconds for its first word
 class Machine(Local):
     """The Platform of a machine that is provisioned: whoever does it is trusted, and there is one job."""
 
-    def job(self) -> str:
+    def job_id(self) -> str:
         return provisioned.JOB
 
 

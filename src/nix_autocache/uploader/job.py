@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..identity import Identity
+from ..ci.id_token import IdTokenSource
 from ..nix.keys import SecretKey, is_in_aws, parse_public, parse_secret
 from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
@@ -59,7 +59,7 @@ class Job:
     trusted: tuple[str, ...] | None = None
     role: str = ""
     audience: str = ""
-    identity: Identity | None = None
+    identity: IdTokenSource | None = None
     care: float = 0.0
     readers: tuple[str, ...] = ()
     reader_port: int = 0
@@ -71,7 +71,7 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         values = json.loads(text)
-        identity = values["identity"] and Identity(**values["identity"])
+        identity = values["identity"] and IdTokenSource(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
         lists = {name: tuple(values[name]) for name in ("upstreams", "readers", "elsewhere")}
         return cls(**{**values, **lists, "trusted": trusted, "identity": identity})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from .errors import CacheBusy, CredentialsError
+from ..errors import CacheBusy, CredentialsError
 
 _TIMEOUT: Final = 10.0  # seconds without an answer
 _LONGEST: Final = 1 << 16  # bytes of an answer
@@ -18,7 +18,7 @@ _TEMPORARY: Final = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class IdTokenSource:
     """`url` gives a new token, as `{"value": token}`, to whoever has `bearer`; without it there is only `token`."""
 
     url: str = ""
@@ -38,7 +38,7 @@ class Identity:
         import urllib.error
         import urllib.request
 
-        from .system.net import seconds_to_wait, tls_context
+        from ..system.net import seconds_to_wait, tls_context
 
         request = urllib.request.Request(self.url, headers={"Authorization": f"bearer {self.bearer}"})  # noqa: S310
         try:

@@ -1,6 +1,6 @@
-"""What a CI host offers. A new host is a file here and a line in `detect`.
+"""What a CI host offers to one job.
 
-Only platforms and `report` print, and every workflow command goes through the platform, which escapes it.
+Only hosts and `job/report.py` print, and every workflow command goes through the host, which escapes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from ..identity import Identity
+from .id_token import IdTokenSource
 
 Origin = Literal["own", "fork", "unknown"]
 
@@ -25,7 +25,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class EmbeddedCache:
     """Where the embedded cache lies, and its secret key: None where that is no place for a secret.
 
     `others` are caches like it that this job only reads.
@@ -36,22 +36,23 @@ class Kept:
     others: tuple[Path, ...] = ()
 
 
-GITHUB: Final = "github.com"
+GITHUB_SERVER: Final = "github.com"
 
 
-class Platform(Protocol):
+class Host(Protocol):
     """A CI host, as seen by one job."""
 
     name: str
     ephemeral: bool  # whether the machine goes away with the job
     inputs: Mapping[str, str]
+    has_own_inputs: bool  # whether all of `inputs` are meant for us, so that an unknown name is a mistake
 
-    def job(self) -> str:
+    def job_id(self) -> str:
         """The same text in every step of this job, and in no other job on this machine."""
 
     def event(self) -> Event: ...
 
-    def identity(self, audience: str) -> Identity | None:
+    def id_token(self, audience: str) -> IdTokenSource | None:
         """Where this job's id token is to be had; None where this host has none to ask for, or this job may not."""
 
     def token_server(self) -> str:
@@ -65,7 +66,7 @@ class Platform(Protocol):
         each.
         """
 
-    def kept(self) -> Kept | None:
+    def embedded_cache(self) -> EmbeddedCache | None:
         """The embedded cache, where the host keeps it from job to job; None leaves it to the user's own places."""
 
     def time_left(self) -> float | None:
@@ -100,18 +101,3 @@ class Platform(Protocol):
 
     def measure(self, figures: Mapping[str, float]) -> None:
         """Show figures beside the change that the job is for, where the host can; names are `like_this`."""
-
-
-def detect(environ: Mapping[str, str]) -> Platform:
-    """The host that this job runs on; a plain terminal where none is recognised."""
-    if environ.get("GITHUB_ACTIONS") == "true":
-        from .github import GitHub
-
-        return GitHub(environ)
-    if environ.get("CI_JOB_ID") and environ.get("CI_PIPELINE_SOURCE"):  # GITLAB_CI is false on a local runner
-        from .gitlab import GitLab
-
-        return GitLab(environ)
-    from .local import Local
-
-    return Local(environ)

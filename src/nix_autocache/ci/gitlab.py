@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ..identity import Identity
 from ..system.files import make_directory, open_to_append, write_atomically
-from . import GITHUB, Event, Kept
+from .host import GITHUB_SERVER, EmbeddedCache, Event
+from .id_token import IdTokenSource
 
 # Sources of pipelines that run what is in the project itself, whoever set them off.
 _OWN: Final = frozenset(
@@ -41,6 +41,7 @@ class GitLab:
 
     name = "GitLab CI"
     ephemeral = False  # its `cache:` keeps the embedded cache
+    has_own_inputs = True
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -54,7 +55,7 @@ class GitLab:
         """Whether the job's branch or tag is one that not everybody may change."""
         return self._environ.get("CI_COMMIT_REF_PROTECTED") == "true"
 
-    def job(self) -> str:
+    def job_id(self) -> str:
         names = ("CI_SERVER_URL", "CI_PROJECT_DIR", "CI_JOB_ID")
         text = "\0".join(self._environ.get(name, "") for name in names)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -77,17 +78,17 @@ class GitLab:
             return "own" if source and source == target else "unknown"
         return "own" if name in _OWN else "unknown"
 
-    def identity(self, audience: str) -> Identity | None:
+    def id_token(self, audience: str) -> IdTokenSource | None:
         """None but the template's `id_tokens`, which is the input `id-token` by its name as a variable."""
         return None
 
     def token_server(self) -> str:
-        return GITHUB
+        return GITHUB_SERVER
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         yield "GitLab gives the job's code all that it gives to before_script, and to after_script again"
 
-    def kept(self) -> Kept | None:
+    def embedded_cache(self) -> EmbeddedCache | None:
         """In the project, since GitLab keeps nothing from elsewhere. The names are the template's too.
 
         A key there would get into every derivation whose source is the project.
@@ -97,8 +98,8 @@ class GitLab:
         place = Path(project, ".nix-autocache")
         theirs = place / "protected-true"
         if self.protected:
-            return Kept(cache=theirs, key=None)
-        return Kept(cache=place / "unprotected", key=None, others=(theirs,))
+            return EmbeddedCache(cache=theirs, key=None)
+        return EmbeddedCache(cache=place / "unprotected", key=None, others=(theirs,))
 
     def time_left(self) -> float | None:
         """Of after_script, whose start the template noted, else of the whole job."""

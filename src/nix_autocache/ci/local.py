@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..identity import Identity
-from . import GITHUB, Event, Kept
+from .host import GITHUB_SERVER, EmbeddedCache, Event
+from .id_token import IdTokenSource
 
 
 class Local:
@@ -16,12 +16,13 @@ class Local:
 
     name = "local"
     ephemeral = False
+    has_own_inputs = True
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.inputs: Mapping[str, str] = {}
         self._is_ci = bool(environ.get("CI"))
 
-    def job(self) -> str:
+    def job_id(self) -> str:
         return "local"
 
     def event(self) -> Event:
@@ -29,11 +30,11 @@ class Local:
             return Event(name="a job on a CI host that is not known", origin="unknown")
         return Event(name="manual", origin="own")
 
-    def identity(self, audience: str) -> Identity | None:
+    def id_token(self, audience: str) -> IdTokenSource | None:
         return None
 
     def token_server(self) -> str:
-        return GITHUB
+        return GITHUB_SERVER
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         if as_text:
@@ -43,7 +44,7 @@ class Local:
         if self._is_ci:
             yield "this CI host is not known: it may hand to the job's code what it handed to us"
 
-    def kept(self) -> Kept | None:
+    def embedded_cache(self) -> EmbeddedCache | None:
         return None
 
     def time_left(self) -> float | None:

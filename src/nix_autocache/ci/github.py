@@ -17,10 +17,9 @@ from types import ModuleType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from ..identity import Identity
-from ..settings import inputs_of
 from ..system.files import open_to_append
-from . import GITHUB, Event, Kept, Origin
+from .host import GITHUB_SERVER, EmbeddedCache, Event, Origin
+from .id_token import IdTokenSource
 
 # Events whose code is that of the repository itself, whoever set them off.
 _OWN: Final = frozenset(
@@ -37,11 +36,12 @@ class GitHub:
         self.is_act = environ.get("ACT") == "true"
         self.name = "act" if self.is_act else "GitHub Actions"
         self.ephemeral = environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
-        self.inputs: Mapping[str, str] = inputs_of(environ, "INPUT_")
+        self.inputs: Mapping[str, str] = inputs_of(environ)
+        self.has_own_inputs = False
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(line_buffering=True)  # or a child's output would overtake a mask
 
-    def job(self) -> str:
+    def job_id(self) -> str:
         """RUNNER_TEMP tells apart the runners of one machine, and the entries of a matrix that they run."""
         names = ("RUNNER_TEMP", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
         text = "\0".join(self._environ.get(name, "") for name in names)
@@ -57,16 +57,18 @@ class GitHub:
             return Event(name=name, origin=_origin_of_run(self._payload()))
         return Event(name=name or "an unknown event", origin="unknown")
 
-    def identity(self, audience: str) -> Identity | None:
+    def id_token(self, audience: str) -> IdTokenSource | None:
         """The variables are there with `permissions: id-token: write`, and never for a pull request from a fork."""
         url, bearer = (self._environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{what}", "") for what in ("URL", "TOKEN"))
-        return Identity(url=f"{url}&audience={quote(audience, safe='')}", bearer=bearer) if url and bearer else None
+        return (
+            IdTokenSource(url=f"{url}&audience={quote(audience, safe='')}", bearer=bearer) if url and bearer else None
+        )
 
     def token_server(self) -> str:
         """That of this workflow, which is not github.com on GHES, GHE.com, Forgejo and Gitea."""
         urls = [self._environ.get(f"GITHUB_{what}_URL", "").strip() for what in ("SERVER", "API")]
         servers = [server_of(url) for url in urls if url]
-        return next((server for server in servers if server != GITHUB), GITHUB)
+        return next((server for server in servers if server != GITHUB_SERVER), GITHUB_SERVER)
 
     def exposures(self, as_text: Sequence[str], *, by_token: bool, memory_is_open: bool) -> Iterator[str]:
         if as_text:
@@ -81,7 +83,7 @@ class GitHub:
         if not self.ephemeral:
             yield "this runner outlives its jobs, and an earlier one may have changed what runs as its user"
 
-    def kept(self) -> Kept | None:
+    def embedded_cache(self) -> EmbeddedCache | None:
         return None
 
     def time_left(self) -> float | None:
@@ -141,6 +143,15 @@ class GitHub:
             return json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
 
 
+def inputs_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """The inputs as the runner gives them: `INPUT_` + upper-case name, dashes kept.
+
+    A job may have such variables of its own, so not every name need be an input.
+    """
+    prefix = "INPUT_"
+    return {name[len(prefix) :].lower(): value for name, value in environ.items() if name.startswith(prefix)}
+
+
 def server_of(url: str) -> str:
     """The server of a URL, as Nix writes it in access-tokens: `host`, or `host:port` if the port is not the scheme's.
 
@@ -148,7 +159,9 @@ def server_of(url: str) -> str:
     """
     parts = urlsplit(url if "://" in url else f"https://{url}")
     host, port = (parts.hostname or "").rstrip("."), parts.netloc.rpartition("@")[2].rpartition(":")[2]
-    if host in {f"api.{GITHUB}", f"www.{GITHUB}"} or (host.startswith("api.") and host.endswith(".ghe.com")):
+    if host in {f"api.{GITHUB_SERVER}", f"www.{GITHUB_SERVER}"} or (
+        host.startswith("api.") and host.endswith(".ghe.com")
+    ):
         host = host.partition(".")[2]
     host = f"[{host}]" if ":" in host else host
     is_default = not port.isdecimal() or int(port) == _PORTS.get(parts.scheme, 0)
