@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nix_autocache.caches import Access
 from nix_autocache.caches.objects import open_objects
+from nix_autocache.caches.protocol import Access
 from nix_autocache.nix import keys
 from nix_autocache.nix.store import Store
 from nix_autocache.nix.store_url import parse_cache_url

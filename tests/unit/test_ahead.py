@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from nix_autocache.caches.ahead import ahead
+from nix_autocache.caches.prefetch import prefetch
 from nix_autocache.errors import StoreError
 
 
 def test_the_pieces_come_through_whole_and_in_order() -> None:
     pieces = [bytes([number % 256]) * number for number in range(300)]
-    with ahead(pieces, 1000) as taken:
+    with prefetch(pieces, 1000) as taken:
         assert b"".join(taken) == b"".join(pieces)
 
 
@@ -22,7 +22,7 @@ def test_an_error_comes_after_the_pieces_before_it() -> None:
         raise StoreError("changed on disk")
 
     got: list[bytes] = []
-    with ahead(pieces(), 1000) as taken, pytest.raises(StoreError, match="changed on disk"):
+    with prefetch(pieces(), 1000) as taken, pytest.raises(StoreError, match="changed on disk"):
         got += taken
     assert b"".join(got) == b"one"
 
@@ -35,6 +35,6 @@ def test_no_more_is_made_than_may_wait_and_nothing_after_the_end() -> None:
             made.append(1)
             yield bytes(10)
 
-    with ahead(pieces(), 100) as taken:
+    with prefetch(pieces(), 100) as taken:
         next(taken)
     assert len(made) <= 100 / 10 + 100 / 10 + 2

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import aws
-from nix_autocache.aws import Login, Role
-from nix_autocache.caches import Access, open_cache
+from nix_autocache.caches import aws
+from nix_autocache.caches.aws import AwsCredentials, Role
 from nix_autocache.caches.objects import Objects
+from nix_autocache.caches.opening import open_cache
+from nix_autocache.caches.protocol import Access
 from nix_autocache.ci.id_token import IdTokenSource
 from nix_autocache.errors import CacheBusy, CredentialsError, InputError
 from nix_autocache.nix import keys
@@ -36,7 +37,7 @@ def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     return running
 
 
-def login(account: Account, identity: IdTokenSource | None = None, arn: str = ROLE) -> Login:
+def login(account: Account, identity: IdTokenSource | None = None, arn: str = ROLE) -> AwsCredentials:
     url = f"{account.url}/token?audience=sts.amazonaws.com"
     return aws.assuming(
         Role(arn=arn, audience="sts.amazonaws.com", identity=identity or IdTokenSource(url=url, bearer=BEARER)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.refusal import refusal
+from nix_autocache.caches.http_status import refusal
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.outcomes import Outcome

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_autocache.caches import Access
-from nix_autocache.caches.connections import Connections
 from nix_autocache.caches.http import Http, open_http
-from nix_autocache.caches.wire import Server
+from nix_autocache.caches.http1 import Origin
+from nix_autocache.caches.pool import Pool
+from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
 from nix_autocache.nix.store_url import parse_cache_url
@@ -131,6 +131,6 @@ def test_a_head_that_does_not_end_is_no_answer(kind: str) -> None:
                     connection.sendall(line * 1000)
 
         threading.Thread(target=serve, daemon=True).start()
-        connections = Connections(Server(f"http://127.0.0.1:{server.getsockname()[1]}/", {}))
+        connections = Pool(Origin(f"http://127.0.0.1:{server.getsockname()[1]}/", {}))
         with pytest.raises(OSError, match="not HTTP"):
             connections.use_new(lambda connection: connection.answer())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nix_autocache.caches.http import Http
-from nix_autocache.caches.refusal import INFO
+from nix_autocache.caches.http_status import INFO
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.nix.store_url import parse_cache_url
 from tests.harness import odd

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches import Access, open_cache
+from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.objects import Objects
-from nix_autocache.caches.refusal import INFO
+from nix_autocache.caches.opening import open_cache
+from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import CacheError, CredentialsError
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url

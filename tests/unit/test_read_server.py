@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches import Content
-from nix_autocache.caches.refusal import INFO
+from nix_autocache.caches.http_status import INFO
+from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
 from nix_autocache.uploader import loopback, peers, read_server

@@ -29,20 +29,18 @@ LAYERS = (
     {"exposure"},
     {
         "queue",
-        "caches",
-        "aws",
         "metadata",
         "settings",
         "unattended",
         "installers",
         "wheels",
     },
+    {"caches"},
     {"nix", "ci"},
     {"system"},
     {"errors", "schemes"},
 )
-# The store's vocabulary is what caches and the queue are asked about.
-EXCEPTIONS = {("caches", "nix")}
+EXCEPTIONS: set[tuple[str, str]] = set()
 
 
 def module_of(path: Path) -> str:
@@ -85,7 +83,8 @@ def test_setup_needs_no_package_before_the_environment_is_made() -> None:
 def test_a_job_that_caches_to_a_directory_never_loads_boto3() -> None:
     script = """
 import sys
-from nix_autocache.caches import Access, open_cache
+from nix_autocache.caches.opening import open_cache
+from nix_autocache.caches.protocol import Access
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
 from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.refusal import refusal
+from nix_autocache.caches.http_status import refusal
 from nix_autocache.errors import CacheBusy, CacheError, StoreError
 from nix_autocache.nix import base32, keys, nar
 from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render

@@ -16,12 +16,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..errors import CacheError, Error
 from ..nix.store_url import CacheUrl
 from ..system.net import seconds_to_wait, tls_context
-from . import Access, Body, Content, redirects
-from .ahead import ahead
-from .connections import Connections
+from . import redirects
+from .http1 import Connection, Origin, Response
+from .http_status import ARCHIVES, is_absent, missing, refusal, stored_anyway, unanswered
+from .pool import Pool
+from .prefetch import prefetch
+from .protocol import Access, Body, Content
 from .redirects import Place
-from .refusal import ARCHIVES, is_absent, missing, refusal, stored_anyway, unanswered
-from .wire import Answer, Connection, Server
 
 _QUESTION: Final = 8.0  # seconds without an answer
 _ARCHIVE: Final = 180.0  # seconds for an archive in one piece: 4 MB take 16 at 2 Mbit/s
@@ -45,7 +46,7 @@ class Http:
         home = redirects.place(f"{url.scheme}://{host}")
         self._home = home.origin if home else f"{url.scheme}://{host}"
         self._path = url.path
-        self._pools: dict[str, Connections] = {}
+        self._pools: dict[str, Pool] = {}
         self._measures = False  # whether the server must know the size of each body
         self._broken: set[str] = set()  # what was cut off while it was sent without its size
         self._chunks_arrive = False  # whether a body without its size has been seen to be stored
@@ -64,7 +65,7 @@ class Http:
         raise self._refusal(name, answer)
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Response] = {}
         with suppress(OSError):
             self._ask("GET", {name: self._place(name) for name in names}, answers)
         return {
@@ -87,7 +88,7 @@ class Http:
             return None
         raise self._refusal(name, answer)
 
-    def _begin(self, place: Place) -> tuple[Connections, Connection, Answer]:
+    def _begin(self, place: Place) -> tuple[Pool, Connection, Response]:
         """The last answer to a GET, whose content is not read yet."""
         for turn in range(redirects.MOST + 1):
             pool = self._pool(place.origin)
@@ -99,7 +100,7 @@ class Http:
             place = following
         return pool, connection, answer
 
-    def _pieces(self, name: str, pool: Connections, connection: Connection, answer: Answer) -> Iterator[bytes]:
+    def _pieces(self, name: str, pool: Pool, connection: Connection, answer: Response) -> Iterator[bytes]:
         ended = False
         try:
             yield from connection.content(answer)
@@ -134,7 +135,7 @@ class Http:
         if not stored_anyway(self, name, body, refused):
             raise refused
 
-    def _put(self, name: str, body: Body, headers: Mapping[str, str]) -> Answer:
+    def _put(self, name: str, body: Body, headers: Mapping[str, str]) -> Response:
         """The last answer. A body is sent to each place that a redirect names, and is packed anew for that."""
         place = self._place(name)
         for _ in range(redirects.MOST + 1):
@@ -150,18 +151,18 @@ class Http:
                 break
         return answer
 
-    def _send(self, place: Place, name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _send(self, place: Place, name: str, body: bytes, headers: Mapping[str, str]) -> Response:
         pool = self._pool(place.origin)
         request = pool.server.request("PUT", place.target, {**headers, "Content-Length": str(len(body))}) + body
 
-        def send(connection: Connection) -> Answer:
+        def send(connection: Connection) -> Response:
             with suppress(BrokenPipeError, ConnectionResetError):  # as in _stream
                 connection.send(request, _QUESTION if len(body) <= _SMALL else _ARCHIVE)
             return connection.answer()
 
         return pool.use(send, _SPARE if name.startswith(ARCHIVES) else 0)
 
-    def _stream(self, place: Place, name: str, body: Iterable[bytes], headers: Mapping[str, str]) -> Answer:
+    def _stream(self, place: Place, name: str, body: Iterable[bytes], headers: Mapping[str, str]) -> Response:
         """Without the size of the body, unless the server has shown that it must know it: that costs packing twice."""
         if self._measures or name in self._broken:
             return self._measured(place, body, headers)
@@ -176,16 +177,16 @@ class Http:
         self._measures = self._measures or answer.status < 300
         return answer
 
-    def _measured(self, place: Place, body: Iterable[bytes], headers: Mapping[str, str]) -> Answer:
+    def _measured(self, place: Place, body: Iterable[bytes], headers: Mapping[str, str]) -> Response:
         size = sum(map(len, body))
         return self._send_pieces(place, body, {**headers, "Content-Length": str(size)})
 
-    def _send_pieces(self, place: Place, body: Iterable[bytes], headers: Mapping[str, str]) -> Answer:
+    def _send_pieces(self, place: Place, body: Iterable[bytes], headers: Mapping[str, str]) -> Response:
         pool = self._pool(place.origin)
         request = pool.server.request("PUT", place.target, headers)
 
-        def send(connection: Connection) -> Answer:
-            with ahead(body, _AHEAD) as packed:
+        def send(connection: Connection) -> Response:
+            with prefetch(body, _AHEAD) as packed:
                 # A server that does not want the rest has answered before it closed; if not, answer() raises.
                 with suppress(BrokenPipeError, ConnectionResetError):
                     connection.send(request, _STREAM)
@@ -204,15 +205,15 @@ class Http:
             self._chunks_arrive = True
         return True
 
-    def _one(self, method: str, name: str) -> Answer:
-        answers: dict[str, Answer] = {}
+    def _one(self, method: str, name: str) -> Response:
+        answers: dict[str, Response] = {}
         try:
             self._ask(method, {name: self._place(name)}, answers)
         except OSError as error:
             raise unanswered(self.where, name, error) from None
         return answers[name]
 
-    def _ask(self, method: str, places: Mapping[str, Place], answers: dict[str, Answer]) -> None:
+    def _ask(self, method: str, places: Mapping[str, Place], answers: dict[str, Response]) -> None:
         """Ask for each object where it is, and again where that sends us; the last answers go into `answers`.
 
         Raises OSError when there is no answer to the first of those that go to one server.
@@ -229,9 +230,9 @@ class Http:
                         answers[name] = answer
             places = next_places
 
-    def _ask_one_server(self, method: str, origin: str, places: Mapping[str, Place]) -> dict[str, Answer]:
+    def _ask_one_server(self, method: str, origin: str, places: Mapping[str, Place]) -> dict[str, Response]:
         """The requests go out together, the answers come in order (RFC 9112, 9.3.2: for safe methods only)."""
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Response] = {}
         pool = self._pool(origin)
         requests = b"".join(pool.server.request(method, place.target) for place in places.values())
 
@@ -254,7 +255,7 @@ class Http:
     def _place(self, name: str) -> Place:
         return Place(self._home, f"{self._path}/{name}")
 
-    def _pool(self, origin: str) -> Connections:
+    def _pool(self, origin: str) -> Pool:
         """Connections to a server. The credentials are for the cache's own."""
         if origin not in self._pools:
             url = urlsplit(origin)
@@ -264,10 +265,10 @@ class Http:
             if len(self._pools) > _SERVERS:  # a cache that sends each request to another server
                 self._pools.clear()
             elsewhere = redirects.is_elsewhere(self._home, origin)
-            self._pools[origin] = Connections(Server(origin, headers, trusted, proxy, _to_proxy(proxy), elsewhere))
+            self._pools[origin] = Pool(Origin(origin, headers, trusted, proxy, _to_proxy(proxy), elsewhere))
         return self._pools[origin]
 
-    def _refusal(self, name: str, answer: Answer) -> Error:
+    def _refusal(self, name: str, answer: Response) -> Error:
         wait = seconds_to_wait(answer.headers.get("retry-after"))
         return refusal(self.where, name, answer.status, f"HTTP status {answer.status} {answer.reason}", wait)
 

@@ -13,7 +13,7 @@ from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..nix.store_url import CacheUrl
 from ..system import process
-from . import Access
+from .protocol import Access
 
 _PERMANENT: Final = (
     "don't know how to open",

@@ -22,16 +22,17 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
-from . import Access, Body, Content, region
-from .patience import Patience
-from .refusal import INFO, is_absent, missing, refusal, stored_anyway
-from .wire import LARGEST
+from . import region
+from .http1 import LARGEST
+from .http_status import INFO, is_absent, missing, refusal, stored_anyway
+from .protocol import Access, Body, Content
+from .retry_after import Patience
 
 if TYPE_CHECKING:
     from obstore import BytesStream
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-    from ..aws import Login
+    from .aws import AwsCredentials
 
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _PIECE: Final = 1 << 20  # bytes at least, when reading
@@ -87,7 +88,7 @@ class Objects:
         where: str,
         patience: Patience,
         environ: Mapping[str, str],
-        login: Login | None = None,
+        login: AwsCredentials | None = None,
         bucket_region: str = "",
     ) -> None:
         self.where = where
@@ -267,11 +268,11 @@ def _directory(url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     return lambda _: LocalStore(url.path, mkdir=True)
 
 
-def _login(url: CacheUrl, environ: Mapping[str, str]) -> Login | None:
+def _login(url: CacheUrl, environ: Mapping[str, str]) -> AwsCredentials | None:
     """Where S3's credentials come from, if not from the environment itself. What is empty there is not given."""
     if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY") and "profile" not in url.params:
         return None
-    from .. import aws
+    from . import aws
 
     return aws.found(url.params.get("profile") or None)
 
@@ -280,7 +281,7 @@ def _region(url: CacheUrl, environ: Mapping[str, str]) -> str:
     return url.params.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
-def _s3(login: Login | None, url: CacheUrl, environ: Mapping[str, str]) -> Opener:
+def _s3(login: AwsCredentials | None, url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     # Nix takes a bare host too, and by itself addresses buckets of other endpoints by path.
     virtual = url.params.get("addressing-style") == "virtual"
     config: dict[str, Any] = {"region": _region(url, environ), "virtual_hosted_style_request": virtual}

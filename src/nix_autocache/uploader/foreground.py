@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from .. import caches
+from ..caches import opening
 from ..errors import Error
 from ..nix.store import Nix, Store
 from ..nix.store_url import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
-    from ..caches import Cache
+    from ..caches.protocol import Cache
     from .drain import Drain
     from .job import Job
     from .progress import Progress, Rest
@@ -41,7 +41,7 @@ def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> 
     store = Store(nix)
     with suppress(OSError):  # the drain's first question will say it
         store.begin()
-    return Begun(store, caches.begin(url, environ, _FIRST + entries))
+    return Begun(store, opening.begin(url, environ, _FIRST + entries))
 
 
 def drain_here(

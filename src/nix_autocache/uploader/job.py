@@ -24,8 +24,8 @@ from ..schemes import CREDENTIALS
 from ..settings import Compression, Settings, archive_format
 
 if TYPE_CHECKING:
-    from ..aws import Login
-    from ..caches import Cache, ObjectCache
+    from ..caches.aws import AwsCredentials
+    from ..caches.protocol import Cache, ObjectCache
     from .drain import Drain
     from .push import BinaryCache, Pusher
 
@@ -112,7 +112,7 @@ class Job:
         return DryRun(lambda: self._pusher(begun))
 
     def _pusher(self, begun: Cache | None) -> Pusher:
-        from ..caches import PathCache
+        from ..caches.protocol import PathCache
         from .push import WholePaths
 
         cache = begun or self.open_cache()
@@ -120,7 +120,8 @@ class Job:
 
     def open_cache(self) -> Cache:
         """The cache itself. Raises as `pusher`."""
-        from ..caches import Access, open_cache
+        from ..caches.opening import open_cache
+        from ..caches.protocol import Access
 
         return open_cache(parse_cache_url(self.cache), Access(self.environ, self.nix, self.secret_key, self._role))
 
@@ -149,15 +150,15 @@ class Job:
             return parse_secret(self.key) if self.key else None
         if self.dry_run:
             return None  # nothing is signed
-        from .. import aws
+        from ..caches import aws
 
         return aws.secret_key(self.key, self._role or aws.found(), self._region)
 
     @cached_property
-    def _role(self) -> Login | None:
+    def _role(self) -> AwsCredentials | None:
         if not (self.role and self.identity):
             return None
-        from .. import aws
+        from ..caches import aws
 
         role = aws.Role(arn=self.role, audience=self.audience, identity=self.identity)
         return aws.assuming(role, self._region, self.environ)

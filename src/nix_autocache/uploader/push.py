@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Protocol
 
-from ..caches import ObjectCache, PathCache
+from ..caches.protocol import ObjectCache, PathCache
 from ..errors import CacheError, CredentialsError
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey

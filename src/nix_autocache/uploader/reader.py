@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ..caches import Content, ObjectCache, PathCache
-from ..caches.refusal import INFO
+from ..caches.http_status import INFO
+from ..caches.protocol import Content, ObjectCache, PathCache
 from ..errors import CacheBusy, CacheError, one_line
 from ..system import log, memory
 from .job import Job

@@ -41,7 +41,7 @@ class TooLargeError(NoCacheError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An answer that was read to its end; names of `headers` in lower case."""
 
     status: int
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Server:
+class Origin:
     """The server at `base`, and the `headers` that each request carries; with a `proxy`, by way of that one.
 
     `to_proxy` are headers for the proxy alone. One that is `named_by_another` may not be a service of this machine's
@@ -161,7 +161,7 @@ class Connection:
         for piece in pieces:
             self._socket.sendall(piece)
 
-    def answer(self, *, content: bool = True) -> Answer:
+    def answer(self, *, content: bool = True) -> Response:
         """The next answer; one to CONNECT or HEAD has no `content`. Raises TooLargeError for one that is not small."""
         begun = self.begin_answer()
         if not content:
@@ -174,7 +174,7 @@ class Connection:
             pieces.append(piece)
         return replace(begun, content=b"".join(pieces))
 
-    def begin_answer(self) -> Answer:
+    def begin_answer(self) -> Response:
         """The next answer without its content, which may then be read with `content`."""
         try:
             version, status, reason = self._status()
@@ -190,9 +190,9 @@ class Connection:
             raise OSError("the server's answer is not HTTP") from None
         self.version = version
         self.kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Answer(status, reason, headers, b"")
+        return Response(status, reason, headers, b"")
 
-    def content(self, begun: Answer) -> Iterator[bytes]:
+    def content(self, begun: Response) -> Iterator[bytes]:
         """The content of an answer, of whatever size, until its end."""
         try:
             yield from () if begun.status in _BARE else self._content(begun.headers)

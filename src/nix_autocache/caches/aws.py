@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from .ci.id_token import IdTokenSource
-from .errors import CacheBusy, CredentialsError, Error, InputError, one_line
-from .nix.keys import SecretKey, parse_secret
+from ..ci.id_token import IdTokenSource
+from ..errors import CacheBusy, CredentialsError, Error, InputError, one_line
+from ..nix.keys import SecretKey, parse_secret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -39,7 +39,7 @@ class Role:
     identity: IdTokenSource
 
 
-class Login:
+class AwsCredentials:
     """Credentials that are had anew: by botocore before they end, and when a request with them was refused.
 
     Used from many threads. `turn` counts how often they were had anew after a refusal.
@@ -85,7 +85,7 @@ class Login:
             return True
 
 
-def found(profile: str | None = None) -> Login:
+def found(profile: str | None = None) -> AwsCredentials:
     """Whatever boto3 finds: the environment, the profiles in ~/.aws, the machine's own role."""
 
     def begin() -> Credentials:
@@ -103,10 +103,10 @@ def found(profile: str | None = None) -> Login:
             )
         return credentials
 
-    return Login(begin)
+    return AwsCredentials(begin)
 
 
-def assuming(role: Role, region: str, environ: Mapping[str, str]) -> Login:
+def assuming(role: Role, region: str, environ: Mapping[str, str]) -> AwsCredentials:
     """The session of a role, for as long as the id token can be had."""
 
     def begin() -> Credentials:
@@ -117,10 +117,10 @@ def assuming(role: Role, region: str, environ: Mapping[str, str]) -> Login:
     def assume() -> dict[str, str]:
         return _assume(role, region, role.identity.fetch(environ))
 
-    return Login(begin)
+    return AwsCredentials(begin)
 
 
-def secret_key(source: str, login: Login, region: str) -> SecretKey:
+def secret_key(source: str, login: AwsCredentials, region: str) -> SecretKey:
     """The signing key at `aws-ssm:NAME` or `aws-secretsmanager:NAME`; a NAME may be an ARN.
 
     Raises InputError when it is not there or is no key, CredentialsError when it may not be read, CacheBusy.
@@ -133,16 +133,16 @@ def secret_key(source: str, login: Login, region: str) -> SecretKey:
     return parse_secret(text, name=f"signing-key: {source}")
 
 
-def _parameter(name: str, login: Login, region: str) -> str:
+def _parameter(name: str, login: AwsCredentials, region: str) -> str:
     answer = _client("ssm", region, login).get_parameter(Name=name, WithDecryption=True)
     return str(answer["Parameter"]["Value"])
 
 
-def _secret(name: str, login: Login, region: str) -> str:
+def _secret(name: str, login: AwsCredentials, region: str) -> str:
     return str(_client("secretsmanager", region, login).get_secret_value(SecretId=name).get("SecretString", ""))
 
 
-def _client(service: str, region: str, login: Login | None) -> Any:
+def _client(service: str, region: str, login: AwsCredentials | None) -> Any:
     """A client that gives up in seconds; without a login it does not sign."""
     import boto3
     from botocore import UNSIGNED

@@ -10,17 +10,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from .wire import Answer, Connection, Server
+from .http1 import Connection, Origin, Response
 
 T = TypeVar("T")
 
 _IDLE: Final = 30.0  # seconds that a connection is kept without a request; servers close them after a minute or so
 
 
-class Connections:
+class Pool:
     """Each connection is used by one thread at a time, and kept for the next."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Origin) -> None:
         self.server = server
         self._idle: deque[tuple[float, Callable[[], Connection]]] = deque()
 
@@ -49,7 +49,7 @@ class Connections:
         """The same with a new connection, once."""
         return self._use(self.server.connect(), do)
 
-    def begin_answer(self, request: bytes, timeout: float) -> tuple[Connection, Answer]:
+    def begin_answer(self, request: bytes, timeout: float) -> tuple[Connection, Response]:
         """The answer to a request without its content, and the connection where to read that, to be given back.
 
         Raises OSError.
@@ -91,7 +91,7 @@ class Connections:
         return None
 
 
-def _ask(connection: Connection, request: bytes, timeout: float) -> tuple[Connection, Answer]:
+def _ask(connection: Connection, request: bytes, timeout: float) -> tuple[Connection, Response]:
     try:
         connection.send(request, timeout)
         return connection, connection.begin_answer()

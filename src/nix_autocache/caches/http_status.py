@@ -11,10 +11,10 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
-from .wire import NoCacheError
+from .http1 import NoCacheError
 
 if TYPE_CHECKING:
-    from . import Body, ObjectCache
+    from .protocol import Body, ObjectCache
 
 INFO: Final = "nix-cache-info"
 ARCHIVES: Final = "nar/"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def ahead(pieces: Iterable[bytes], limit: int) -> Iterator[Iterator[bytes]]:
+def prefetch(pieces: Iterable[bytes], limit: int) -> Iterator[Iterator[bytes]]:
     """The same pieces, of which about `limit` bytes may wait. What `pieces` raises is raised to who iterates.
 
     At the end of the block nothing iterates over `pieces` any more.
