@@ -18,7 +18,7 @@ from typing import Final
 from .places import UNDO, JobPlace, Places
 from .system import own_copy, users
 from .system.files import is_only_of, make_file, write_atomically
-from .uploader.client import Uploader
+from .uploader.process.client import UploaderClient
 
 USER: Final = "nix-autocache"
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,7 +52,7 @@ def write_undo(source: Path) -> None:
 
 def end(job: JobPlace) -> None:
     """End a job's uploader and its reader, which may have a key and not listen yet."""
-    socket = str(Uploader(job.directory).socket)
+    socket = str(UploaderClient(job.directory).socket)
     with suppress(KeyError):
         _end_all(pwd.getpwnam(USER).pw_uid, socket, patience=0.0)
 

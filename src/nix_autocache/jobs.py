@@ -11,10 +11,10 @@ from .handover import Secrets
 from .nix import effective, keys
 from .nix.store import Nix
 from .queue.directory import Queue
-from .uploader.job import Job, relevant_environment
+from .uploader.spec import UploadSpec, relevant_environment
 
 
-def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
+def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:
     """For an uploader of this user. Reads the signing key, unless it is in AWS."""
     key = "" if context.lacks(place) else place.signing_key(context.environ)
     environ = relevant_environment(context.environ)
@@ -23,7 +23,7 @@ def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, beg
     return _job(context, nix, place, queue, began, Secrets(key=key, environ=environ))
 
 
-def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> Job:
+def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:
     """For an uploader of another user, who alone has the secrets from now on."""
     params = {name: value for name, value in place.url.params.items() if name != "profile"}
     url = replace(place.url, params=params)
@@ -32,11 +32,11 @@ def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, bega
     return replace(job, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
 
 
-def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> Job:
+def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> UploadSpec:
     settings = context.settings
     if not keys.is_in_aws(secrets.key):
         context.host.mask(secrets.key)
-    return Job.of(
+    return UploadSpec.of(
         settings,
         queue=str(queue.directory),
         roots=str(queue.roots or ""),

@@ -20,7 +20,7 @@ from .queue.outcomes import Outcome
 from .runner import Observations, Row
 from .session import Session
 from .trust import Verdict
-from .uploader.client import Uploader
+from .uploader.process.client import UploaderClient
 from .uploader.progress import Rest
 
 _GONE: Final = 60.0  # seconds without an answer after which an uploader does not come back
@@ -50,8 +50,8 @@ def queue(context: Context) -> Queue:
     return provisioned.place(places.machine(context.environ)).queue
 
 
-def uploader(context: Context) -> Uploader:
-    return Uploader(provisioned.place(places.machine(context.environ)).directory)
+def uploader(context: Context) -> UploaderClient:
+    return UploaderClient(provisioned.place(places.machine(context.environ)).directory)
 
 
 def outcomes(context: Context) -> Iterable[Outcome]:

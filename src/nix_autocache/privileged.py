@@ -25,7 +25,7 @@ from .system.process import Account, Process
 if TYPE_CHECKING:
     from .harden import Hardened
     from .places import Places
-    from .uploader.client import Started
+    from .uploader.process.client import Started
 
 Request = Mapping[str, Any]
 Environ = Mapping[str, str]
@@ -109,7 +109,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
     from . import apart
     from .system import own_copy
     from .system.descriptors import received
-    from .uploader.client import Uploader
+    from .uploader.process.client import UploaderClient
 
     places = machine(environ)
     with places.lock():
@@ -120,7 +120,7 @@ def _start_uploader(request: Request, environ: Environ) -> int:
             "PYTHONPATH": os.pathsep.join(map(str, program)),
             "PYTHONDONTWRITEBYTECODE": "1",  # what its own user could write, nobody with the key may load
         }
-    uploader = Uploader(places.job(request["job"]).directory)
+    uploader = UploaderClient(places.job(request["job"]).directory)
     listening = received(request["listening"]) if request["listening"] else None
     return uploader.begin(environment, request["owner"], sys.stdin.fileno(), listening, Account(uid, gid)).pid
 
@@ -178,7 +178,7 @@ def harden(request: Request, environ: Environ) -> Hardening:
 
 def start_uploader(request: Request, environ: Environ) -> Started:
     """Have root start the uploader as a user of its own. It waits for its job, which no other process sees."""
-    from .uploader.client import Started
+    from .uploader.process.client import Started
 
     root = _begin("start-uploader", request, environ)
     assert root.stdout

@@ -14,7 +14,7 @@ from typing import Final
 from .nix.store import Nix
 from .places import JobPlace, Places
 from .system import record
-from .uploader.client import Answer, Uploader
+from .uploader.process.client import Reply, UploaderClient
 
 JOB: Final = "machine"  # whose queue every job's builds go to
 _PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restarted
@@ -58,11 +58,11 @@ def place(places: Places) -> JobPlace:
     return places.job(JOB)
 
 
-def answer(places: Places, seconds: float = _PATIENCE) -> Answer | None:
+def answer(places: Places, seconds: float = _PATIENCE) -> Reply | None:
     """What the machine's uploader says, tried for some seconds; None where there is none."""
     deadline = time.monotonic() + seconds
     while Provisioned.load(places):
-        if said := Uploader(place(places).directory).ask({"do": "status"}):
+        if said := UploaderClient(place(places).directory).ask({"do": "status"}):
             return said
         if time.monotonic() > deadline:
             return None

@@ -23,11 +23,11 @@ from .queue.directory import Queue
 from .queue.outcomes import Outcome
 from .session import Session
 from .system.descriptors import offered
-from .uploader import loopback
-from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
-from .uploader.job import Job
+from .uploader.process.client import Started, UploaderClient
 from .uploader.progress import Rest
+from .uploader.read_proxy import launch
+from .uploader.spec import UploadSpec
 
 _OTHER: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another store
 
@@ -47,7 +47,7 @@ def judge(context: Context, place: Destination, exposures: Sequence[str]) -> tru
 
 
 @contextmanager
-def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) -> Iterator[loopback.Waiting | None]:
+def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) -> Iterator[launch.Waiting | None]:
     """The socket where Nix is to read the cache by way of the uploader, where that reads it better than Nix itself.
 
     It listens before Nix is told of it, so that nobody else can. A set-up that is repeated keeps the port.
@@ -55,7 +55,7 @@ def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) 
     if not _is_read_for_nix(context, place, verdict):
         yield None
         return
-    waiting = loopback.Waiting(_listening(context))
+    waiting = launch.Waiting(_listening(context))
     try:
         yield waiting
     finally:
@@ -65,7 +65,7 @@ def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) 
 def _is_read_for_nix(context: Context, place: Destination, verdict: trust.Verdict) -> bool:
     if not (verdict.push and place.url.needs_reader and not place.unsigned) or context.is_dry_run(place):
         return False
-    if loopback.is_proxied(context.environ):
+    if launch.is_proxied(context.environ):
         context.host.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
         return False
     return True
@@ -74,13 +74,13 @@ def _is_read_for_nix(context: Context, place: Destination, verdict: trust.Verdic
 def _listening(context: Context) -> socket.socket:
     earlier = Session.load(context.job.setup)
     if not (earlier and earlier.reader_port):
-        return loopback.listen(0)
-    Uploader(context.job.directory).stop()  # its reader has the port
+        return launch.listen(0)
+    UploaderClient(context.job.directory).stop()  # its reader has the port
     try:
-        return loopback.listen(earlier.reader_port)
+        return launch.listen(earlier.reader_port)
     except OSError as error:
         context.host.info(f"port {earlier.reader_port}, where Nix read the cache: {error.strerror}; taking another")
-        return loopback.listen(0)
+        return launch.listen(0)
 
 
 def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
@@ -94,7 +94,7 @@ def announce(context: Context, place: Destination, verdict: trust.Verdict) -> No
 
 
 def start(
-    context: Context, session: Session, place: Destination, waiting: loopback.Waiting | None
+    context: Context, session: Session, place: Destination, waiting: launch.Waiting | None
 ) -> tuple[Session, Started]:
     """Start the uploader and build the canary meanwhile. One that is apart gets no job yet.
 
@@ -102,7 +102,7 @@ def start(
     """
     from . import privileged  # here, since a step that only uploads starts faster without
 
-    nix, uploader = Nix(Path(session.nix_bin)), Uploader(context.job.directory)
+    nix, uploader = Nix(Path(session.nix_bin)), UploaderClient(context.job.directory)
     session = replace(session, dry_run=context.is_dry_run(place))
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
@@ -127,7 +127,7 @@ def hand_over(context: Context, session: Session, place: Destination, started: S
 
     Raises InputError, or Error under `on-upload-failure: fail`, instead.
     """
-    uploader = Uploader(context.job.directory)
+    uploader = UploaderClient(context.job.directory)
     if not session.push:
         started.end()
         return session, place
@@ -181,7 +181,7 @@ def _store(nix: Nix, context: Context) -> str:
     return next((f"{name}={value}" for name in _OTHER if (value := context.environ.get(name))), f"store = {named}")
 
 
-def _apart(context: Context, session: Session, place: Destination) -> Job:
+def _apart(context: Context, session: Session, place: Destination) -> UploadSpec:
     nix, queue = Nix(Path(session.nix_bin)), context.job.queue
     return replace(jobs.job_apart(context, nix, place, queue, session.began), reader_port=session.reader_port)
 
@@ -198,8 +198,8 @@ def queue(context: Context) -> Queue:
     return context.job.queue
 
 
-def uploader(context: Context) -> Uploader:
-    return Uploader(context.job.directory)
+def uploader(context: Context) -> UploaderClient:
+    return UploaderClient(context.job.directory)
 
 
 def outcomes(context: Context) -> Iterable[Outcome]:
@@ -214,7 +214,7 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     except (Error, OSError) as error:
         context.host.warning(f"the store was not looked through for what the hook missed: {one_line(error)}")
     tell = report.ProgressLines(context.host)
-    uploader = Uploader(context.job.directory)
+    uploader = UploaderClient(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
     if answer and not answer.error:
         progress = answer.progress

@@ -27,7 +27,7 @@ from .session import Session
 from .system import probe, users
 from .system.files import make_directory
 from .system.removal import remove_tree
-from .uploader import loopback
+from .uploader.read_proxy import launch
 
 _STALE: Final = 7 * 86400.0  # seconds that no job takes
 HOOK: Final = "post-build-hook"
@@ -209,7 +209,7 @@ def cache_lines(session: Session, place: Destination) -> list[str]:
     if place.unsigned:  # Nix reads the views
         return [*lines, *_trusted(place)]
     if session.reader_port:
-        lines.append(f"extra-substituters = {loopback.url(session.reader_port)}{place.url.reading_query}")
+        lines.append(f"extra-substituters = {launch.url(session.reader_port)}{place.url.reading_query}")
     elif place.url.is_read_by_nix and not session.unread:
         lines.append(f"extra-substituters = {place.url.substituter}")
     return [*lines, *_trusted(place)]

@@ -29,7 +29,7 @@ from .queue import hook
 from .system import users
 from .system.files import close_to_others, make_directory, set_mode, write_atomically
 from .system.removal import remove_tree
-from .uploader.client import Uploader
+from .uploader.process.client import UploaderClient
 
 _STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
 _HALF: Final = 600.0  # seconds that no set-up takes
@@ -118,7 +118,7 @@ def clear(places: Places, *, daemon: bool) -> None:
         return
     with places.lock():
         for name in _names(places):
-            Uploader(places.job(name).directory).stop()
+            UploaderClient(places.job(name).directory).stop()
             _forget(places.job(name))
         remove_tree(places.parts)
         _settle(places, daemon=daemon)
@@ -143,7 +143,7 @@ def _sweep(places: Places, but: str) -> None:
         oldest = max(time.time() - (_STALE if job.setup.exists() else _HALF), _booted())
         if name in {but, JOB} or _touched(places, name) >= oldest:
             continue
-        if not Uploader(job.directory).ask({"do": "status"}):
+        if not UploaderClient(job.directory).ask({"do": "status"}):
             (places.parts / name).unlink(missing_ok=True)
             _forget(job)
 

@@ -22,7 +22,7 @@ from .uploader.progress import Progress, Rest
 
 if TYPE_CHECKING:
     from .session import Session
-    from .uploader.client import Answer
+    from .uploader.process.client import Reply
 
 _WORDS: Final = {
     "pushed": "pushed",
@@ -113,7 +113,7 @@ def interruption(host: Host, queue: Queue) -> Iterator[None]:
         raise
 
 
-def status(session: Session | None, answer: Answer | None, queue: Queue) -> dict[str, Any]:
+def status(session: Session | None, answer: Reply | None, queue: Queue) -> dict[str, Any]:
     """How far the uploads are, for people and programs."""
     progress = answer.progress if answer else None
     return {

@@ -25,12 +25,12 @@ from .queue.outcomes import Outcome
 from .runner import Mode
 from .session import Session
 from .system import probe
-from .uploader.client import Uploader
+from .uploader.process.client import UploaderClient
 from .uploader.progress import Rest
 
 if TYPE_CHECKING:
     from .isolation import Isolation
-    from .uploader.loopback import Waiting
+    from .uploader.read_proxy.launch import Waiting
 
 
 def setup(context: Context) -> None:
@@ -107,7 +107,7 @@ def _begin(
             session = check(context, session, trusted, isolation.seen)
             session.save(context.job.setup)
     except BaseException:
-        Uploader(context.job.directory).stop()
+        UploaderClient(context.job.directory).stop()
         unregister(context, planned)
         raise
     return session
@@ -210,7 +210,7 @@ class _Uploads(Protocol):
 
     def queue(self, context: Context) -> Queue: ...
 
-    def uploader(self, context: Context) -> Uploader: ...
+    def uploader(self, context: Context) -> UploaderClient: ...
 
     def drain(self, context: Context, session: Session, deadline: float) -> Rest: ...
 
@@ -226,7 +226,7 @@ def _release(context: Context, session: Session | None) -> None:
     from .registering import unregister
 
     try:
-        Uploader(context.job.directory).stop()
+        UploaderClient(context.job.directory).stop()
         if session:
             pushing.tidy(context, session)
     finally:  # whatever became of the rest, nix.conf must not name what is gone

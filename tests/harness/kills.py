@@ -26,7 +26,7 @@ import nix_autocache.uploader.drain  # noqa: F401 - imported before the fork, on
 from nix_autocache.nix import keys
 from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.foreground import drain_here
-from nix_autocache.uploader.job import Job
+from nix_autocache.uploader.spec import UploadSpec
 
 KEY = keys.generate("kills-1")
 
@@ -37,7 +37,7 @@ class Round:
     def __init__(self, directory: Path, paths: Sequence[StorePath]) -> None:
         self.paths = paths
         self.cache = directory / "cache"
-        self.job = Job(
+        self.job = UploadSpec(
             queue=str(directory / "queue"),
             roots="",
             nix_bin="/usr/bin",

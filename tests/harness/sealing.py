@@ -48,7 +48,7 @@ class Sealed:
 
     def uploader(self) -> int:
         """Its process."""
-        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
         return pid
 
     def cached(self) -> dict[str, dict[str, str]]:

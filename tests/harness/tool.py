@@ -72,7 +72,7 @@ class Tool:
 
     def signal_uploader(self, name: str) -> None:
         for process in self.machine.processes():
-            if any("uploader.daemon" in word for word in process.argv):
+            if any("uploader.process.main" in word for word in process.argv):
                 self.machine.run(["kill", f"-{name}", str(process.pid)])
 
     def outcomes(self) -> dict[str, str]:

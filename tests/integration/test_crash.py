@@ -56,10 +56,10 @@ def test_a_second_uploader_on_the_same_queue_leaves_it_to_the_first(machine: Mak
     nix.without_daemon(one)
     job = Tool(one)
     job.run("setup")
-    first = [process.pid for process in one.processes() if "uploader.daemon" in " ".join(process.argv)]
+    first = [process.pid for process in one.processes() if "uploader.process.main" in " ".join(process.argv)]
     one.sh(f"mv {job.job()}/uploader.sock {job.job()}/hidden")  # so that nobody finds and stops it
     assert "another uploader has" in job.run("flush").stderr
-    assert first == [process.pid for process in one.processes() if "uploader.daemon" in " ".join(process.argv)]
+    assert first == [process.pid for process in one.processes() if "uploader.process.main" in " ".join(process.argv)]
     one.sh(f"mv {job.job()}/hidden {job.job()}/uploader.sock")
     nix.build(one, graphs.leaf("only"))
     assert "1 pushed" in job.run("flush").stderr

@@ -151,7 +151,7 @@ def test_secrets_in_extra_nix_conf_reach_nix_and_no_other_user(machine: MakeMach
 def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -> None:
     job = bare(machine, user="runner", sudo=True)
     job.run("setup")
-    (uploader,) = [each.pid for each in job.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+    (uploader,) = [each.pid for each in job.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
     job.machine.run(["kill", "-KILL", str(uploader)])
     path = job.build("afterwards")
     for process in job.machine.processes():

@@ -11,9 +11,9 @@ import os, sys, threading, time
 from pathlib import Path
 from nix_autocache import environment
 sys.path.append(str(environment.wanted(None, os.environ).directory))
-from nix_autocache import keys
+from nix_autocache.nix import keys
 from nix_autocache.settings import read
-from nix_autocache.uploader.job import Job
+from nix_autocache.uploader.spec import UploadSpec
 
 def wait_for(condition):
     deadline = time.monotonic() + 30
@@ -23,7 +23,7 @@ def wait_for(condition):
 
 place = Path("/root/cache")
 place.write_text("not a directory")
-job = Job.of(
+job = UploadSpec.of(
     read({}, {}, {}), queue="/root/queue", roots="", nix_bin="/usr/bin", cache=f"file://{place}", began=0,
     key=str(keys.generate("months-1")), dry_run=False, environ={}, care=0.2,
 )

@@ -182,4 +182,4 @@ def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine
 
 
 def readers(machine: Machine) -> list[int]:
-    return [each.pid for each in machine.processes() if "nix_autocache.uploader.reader" in each.argv]
+    return [each.pid for each in machine.processes() if "nix_autocache.uploader.read_proxy.main" in each.argv]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.system.descriptors import offered, received
-from nix_autocache.uploader import loopback
+from nix_autocache.uploader.read_proxy import launch
 
 
 def test_a_descriptor_is_handed_to_whoever_knows_the_path_once() -> None:
-    with loopback.listen(0) as listening:
+    with launch.listen(0) as listening:
         with offered(listening.fileno()) as path:
             assert Path(path).parent.stat().st_mode & 0o777 == 0o700
             with socket.socket(fileno=received(path)) as copy:
@@ -21,7 +21,7 @@ def test_a_descriptor_is_handed_to_whoever_knows_the_path_once() -> None:
 
 
 def test_nothing_is_in_the_cache_until_its_reader_is_there() -> None:
-    waiting = loopback.Waiting(loopback.listen(0))
+    waiting = launch.Waiting(launch.listen(0))
     try:
         for _ in range(2):
             connection = http.client.HTTPConnection("127.0.0.1", waiting.port, timeout=5)

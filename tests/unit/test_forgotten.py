@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.queue.directory import Queue
-from nix_autocache.uploader.client import Uploader
-from nix_autocache.uploader.job import Job
+from nix_autocache.uploader.process.client import UploaderClient
+from nix_autocache.uploader.spec import UploadSpec
 from tests.harness.waiting import wait_for
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from nix_autocache.uploader import daemon
+from nix_autocache.uploader.process import main as daemon
 daemon._FORGOTTEN = float(sys.argv[1])
 raise SystemExit(daemon.main(Path(sys.argv[2]), int(sys.argv[3])))
 """
@@ -25,7 +25,7 @@ raise SystemExit(daemon.main(Path(sys.argv[2]), int(sys.argv[3])))
 def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
     """The uploader's own program, which finds itself forgotten after `seconds`."""
     Queue(directory / "queue").create()
-    job = Job(
+    job = UploadSpec(
         queue=str(directory / "queue"),
         roots="",
         nix_bin="/absent",
@@ -57,7 +57,7 @@ def test_an_uploader_with_nothing_to_do_ends(tmp_path: Path, cache: str) -> None
 
 def test_an_uploader_that_is_asked_to_flush_stays(tmp_path: Path) -> None:
     with start(tmp_path, 0.5, f"file://{tmp_path}/cache") as process:
-        uploader = Uploader(tmp_path)
+        uploader = UploaderClient(tmp_path)
         wait_for(lambda: uploader.ask({"do": "status"}) is not None, "the uploader to answer", 20)
         end = time.monotonic() + 1.5
         while time.monotonic() < end:

@@ -13,10 +13,11 @@ from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
-from nix_autocache.uploader import loopback, peers, read_server
-from nix_autocache.uploader.peers import Readers
-from nix_autocache.uploader.read_server import OF_ONE_USER, ReadServer
-from nix_autocache.uploader.reader import _Shelf
+from nix_autocache.uploader.read_proxy import launch, peers
+from nix_autocache.uploader.read_proxy import server as read_server
+from nix_autocache.uploader.read_proxy.main import _Shelf
+from nix_autocache.uploader.read_proxy.peers import Readers
+from nix_autocache.uploader.read_proxy.server import OF_ONE_USER, ReadServer
 from tests.harness.waiting import wait_for
 
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
@@ -53,7 +54,7 @@ def cache() -> Cache:
 
 @pytest.fixture
 def port(cache: Cache) -> Iterator[int]:
-    listening = loopback.listen(0)
+    listening = launch.listen(0)
     server = ReadServer(listening, _Shelf(cache), Readers(Nix(Path("/"))))  # type: ignore[arg-type]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
@@ -153,7 +154,7 @@ def _is_closed(connection: socket.socket) -> bool:
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_the_user_of_a_connection_is_known_while_it_lasts(family: socket.AddressFamily) -> None:
-    with loopback.listen(0) as listening, socket.socket(family) as client:
+    with launch.listen(0) as listening, socket.socket(family) as client:
         host = "127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1"
         client.connect((host, listening.getsockname()[1]))
         accepted, _ = listening.accept()

@@ -88,7 +88,7 @@ from nix_autocache.caches.protocol import Access
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
 from pathlib import Path
-import nix_autocache.uploader.daemon, nix_autocache.uploader.drain
+import nix_autocache.uploader.process.main, nix_autocache.uploader.drain
 open_cache(parse_cache_url("file:///tmp"), Access({}, Nix(Path("/")), None))
 assert "boto3" not in sys.modules and "actions_toolkit" not in sys.modules
 """

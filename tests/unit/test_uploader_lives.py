@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from nix_autocache.nix import keys
 from nix_autocache.queue.directory import Queue
-from nix_autocache.uploader.client import Answer, Uploader
-from nix_autocache.uploader.job import Job
-from nix_autocache.uploader.server import Server, listen, send
+from nix_autocache.uploader.process.client import Reply, UploaderClient
+from nix_autocache.uploader.process.server import ControlServer, listen, send
+from nix_autocache.uploader.spec import UploadSpec
 from nix_autocache.uploader.workers import Workers
 from tests.harness.nix_daemon import DIE, FakeNix, answer, refusal
 from tests.harness.soak import seeds
@@ -44,10 +44,10 @@ ANSWERS = st.one_of(
 )
 
 
-def job(directory: Path, fake: FakeNix) -> Job:
+def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue = Queue(directory / "queue")
     queue.create()
-    return Job(
+    return UploadSpec(
         queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
         key=str(keys.generate("test-1")), compression="none", compression_level=0, upstreams=(), exclude="",
         dry_run=False, environ={}, began=0,
@@ -62,9 +62,9 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> FakeNix:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator[Uploader]:
+def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator[UploaderClient]:
     directory = tmp_path_factory.mktemp("uploader")
-    uploader = Uploader(directory)
+    uploader = UploaderClient(directory)
     started = uploader.start(replace(job(directory, fake), care=0.2))
     uploader.wait_ready(started)
     yield uploader
@@ -76,7 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator
 @pytest.mark.soak
 @settings(max_examples=seeds(300))
 @given(REQUESTS, st.booleans())
-def test_any_request_is_survived(running: Uploader, request_: bytes | dict[str, object], patient: bool) -> None:
+def test_any_request_is_survived(running: UploaderClient, request_: bytes | dict[str, object], patient: bool) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(0.05)
         client.connect(str(running.socket))
@@ -88,7 +88,7 @@ def test_any_request_is_survived(running: Uploader, request_: bytes | dict[str, 
     assert running.ask({"do": "status"})
 
 
-def test_bad_entries_and_answers_are_outcomes_like_others(running: Uploader, fake: FakeNix) -> None:
+def test_bad_entries_and_answers_are_outcomes_like_others(running: UploaderClient, fake: FakeNix) -> None:
     queue = Queue(running.directory / "queue")
     said = {
         "nonsense": answer(b"\xff", 5), "refused": refusal(b"\xff"), "dies": DIE, "junk": b"\xff" * 9,
@@ -109,7 +109,7 @@ def test_bad_entries_and_answers_are_outcomes_like_others(running: Uploader, fak
 
 def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path: Path, fake: FakeNix) -> None:
     """An expression that is none; the socket answers, and is gone when it is stopped."""
-    uploader = Uploader(tmp_path)
+    uploader = UploaderClient(tmp_path)
     started = uploader.start(replace(job(tmp_path, fake), exclude="("))
     answered = uploader.wait_ready(started)
     assert "missing )" in answered.error
@@ -119,9 +119,9 @@ def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path
 
 
 @pytest.fixture(scope="module")
-def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Uploader, list[bytes]]]:
+def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[UploaderClient, list[bytes]]]:
     """A socket in the uploader's place that answers what the list says last."""
-    uploader, said = Uploader(tmp_path_factory.mktemp("impostor")), [b""]
+    uploader, said = UploaderClient(tmp_path_factory.mktemp("impostor")), [b""]
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(uploader.socket))
         server.listen()
@@ -143,13 +143,13 @@ def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Uploade
 @settings(max_examples=seeds(300))
 @given(st.lists(ANSWERS, max_size=3))
 def test_any_answer_is_an_uploaders_or_none(
-    impostor: tuple[Uploader, list[bytes]], answers: list[bytes | dict[str, object]]
+    impostor: tuple[UploaderClient, list[bytes]], answers: list[bytes | dict[str, object]]
 ) -> None:
     uploader, said = impostor
     lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in answers]
     said.append(b"\n".join([*lines, b""]))
     found = uploader.ask({"do": "status"}, lambda progress: print(sum(progress.counts.values()), progress.trouble))
-    assert found is None or isinstance(found, Answer)
+    assert found is None or isinstance(found, Reply)
     if found:
         assert sum(found.progress.counts.values()) + found.progress.waiting + found.exit_code is not None
         assert found.error + found.public_key + found.progress.trouble is not None
@@ -163,7 +163,7 @@ def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s"
-    server = Server(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, _: send(c, {"done": True}))
+    server = ControlServer(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, _: send(c, {"done": True}))
     threading.Thread(target=server.serve, daemon=True).start()
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)

@@ -21,7 +21,7 @@ from ..places import CONFIGURATION
 from ..schemes import CREDENTIALS, SECRET_FILES
 from ..settings import Settings, read
 from ..system.text import decoded
-from ..uploader.job import is_secret
+from ..uploader.spec import is_secret
 
 _ENVIRONMENT: Final = "environment"
 _OF_JOBS: Final = frozenset(

@@ -27,8 +27,8 @@ from ..system.log import line as tell
 from ..system.process import Account
 from ..system.removal import remove_tree
 from ..system.watchdog import Pulse
-from ..uploader import loopback
-from ..uploader.client import Uploader
+from ..uploader.process.client import UploaderClient
+from ..uploader.read_proxy import launch
 from . import configuration
 
 CREDENTIALS: Final = Path("/run/nix-autocache/credentials")  # in memory, as all of /run is
@@ -51,7 +51,7 @@ def start(
         words = own_copy.command([program], __name__, *command)
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **environ}
         kept = [listening] if listening is not None else []
-        environment |= loopback.handed_on(kept)
+        environment |= launch.handed_on(kept)
         process.start(words, environ=environment, output=file, session=True, pass_fds=kept)
     _wait(lambda: bool(_pid(places)), f"the uploader's keeper does not start; see {log(places)}")
 
@@ -76,7 +76,7 @@ class _Keeper:
         self._places = places
         self._ended = self._asked = False
         self._process: process.Process | None = None
-        number = os.environ.pop(loopback.LISTENING, "")
+        number = os.environ.pop(launch.LISTENING, "")
         self._socket = socket.socket(fileno=int(number)) if number else None
 
     def keep(self) -> None:
@@ -99,7 +99,7 @@ class _Keeper:
         """Start it and wait for its end; its status."""
         _hand_out(self._places)
         # An uploader that was killed left it there, and its reader waits for its end.
-        Uploader(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
+        UploaderClient(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
         uid, gid = apart.owner(self._places)
         kept = self._listening()
         with Pulse(CREDENTIALS.with_name("notify"), (uid, gid)) as pulse:
@@ -108,7 +108,7 @@ class _Keeper:
                 environ={
                     **os.environ,
                     **pulse.environment,
-                    **loopback.handed_on(kept),
+                    **launch.handed_on(kept),
                     "CREDENTIALS_DIRECTORY": str(CREDENTIALS),
                 },
                 pass_fds=kept,
@@ -130,7 +130,7 @@ class _Keeper:
             self._socket = None
         if port and not self._socket:
             try:
-                self._socket = loopback.listen(port)
+                self._socket = launch.listen(port)
             except OSError as error:
                 tell(f"port {port}, where Nix is to read the cache: {error.strerror}")
         return [self._socket.fileno()] if self._socket else []

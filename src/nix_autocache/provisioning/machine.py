@@ -22,8 +22,8 @@ from ..queue import hook
 from ..schemes import TOKEN_FILES
 from ..system import own_copy, probe
 from ..system.files import make_directory, make_file
-from ..uploader import loopback
-from ..uploader.client import Answer
+from ..uploader.process.client import Reply
+from ..uploader.read_proxy import launch
 from . import keeper, unit
 from .configuration import Configuration
 
@@ -66,7 +66,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
 
 
 @contextmanager
-def reader_socket(places: Places, note: Provisioned) -> Iterator[loopback.Waiting | None]:
+def reader_socket(places: Places, note: Provisioned) -> Iterator[launch.Waiting | None]:
     """The socket where Nix is to read the cache, before Nix is told of it; None where the service has it already.
 
     Raises RunnerError when another program has the port.
@@ -75,10 +75,10 @@ def reader_socket(places: Places, note: Provisioned) -> Iterator[loopback.Waitin
         yield None
         return
     try:
-        waiting = loopback.Waiting(loopback.listen(note.reader_port))
+        waiting = launch.Waiting(launch.listen(note.reader_port))
     except OSError as error:
         raise RunnerError(
-            f"port {note.reader_port} of {loopback.HOST}, where Nix is to read the cache: {error.strerror}; "
+            f"port {note.reader_port} of {launch.HOST}, where Nix is to read the cache: {error.strerror}; "
             "end the program that has it, and provision again"
         ) from None
     try:
@@ -87,7 +87,7 @@ def reader_socket(places: Places, note: Provisioned) -> Iterator[loopback.Waitin
         waiting.end()
 
 
-def start(places: Places, told: Configuration, note: Provisioned, waiting: loopback.Waiting | None) -> Answer:
+def start(places: Places, told: Configuration, note: Provisioned, waiting: launch.Waiting | None) -> Reply:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
     (program,) = own_copy.make(places.state / "service", [], compiled=True)
     apart.write_undo(program)
@@ -127,7 +127,7 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     url = told.settings.cache
     assert url, "configuration.load sees to it"
     earlier = Provisioned.load(places)
-    port = (earlier.reader_port if earlier else 0) or loopback.free_port()
+    port = (earlier.reader_port if earlier else 0) or launch.free_port()
     return Provisioned(
         nix_bin=str(nix.bin),
         cache=url.without_secrets,
@@ -163,7 +163,7 @@ def _make_cache(directory: Path, places: Places) -> None:
         raise RunnerError(f"cannot make the cache {directory}: {error.strerror}") from None
 
 
-def _first_word(places: Places) -> Answer:
+def _first_word(places: Places) -> Reply:
     if answer := provisioned.answer(places, _PATIENCE):
         return answer
     where = f"journalctl -u {unit.NAME}" if probe.systemd() else f"tail {keeper.log(places)}"

@@ -16,10 +16,10 @@ from ..nix import effective, keys
 from ..places import Places, machine
 from ..provisioned import Provisioned, place
 from ..system import memory
-from ..uploader import daemon
-from ..uploader.client import Uploader
-from ..uploader.job import Job
-from ..uploader.loopback import LISTENING
+from ..uploader.process import main as daemon
+from ..uploader.process.client import UploaderClient
+from ..uploader.read_proxy.launch import LISTENING
+from ..uploader.spec import UploadSpec
 from . import configuration
 from .configuration import Configuration
 
@@ -36,7 +36,7 @@ def main() -> int:
     given = told.given_as_credentials(Path(os.environ["CREDENTIALS_DIRECTORY"]))
     watch = threading.Thread(target=_end_when_changed, args=(told.secrets.values(),), daemon=True)
     watch.start()
-    return daemon.run(job(given, places), Uploader(place(places).directory).socket, None, _listening(os.environ))
+    return daemon.run(job(given, places), UploaderClient(place(places).directory).socket, None, _listening(os.environ))
 
 
 def _listening(environ: Mapping[str, str]) -> int | None:
@@ -46,12 +46,12 @@ def _listening(environ: Mapping[str, str]) -> int | None:
     return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
-def job(told: Configuration, places: Places) -> Job:
+def job(told: Configuration, places: Places) -> UploadSpec:
     """What the uploader is to do, with its key."""
     note, queue = Provisioned.load(places), place(places).queue
     assert note, "it is written before the service starts"
     key = told.settings.signing_key
-    return Job.of(
+    return UploadSpec.of(
         told.settings,
         queue=str(queue.directory),
         roots=str(queue.roots),

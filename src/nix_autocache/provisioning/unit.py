@@ -10,7 +10,7 @@ from .. import apart
 from ..nix.daemon import systemd
 from ..system import process, watchdog
 from ..system.files import write_atomically
-from ..uploader import loopback
+from ..uploader.read_proxy import launch
 
 NAME: Final = "nix-autocache.service"
 _FILE: Final = Path("/etc/systemd/system", NAME)
@@ -113,7 +113,7 @@ def start(
 
 
 def _listen(port: int) -> None:
-    text = _SOCKET_TEXT.format(host=loopback.HOST, port=port) if port else ""
+    text = _SOCKET_TEXT.format(host=launch.HOST, port=port) if port else ""
     same = _SOCKET_FILE.exists() and _SOCKET_FILE.read_text() == text
     if not same:
         _forget_socket()

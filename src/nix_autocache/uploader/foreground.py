@@ -18,8 +18,8 @@ from ..nix.store_url import CacheUrl, parse_cache_url
 if TYPE_CHECKING:
     from ..caches.protocol import Cache
     from .drain import Drain
-    from .job import Job
     from .progress import Progress, Rest
+    from .spec import UploadSpec
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
 _FIRST: Final = 3  # connections for a single entry: the cache itself is asked, and what the entry refers to
@@ -45,7 +45,12 @@ def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> 
 
 
 def drain_here(
-    job: Job, deadline: float, tell: Callable[[Progress], None], *, begun: Begun | None = None, check: bool = False
+    job: UploadSpec,
+    deadline: float,
+    tell: Callable[[Progress], None],
+    *,
+    begun: Begun | None = None,
+    check: bool = False,
 ) -> Rest:
     """Empty the job's queue before the monotonic clock passes `deadline`; what is left.
 

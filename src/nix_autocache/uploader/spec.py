@@ -37,7 +37,7 @@ _NETWORK: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class UploadSpec:
     """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` may be empty, or say where in
     AWS it is; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in their
     caches is not pushed. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an
@@ -69,7 +69,7 @@ class Job:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> UploadSpec:
         values = json.loads(text)
         identity = values["identity"] and IdTokenSource(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
@@ -77,7 +77,7 @@ class Job:
         return cls(**{**values, **lists, "trusted": trusted, "identity": identity})
 
     @classmethod
-    def of(cls, settings: Settings, **more: Any) -> Job:
+    def of(cls, settings: Settings, **more: Any) -> UploadSpec:
         """A job with what these inputs say of its paths, and all that they do not say."""
         compression, level = archive_format(settings)
         return cls(

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ..system import log, process
-from .job import Job
+from ...system import log, process
+from ..spec import UploadSpec
 
 HOST: Final = "127.0.0.1"
 LISTENING: Final = "NIX_AUTOCACHE_LISTENING"  # the variable that names a descriptor which is handed on
@@ -108,7 +108,7 @@ class Waiting:
 
 
 @contextmanager
-def reading(job: Job, uploader: Path, listening: int | None) -> Iterator[None]:
+def reading(job: UploadSpec, uploader: Path, listening: int | None) -> Iterator[None]:
     """While the block runs, the reader answers, if the job wants one; it has the environment and priority of now.
 
     `listening` is the descriptor of its socket, where that was taken before. One that ends is started again. It ends
@@ -128,7 +128,7 @@ def reading(job: Job, uploader: Path, listening: int | None) -> Iterator[None]:
 class _Reader:
     """The process of the reader, started at once, and again when it ends."""
 
-    def __init__(self, job: Job, uploader: Path, listening: int | None) -> None:
+    def __init__(self, job: UploadSpec, uploader: Path, listening: int | None) -> None:
         self._job = dataclasses.replace(job, key="")
         self._uploader = uploader
         self._environ = dict(os.environ)
@@ -145,7 +145,7 @@ class _Reader:
             self._socket = self._socket or listen(self._job.reader_port)
             descriptor = self._socket.fileno()
             begun = process.start(
-                [sys.executable, "-sSP", "-m", f"{__package__}.reader", str(self._uploader), str(descriptor)],
+                [sys.executable, "-sSP", "-m", f"{__package__}.main", str(self._uploader), str(descriptor)],
                 environ=self._environ,
                 given=process.PIPE,
                 output=1,

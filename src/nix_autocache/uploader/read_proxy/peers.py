@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..nix import effective
-from ..nix.conf import Config
-from ..nix.store import Nix
+from ...nix import effective
+from ...nix.conf import Config
+from ...nix.store import Nix
 
 ANYBODY: Final = -1  # the number of a user that cannot be told
 _TABLES: Final = ((Path("/proc/net/tcp"), ""), (Path("/proc/net/tcp6"), "0000000000000000FFFF0000"))

@@ -16,14 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ..caches.http_status import INFO
-from ..caches.protocol import Content, ObjectCache, PathCache
-from ..errors import CacheBusy, CacheError, one_line
-from ..system import log, memory
-from .job import Job
+from ...caches.http_status import INFO
+from ...caches.protocol import Content, ObjectCache, PathCache
+from ...errors import CacheBusy, CacheError, one_line
+from ...system import log, memory
+from ..presence import decoded
+from ..spec import UploadSpec
 from .peers import Readers
-from .presence import decoded
-from .read_server import ReadServer
+from .server import ReadServer
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def main(uploader: Path, descriptor: int) -> int:
     """Serve on the socket of that descriptor until standard input, which begins with the job, has ended and the
     uploader's socket is gone."""
     memory.protect_memory()
-    job = Job.from_json(sys.stdin.readline())
+    job = UploadSpec.from_json(sys.stdin.readline())
     os.environ.update(job.environ)
     cache = job.open_cache()
     assert not isinstance(cache, PathCache), "it has objects to read"

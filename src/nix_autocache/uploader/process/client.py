@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import Error, RunnerError
-from ..system import process
-from ..system.files import open_to_append
-from ..system.process import Account, Process
-from ..system.sockets import at
-from .job import Job
-from .progress import Progress
+from ...errors import Error, RunnerError
+from ...system import process
+from ...system.files import open_to_append
+from ...system.process import Account, Process
+from ...system.sockets import at
+from ..progress import Progress
+from ..spec import UploadSpec
 
 _PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
 _LAST: Final = ("dry", "error", "exit_code", "public_key")
@@ -32,7 +32,7 @@ _SILENCE: Final = 10.0  # seconds without a word, after which an uploader is as 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Reply:
     """The uploader's last word on a request. `error` says why it cannot push at all, if it cannot."""
 
     progress: Progress
@@ -50,7 +50,7 @@ class Started:
     apart: int = 0
     """Its number, where it is not the process itself."""
 
-    def feed(self, job: Job) -> None:
+    def feed(self, job: UploadSpec) -> None:
         """Give it its job, which it waits for."""
         assert self.process.stdin, "it is a pipe"
         with suppress(BrokenPipeError):  # `wait_ready` says what became of it
@@ -74,7 +74,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Uploader:
+class UploaderClient:
     """The uploader of one job directory: its socket, its log."""
 
     directory: Path
@@ -87,7 +87,7 @@ class Uploader:
     def log(self) -> Path:
         return self.directory / "uploader.log"
 
-    def start(self, job: Job, listening: int | None = None) -> Started:
+    def start(self, job: UploadSpec, listening: int | None = None) -> Started:
         """Start it in the background, in a session of its own, and give it its job. `wait_ready` waits for it.
 
         `listening` is the descriptor of the socket where its reader is to answer.
@@ -113,7 +113,7 @@ class Uploader:
         kept = [listening] if listening is not None else []
         with open_to_append(self.log, 0o644) as log:
             return process.start(
-                [sys.executable, "-sSP", "-m", f"{__package__}.daemon", str(self.socket), str(owner), *map(str, kept)],
+                [sys.executable, "-sSP", "-m", f"{__package__}.main", str(self.socket), str(owner), *map(str, kept)],
                 environ={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
                 given=stdin,
                 output=log,
@@ -122,7 +122,7 @@ class Uploader:
                 pass_fds=kept,
             )
 
-    def wait_ready(self, started: Started) -> Answer:
+    def wait_ready(self, started: Started) -> Reply:
         """Its first status, when it looked at the cache. Raises Error with its log's last line if it died."""
         deadline = time.monotonic() + _START
         while started.lives() and time.monotonic() < deadline:
@@ -134,7 +134,7 @@ class Uploader:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         raise Error(f"the uploader did not start: {lines[-1] if lines else 'it said nothing'} (see {self.log})")
 
-    def ask(self, request: dict[str, Any], tell: Callable[[Progress], None] = lambda _: None) -> Answer | None:
+    def ask(self, request: dict[str, Any], tell: Callable[[Progress], None] = lambda _: None) -> Reply | None:
         """Its answer, or None when no uploader is there that answers. Calls `tell` with each word of progress.
 
         Never takes longer than the request's `seconds` and a moment.
@@ -146,7 +146,7 @@ class Uploader:
                 connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
             for message in _messages(connection):
-                if isinstance(message, Answer):
+                if isinstance(message, Reply):
                     return message
                 tell(message)
                 if time.monotonic() > give_up:
@@ -165,14 +165,14 @@ class Uploader:
         return process.wait_until(lambda: not self.socket.exists(), _STOP, poll=0.005)
 
 
-def _messages(connection: socket.socket) -> Iterator[Progress | Answer]:
+def _messages(connection: socket.socket) -> Iterator[Progress | Reply]:
     """What comes. Raises ValueError for what no uploader says: anybody may listen in the place of one that is gone."""
     with connection.makefile("rb") as lines:
         while line := lines.readline(_LONGEST):
             yield _message(line)
 
 
-def _message(line: bytes) -> Progress | Answer:
+def _message(line: bytes) -> Progress | Reply:
     try:
         said = json.loads(line)
         progress = Progress(**{name: said[name] for name in _PROGRESS})
@@ -187,4 +187,4 @@ def _message(line: bytes) -> Progress | Answer:
         numbers.append(last["exit_code"])
     if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise ValueError("no uploader says that")
-    return Answer(progress=progress, **last) if last else progress
+    return Reply(progress=progress, **last) if last else progress

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..system import log
-from ..system.files import set_mode
-from ..system.sockets import at
+from ...system import log
+from ...system.files import set_mode
+from ...system.sockets import at
 
 MAX_REQUEST: Final = 4096  # bytes
 _PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
@@ -45,7 +45,7 @@ class _Client:
 
 
 @dataclass
-class Server:
+class ControlServer:
     """Hears the users in `heard`; to the others it only hangs up."""
 
     listening: socket.socket

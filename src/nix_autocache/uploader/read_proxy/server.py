@@ -18,9 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote
 
-from ..caches.protocol import Content
-from ..errors import one_line
-from ..system import log
+from ...caches.protocol import Content
+from ...errors import one_line
+from ...system import log
 from .peers import Readers, user_of
 
 T = TypeVar("T")

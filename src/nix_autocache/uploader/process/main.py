@@ -1,6 +1,6 @@
 """The background uploader: drains the queue while the job builds, and answers on a Unix socket.
 
-It reads its `Job`, key and credentials included, from standard input, and keeps it in memory that nobody may
+It reads its `UploadSpec`, key and credentials included, from standard input, and keeps it in memory that nobody may
 dump. Three requests, a line of JSON each: status, flush, stop; the answers are lines too, the last has `done`.
 Where it is a user of its own, the job's user may ask for all but the last.
 """
@@ -17,15 +17,15 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import CacheBusy, CredentialsError, Error, RunnerError, as_error, one_line
-from ..system import log, memory, watchdog
-from ..system.files import UMASK
-from .drain import Drain
-from .job import Job
-from .loopback import reading
-from .progress import Progress
-from .server import Server, listen, send
-from .workers import retrying
+from ...errors import CacheBusy, CredentialsError, Error, RunnerError, as_error, one_line
+from ...system import log, memory, watchdog
+from ...system.files import UMASK
+from ..drain import Drain
+from ..progress import Progress
+from ..read_proxy.launch import reading
+from ..spec import UploadSpec
+from ..workers import retrying
+from .server import ControlServer, listen, send
 
 _EVERYBODY: Final = range(1 << 32)  # every number that a user can have
 _LONGEST: Final = 86400.0  # seconds that a flush may be asked for
@@ -44,10 +44,10 @@ def main(socket_path: Path, owner: int, listening: int | None = None) -> int:
     text = sys.stdin.readline()
     if not text:
         return 0
-    return run(Job.from_json(text), socket_path, owner, listening)
+    return run(UploadSpec.from_json(text), socket_path, owner, listening)
 
 
-def run(job: Job, socket_path: Path, owner: int | None, listening: int | None = None) -> int:
+def run(job: UploadSpec, socket_path: Path, owner: int | None, listening: int | None = None) -> int:
     """Run until told to stop, or until another uploader holds this queue.
 
     `owner` is the job's user, whom it answers beside root and itself; None stands for everybody.
@@ -63,11 +63,11 @@ def run(job: Job, socket_path: Path, owner: int | None, listening: int | None = 
     return 0
 
 
-def _serve(job: Job, socket_path: Path, owner: int | None) -> None:
+def _serve(job: UploadSpec, socket_path: Path, owner: int | None) -> None:
     listening = listen(socket_path, open_to_all=owner != os.geteuid())
     try:
         state = _State(job)
-        server = Server(listening, _EVERYBODY if owner is None else {0, os.geteuid(), owner}, state.answer)
+        server = ControlServer(listening, _EVERYBODY if owner is None else {0, os.geteuid(), owner}, state.answer)
         threading.Thread(target=server.serve, daemon=True).start()
         watchdog.begin(lambda: max(state.silence, server.silence))
         state.run()
@@ -81,7 +81,7 @@ class _State:
     It is `ready` when something can be said: there is the one or the other, or AWS was busy when it was asked.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: UploadSpec) -> None:
         self._job = job
         self._drain: Drain | None = None
         self._error: Error | None = None
