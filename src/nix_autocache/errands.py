@@ -60,13 +60,14 @@ def keygen(name: str) -> None:
 
 def provision(context: Context) -> None:
     """Make this machine upload what all its jobs build, as its configuration says."""
-    from . import advice, trust
+    from . import advice
     from .provisioning import configuration
     from .provisioning import machine as provisioning
     from .queue import hook
     from .registering import register
     from .session import Session
     from .steps import choose, install
+    from .trust import policy
 
     provisioning.check()
     told = configuration.load()
@@ -78,7 +79,7 @@ def provision(context: Context) -> None:
     nix = find_nix(context.environ) or found
     advice.check_configuration(context, nix)
     place = context.destination().trusting_itself({})
-    verdict = trust.Verdict(push=True, reason="", unsolved={})
+    verdict = policy.Verdict(push=True, reason="", unsolved={})
     note = provisioning.prepare(context.places, told, nix)
     session = Session.begin(row, nix, note.cache, verdict, apart=True, reader_port=note.reader_port)
     with provisioning.reader_socket(context.places, note) as waiting:

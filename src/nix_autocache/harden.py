@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from . import sudoers
-from .exposure import YAMA
 from .places import Places
 from .system import process, record
 from .system.files import handle_of, open_to_write, set_mode_of
+from .trust.probes import YAMA
 
 _READ_ONLY: Final = Path("/usr")
 

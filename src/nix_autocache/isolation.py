@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,25 +16,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from . import exposure, handover, metadata, privileged, provisioned, pushing, runner
+from . import handover, privileged, provisioned, pushing
 from .context import Context
 from .destination import Destination
-from .nix import effective
-from .nix.conf import Config
 from .nix.store import Nix
 from .nix.store_url import parse_cache_url
 from .places import CONFIGURATION, UNDO, JobPlace, Places
 from .provisioned import Provisioned
 from .runner import Observations, Row
 from .session import Session
+from .trust import metadata, probes
+from .trust.isolation import named, of_credentials, of_machine
 
-_PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook", "build-hook")
-_SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
-_TRUSTED = re.compile("[?&]trusted=(?!false|no|0)")
 _DIRECTORIES: Final = (
     "HOME", "TMPDIR", "GITHUB_WORKSPACE", "RUNNER_WORKSPACE", "RUNNER_TEMP", "RUNNER_TOOL_CACHE", "CI_PROJECT_DIR",
 )  # fmt: skip
-_SHOWN: Final = 3  # paths named in one sentence
 
 
 @dataclass(frozen=True)
@@ -74,8 +69,8 @@ class Isolation:
         if not (self.context.settings.harden and self._can_harden):
             yield
             return
-        files = exposure.system_files(self._programs)
-        paths = [*exposure.sockets(), *exposure.diagnostics(), *exposure.devices(), *files]
+        files = probes.system_files(self._programs)
+        paths = [*probes.sockets(), *probes.diagnostics(), *probes.devices(), *files]
         request = {
             "job": self.context.job_name,
             "user": os.geteuid(),
@@ -138,59 +133,23 @@ def _of_secrets(context: Context, place: Destination, *, hardened: bool) -> Iter
         yield f"the cache is a directory that the job's user can write, {directory}"
     as_text = handover.as_text(place, context.environ)
     yield from handover.files_that_stay(place, context.environ)
-    by_token, is_open = context.identity is not None, exposure.memory_is_open(hardened=hardened)
+    by_token, is_open = context.identity is not None, probes.memory_is_open(hardened=hardened)
     yield from context.host.exposures(as_text, by_token=by_token, memory_is_open=is_open)
 
 
 def _found(context: Context, place: Destination, session: Session, programs: Iterable[str]) -> Iterator[str]:
     """What this user can still do, now that everything was done."""
     where = context.places
-    yield from of_machine(Nix(Path(session.nix_bin)), where, [where.program, *_of_job(context.job)], programs)
+    yield from of_machine(
+        Nix(Path(session.nix_bin)), where.hook, where.jobs, [where.program, *_of_job(context.job)], programs
+    )
     if not context.settings.aws_role:
         asked = metadata.clouds(place.url, place.key_source, context.environ)
         yield from of_credentials(asked, context.environ)
 
 
-def of_credentials(clouds: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
-    for service in metadata.answering(tuple(clouds), environ):
-        yield f"{service} gives the job's user the credentials that the uploader has"
-
-
 def _of_job(job: JobPlace) -> tuple[Path, ...]:
     return (job.queue.new, job.queue.failed, job.roots)
-
-
-def of_machine(nix: Nix, where: Places, kept: Iterable[Path], programs: Iterable[str] = ()) -> Iterator[str]:
-    """`kept` is what the uploader works on and with, beside the hook and Nix; `programs` what root runs, beside what
-    this user sees of that.
-
-    Root's hook writes into every job's queue: one of an open job of this user could lead it elsewhere.
-    """
-    jobs = where.jobs.iterdir() if where.jobs.exists() else ()
-    yield from exposure.becomes_root()
-    yield from exposure.ports()
-    if part := exposure.interpreter():
-        yield f"the uploader's Python can be changed by the job's user, {part}"
-    for what, paths in {
-        "the job's user can connect to {}": exposure.sockets(),
-        "the job's user can read the memory of another process, as the runner's, by {}": exposure.diagnostics(),
-        "the job's user can read disks or memory, {}": exposure.devices(),
-        "the job's user can change what root runs, {}": exposure.system_files(programs),
-        "the job's user can write Nix's store, {}": exposure.store(),
-        "the job's user can change what the uploader works on, {}": _changeable([where.hook, *kept, *jobs]),
-        "the job's user can change the Nix that the uploader and root run, {}": _changeable(_programs_of(nix)),
-    }.items():
-        if paths:
-            yield what.format(_names(paths))
-    yield from _of_nix(nix, where.hook)
-
-
-def _programs_of(nix: Nix) -> list[Path]:
-    return [Path(nix.program(name)) for name in ("nix-daemon", "nix-store", "nix")]
-
-
-def _changeable(paths: Iterable[Path]) -> list[Path]:
-    return [part for path in paths if (part := exposure.changeable(path))]
 
 
 def of_provisioned(note: Provisioned, machine: Places, seen: Observations, environ: Mapping[str, str]) -> Iterator[str]:
@@ -199,57 +158,17 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations, envir
         yield "the job's user is root, so its code could read the key"
         return
     url = parse_cache_url(note.cache)
-    if url.scheme == "file" and (directory := exposure.changeable(Path(url.path))):
+    if url.scheme == "file" and (directory := probes.changeable(Path(url.path))):
         yield f"the cache is a directory that the job's user can write, {directory}"
     secrets = [Path(path) for path in note.secrets]
     if readable := [path for path in secrets if os.access(path, os.R_OK)]:
-        yield f"the job's user can read the secrets of the machine's uploader, {_names(readable)}"
+        yield f"the job's user can read the secrets of the machine's uploader, {named(readable)}"
     kept = (machine.state / "service", machine.state / "packages", CONFIGURATION, *secrets, *map(Path, note.programs))
-    yield from of_machine(note.nix, machine, [*kept, *_of_job(provisioned.place(machine))])
+    yield from of_machine(note.nix, machine.hook, machine.jobs, [*kept, *_of_job(provisioned.place(machine))])
     yield from of_credentials(note.clouds, environ)
-
-
-def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
-    """What the daemon's own configuration gives to everybody."""
-    if runner.is_trusted(nix):
-        yield "the job's user is a trusted user of the nix-daemon"
-    settings = effective.of_machine(nix)
-    if settings.get("sandbox") != "true" or settings.get("sandbox-fallback", "false") != "false":
-        yield "builds are not always sandboxed, so what runs beside one can change what it makes"
-    if settings.get("require-sigs") != "true":
-        yield "Nix takes unsigned paths from everybody (require-sigs = false)"
-    # Its default is another one for root, who is not asking here.
-    if Config(Path("/etc/nix")).value("build-users-group") == "" and settings.get("auto-allocate-uids") != "true":
-        yield "builds run as root (build-users-group is empty)"
-    if settings.get("post-build-hook") not in {"", str(hook)}:
-        yield f"Nix calls another hook, {settings.get('post-build-hook')}"
-    for setting in _PROGRAMS:
-        words = (Config(Path("/etc/nix")).value(setting) or "").split()
-        if words and (part := exposure.changeable(Path(words[0]))):
-            yield f"root runs what the job's user can change, {setting} = {part}"
-    for file in Config(Path("/etc/nix")).files():
-        if part := exposure.changeable(file):
-            yield f"Nix takes its configuration from what the job's user can change, {part}"
-    for given in settings.get("plugin-files", "").split():
-        if part := exposure.changeable(Path(given)):
-            yield f"root loads what the job's user can change, plugin-files = {part}"
-    for given in re.split(r"[;\s]+", settings.get("builders", "")):
-        if given.startswith("@/") and (part := exposure.changeable(Path(given[1:]))):
-            yield f"Nix builds on machines that the job's user can name, builders = {part}"
-    unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if _TRUSTED.search(url)]
-    if unsigned:
-        yield f"Nix takes unsigned paths from {', '.join(unsigned)}"
-    for given in settings.get("sandbox-paths", "").split():
-        if part := exposure.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
-            yield f"builds see a path that the job's user can change, {part}"
 
 
 def _own_directory(place: Destination) -> Path | None:
     if place.url.scheme != "file":
         return None
-    return exposure.changeable(Path(place.url.path))
-
-
-def _names(paths: list[Path]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(map(str, paths[:_SHOWN])) + more
+    return probes.changeable(Path(place.url.path))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import report, trust
+from . import report
 from .context import Context
 from .nix.find import find_nix
 from .nix.install.tarball import CERTIFICATE_FILE, PROFILE
 from .nix.store import Nix
 from .session import Session
+from .trust import policy
 
 
 def tell(context: Context, session: Session) -> None:
@@ -42,5 +43,5 @@ def _outputs(session: Session) -> dict[str, str]:
         "push": "true" if session.push else "false",
         "reason": session.reason,
         "substituter": session.cache,
-        "limitations-solved": ",".join(str(number) for number in trust.LIMITATIONS if number not in session.unsolved),
+        "limitations-solved": ",".join(str(number) for number in policy.LIMITATIONS if number not in session.unsolved),
     }

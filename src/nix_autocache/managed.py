@@ -19,7 +19,7 @@ from .queue.directory import Queue
 from .queue.outcomes import Outcome
 from .runner import Observations, Row
 from .session import Session
-from .trust import Verdict
+from .trust.policy import Verdict
 from .uploader.process.client import UploaderClient
 from .uploader.progress import Rest
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import RunnerError
-from .nix.conf import Config
+from .nix.conf import NixConf
 from .queue.directory import Queue
 from .system.files import close_to_others, make_directory, open_to_append, write_atomically
 from .system.home import of_account
@@ -75,10 +75,10 @@ class Places:
         return self.nix_conf / self.nix_conf_name
 
     @property
-    def config(self) -> Config:
+    def config(self) -> NixConf:
         """Where Nix is told of cache and hook."""
         named = self.nix_conf_name != "nix.conf" or self.nix_conf.name != "nix"  # by NIX_USER_CONF_FILES
-        return Config(self.nix_conf, self.nix_conf_name, self.state if named else None)
+        return NixConf(self.nix_conf, self.nix_conf_name, self.state if named else None)
 
     @property
     def jobs(self) -> Path:
@@ -153,7 +153,7 @@ def machine(environ: Mapping[str, str]) -> Places:
     """The machine's places; only root can write there. Where nobody can change its nix.conf, root's own is used."""
     nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
     name = "nix.conf"
-    if os.geteuid() == 0 and Config(nix_conf).fixed:
+    if os.geteuid() == 0 and NixConf(nix_conf).fixed:
         own = _user_conf(environ)
         nix_conf, name = own.parent, own.name
     return Places(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS, nix_conf_name=name)
@@ -204,7 +204,7 @@ def _user_conf(environ: Mapping[str, str]) -> Path:
     """
     named = [Path(name) for name in environ.get("NIX_USER_CONF_FILES", "").split(":") if name.startswith("/")]
     for path in named:
-        if not Config(path.parent, path.name).fixed:
+        if not NixConf(path.parent, path.name).fixed:
             return path
     directory = environ.get("XDG_CONFIG_HOME") or _nix_home(environ) / ".config"
     return Path(directory, "nix", "nix.conf")

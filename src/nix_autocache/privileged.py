@@ -62,9 +62,9 @@ def _remove(request: Request, environ: Environ) -> None:
 
 
 def _programs(request: Request, environ: Environ) -> list[str]:
-    from . import exposure
+    from .trust import probes
 
-    return exposure.programs_of_root()
+    return probes.programs_of_root()
 
 
 def _undo(request: Request, environ: Environ) -> None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from . import jobs, report, store_scan, trust
+from . import jobs, report, store_scan
 from .context import Context
 from .destination import Destination
 from .errors import Error, InputError, one_line
@@ -23,6 +23,7 @@ from .queue.directory import Queue
 from .queue.outcomes import Outcome
 from .session import Session
 from .system.descriptors import offered
+from .trust import policy
 from .uploader.foreground import drain_here
 from .uploader.process.client import Started, UploaderClient
 from .uploader.progress import Rest
@@ -40,14 +41,14 @@ def mask(context: Context, place: Destination) -> None:
         context.host.mask(identity.bearer or identity.token)
 
 
-def judge(context: Context, place: Destination, exposures: Sequence[str]) -> trust.Verdict:
+def judge(context: Context, place: Destination, exposures: Sequence[str]) -> policy.Verdict:
     """Whether a job with these exposures may push."""
     lacks = "" if context.is_dry_run(place) else context.lacks(place)
-    return trust.judge(context.host.event(), exposures, context.settings.push, lacks=lacks)
+    return policy.judge(context.host.event(), exposures, context.settings.push, lacks=lacks)
 
 
 @contextmanager
-def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) -> Iterator[launch.Waiting | None]:
+def reader_socket(context: Context, place: Destination, verdict: policy.Verdict) -> Iterator[launch.Waiting | None]:
     """The socket where Nix is to read the cache by way of the uploader, where that reads it better than Nix itself.
 
     It listens before Nix is told of it, so that nobody else can. A set-up that is repeated keeps the port.
@@ -62,7 +63,7 @@ def reader_socket(context: Context, place: Destination, verdict: trust.Verdict) 
         waiting.end()
 
 
-def _is_read_for_nix(context: Context, place: Destination, verdict: trust.Verdict) -> bool:
+def _is_read_for_nix(context: Context, place: Destination, verdict: policy.Verdict) -> bool:
     if not (verdict.push and place.url.needs_reader and not place.unsigned) or context.is_dry_run(place):
         return False
     if launch.is_proxied(context.environ):
@@ -83,7 +84,7 @@ def _listening(context: Context) -> socket.socket:
         return launch.listen(0)
 
 
-def announce(context: Context, place: Destination, verdict: trust.Verdict) -> None:
+def announce(context: Context, place: Destination, verdict: policy.Verdict) -> None:
     """Say in the log what must be known of the verdict."""
     if verdict.warning:
         context.host.warning(verdict.warning)

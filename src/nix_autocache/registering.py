@@ -16,7 +16,7 @@ from .destination import Destination, claim
 from .errors import RunnerError, one_line
 from .nix import effective, secret_lines
 from .nix.access_tokens import access_tokens
-from .nix.conf import Config
+from .nix.conf import MACHINE
 from .nix.daemon import control
 from .nix.install import tarball
 from .nix.store import Nix
@@ -173,7 +173,7 @@ def _registration(context: Context, session: Session, seen: Observations, lines:
 
 def _lacks_build_users(seen: Observations) -> bool:
     """Whether Nix, run by root, would look for build users in vain."""
-    config = Config(Path("/etc/nix"))
+    config = MACHINE
     if seen.system != "Linux" or seen.build_users or config.value("auto-allocate-uids") == "true":
         return False
     return config.value("build-users-group") in {None, users.GROUP}

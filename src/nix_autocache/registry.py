@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from . import apart
 from .installed import Installed
-from .nix.conf import Config
+from .nix.conf import MACHINE, NixConf
 from .nix.daemon import control, systemd
 from .nix.daemon.supervisor import Supervisor
 from .nix.store import Nix
@@ -237,18 +237,18 @@ def _hook_of(line: str) -> str | None:
 
 def _configured(places: Places) -> list[str]:
     """The hook that somebody else configured, here or, for a user's own places, for the machine."""
-    found = places.config.value(_HOOK_SETTING) or Config(Path("/etc/nix")).value(_HOOK_SETTING)
+    found = places.config.value(_HOOK_SETTING) or MACHINE.value(_HOOK_SETTING)
     return [found] if found and found != str(places.hook) else []
 
 
-def _written(places: Places) -> list[Config]:
+def _written(places: Places) -> list[NixConf]:
     """Every nix.conf that has a line of ours: what variables name another one today changes nothing about that."""
     found = [places.config]
     with suppress(FileNotFoundError):
         for line in _note_of_files(places).read_text(encoding="utf-8").splitlines():
             main, include = map(Path, line.split("\t"))
             aside = None if include.parent == main.parent else include.parent
-            found.append(Config(main.parent, main.name, aside))
+            found.append(NixConf(main.parent, main.name, aside))
     return list(dict.fromkeys(found))
 
 

@@ -17,7 +17,7 @@ from .errors import DeadlineError, Error
 from .queue.directory import Queue
 from .queue.outcomes import Outcome
 from .settings import OnFailure
-from .trust import ASSUMED, LIMITATIONS
+from .trust.policy import ASSUMED, LIMITATIONS
 from .uploader.progress import Progress, Rest
 
 if TYPE_CHECKING:

@@ -7,9 +7,7 @@ was chosen is printed, with the observations that decided it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import pwd
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -19,18 +17,18 @@ from typing import TYPE_CHECKING, Final
 from . import places, provisioned
 from .errors import RunnerError
 from .installed import Installed, Kind
-from .nix.conf import Config
+from .nix.conf import MACHINE
 from .nix.find import find_nix
-from .nix.store import Nix
+from .nix.trusted_user import is_trusted
 from .settings import ModeInput
-from .system import probe, process, users
+from .system import probe, users
 
 if TYPE_CHECKING:
     from .nix.daemon import control
 
+
 _ROOT: Final = Path("/nix")
 _STORE: Final = _ROOT / "store"
-_ETC: Final = Config(Path("/etc/nix"))
 
 
 class Mode(Enum):
@@ -96,7 +94,7 @@ class Observations:
         if self.nix:
             seen.append("store writable" if self.store_writable else "store not writable")
             seen += ["user trusted" if self.trusted else "user not trusted"] if self.daemon == "answers" else []
-            seen += [f"{_ETC.directory} cannot be changed"] if self.configuration_fixed else []
+            seen += [f"{MACHINE.directory} cannot be changed"] if self.configuration_fixed else []
         else:
             seen.append("/nix can be made ours" if self.nix_can_be_made else "/nix cannot be made ours")
         seen += [f"{self.ours} Nix of an earlier set-up"] if self.ours else []
@@ -207,7 +205,7 @@ def observe(environ: Mapping[str, str]) -> Observations:
         daemon=daemon,
         trusted=bool(nix) and daemon == "answers" and ((root and not outside) or is_trusted(nix)),
         daemon_outside=outside,
-        configuration_fixed=_ETC.fixed,
+        configuration_fixed=MACHINE.fixed,
         provisioned=bool(provisioned.answer(places.machine(environ))),
         build_users=len(users.members()),
         users_can_be_made=users.can_be_made(),
@@ -259,31 +257,6 @@ def _namespaces(environ: Mapping[str, str], *, sudo: bool) -> bool:
     from . import privileged
 
     return bool(privileged.call("namespaces", {}, environ))
-
-
-def is_trusted(nix: Nix | None) -> bool:
-    """Whether the daemon lets this user change its settings: its own word, or before Nix 2.19 its configuration's."""
-    assert nix is not None, "a daemon is asked with Nix"
-    command = [nix.program("nix"), "--extra-experimental-features", "nix-command", "store", "info", "--json"]
-    try:
-        return bool(json.loads(process.run(command).output)["trusted"])
-    except (ValueError, KeyError):
-        return _is_named((_ETC.value("trusted-users") or "root").split())
-
-
-def _is_named(names: list[str]) -> bool:
-    try:
-        me = pwd.getpwuid(os.geteuid())
-    except KeyError:  # a container may run as a number that no account has
-        return "*" in names
-    groups = {f"@{group}" for group in _group_names(me)}
-    return "*" in names or me.pw_name in names or not groups.isdisjoint(names)
-
-
-def _group_names(me: pwd.struct_passwd) -> list[str]:
-    import grp
-
-    return [grp.getgrgid(number).gr_name for number in os.getgrouplist(me.pw_name, me.pw_gid)]
 
 
 def _writable(path: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from .nix.store import Nix
 from .runner import Mode, Row
 from .system import record
-from .trust import LIMITATIONS, Verdict
+from .trust.policy import LIMITATIONS, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

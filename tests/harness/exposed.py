@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from nix_autocache import isolation, places
+from nix_autocache import places
 from nix_autocache.nix.find import find_nix
+from nix_autocache.trust import isolation
 
 nix = find_nix(os.environ)
 assert nix, "Debian's Nix is there"
@@ -18,6 +19,7 @@ clouds, programs = (
     [word.removeprefix(f"{kind}=") for word in sys.argv[1:] if word.startswith(f"{kind}=")]
     for kind in ("cloud", "program")
 )
-found = isolation.of_machine(nix, places.machine(os.environ), kept, programs)
+machine = places.machine(os.environ)
+found = isolation.of_machine(nix, machine.hook, machine.jobs, kept, programs)
 ways = [*found, *isolation.of_credentials(clouds, os.environ)]
 sys.stdout.writelines(f"{way}\n" for way in ways)

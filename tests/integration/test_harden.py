@@ -170,7 +170,7 @@ def with_yama(machine: Machine) -> None:
     and with anything mounted over /proc Nix's sandbox cannot be had."""
     machine.write(YAMA, "0\n")
     machine.sh(f"cp -r {tools.TARGET} {GUARDED}; sed -i 's,/proc/sys/kernel/yama/ptrace_scope,{YAMA},' \\\n"
-               f"{GUARDED}/src/nix_autocache/exposure.py")  # fmt: skip
+               f"{GUARDED}/src/nix_autocache/trust/probes.py")  # fmt: skip
 
 
 def test_a_forks_code_pushes_from_a_sealed_job_on_a_hosted_runner(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.conf import Config
+from nix_autocache.nix.conf import NixConf
 from nix_autocache.nix.daemon.systemd import environment_text
 
 TEXTS = ["", "a = 1\n", "a = 1", "# only a comment", "\n\n", "post-build-hook = /theirs\n!include other\n"]
@@ -12,7 +12,7 @@ TEXTS = ["", "a = 1\n", "a = 1", "# only a comment", "\n\n", "post-build-hook = 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_nix_conf_is_after_removing_what_it_was_before_writing(tmp_path: Path, text: str) -> None:
-    config = Config(tmp_path)
+    config = NixConf(tmp_path)
     config.main.write_text(text)
     assert config.write(["b = 2"])
     assert not config.write(["b = 2"])
@@ -24,7 +24,7 @@ def test_nix_conf_is_after_removing_what_it_was_before_writing(tmp_path: Path, t
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_what_others_write_after_our_lines_stays_on_lines_of_its_own(tmp_path: Path, text: str) -> None:
-    config = Config(tmp_path)
+    config = NixConf(tmp_path)
     config.main.write_text(text)
     config.write(["b = 2"])
     with config.main.open("a") as file:
@@ -34,7 +34,7 @@ def test_what_others_write_after_our_lines_stays_on_lines_of_its_own(tmp_path: P
 
 
 def test_a_value_is_the_last_one_of_all_files_but_ours(tmp_path: Path) -> None:
-    config = Config(tmp_path)
+    config = NixConf(tmp_path)
     config.main.write_text("a = 1 # one\ninclude further\n!include missing\nb = x\nextra-b = y z\n")
     (tmp_path / "further").write_text("a = 2\n")
     config.write(["a = ours"])
@@ -47,8 +47,8 @@ def test_a_value_is_the_last_one_of_all_files_but_ours(tmp_path: Path) -> None:
 
 def test_a_file_in_a_store_cannot_be_changed(tmp_path: Path) -> None:
     (tmp_path / "nix.conf").symlink_to("/nix/store/abc-etc/nix.conf")
-    assert Config(tmp_path).fixed
-    assert not Config(tmp_path / "elsewhere").fixed
+    assert NixConf(tmp_path).fixed
+    assert not NixConf(tmp_path / "elsewhere").fixed
 
 
 def test_a_variable_of_any_content_stays_one_line_of_a_units_environment() -> None:

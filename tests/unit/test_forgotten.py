@@ -56,10 +56,10 @@ def test_an_uploader_with_nothing_to_do_ends(tmp_path: Path, cache: str) -> None
 
 
 def test_an_uploader_that_is_asked_to_flush_stays(tmp_path: Path) -> None:
-    with start(tmp_path, 0.5, f"file://{tmp_path}/cache") as process:
+    with start(tmp_path, 3.0, f"file://{tmp_path}/cache") as process:
         uploader = UploaderClient(tmp_path)
         wait_for(lambda: uploader.ask({"do": "status"}) is not None, "the uploader to answer", 20)
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 4.0
         while time.monotonic() < end:
             assert uploader.ask({"do": "flush", "seconds": 5})
         assert uploader.stop()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import metadata
 from nix_autocache.nix.store_url import parse_cache_url
+from nix_autocache.trust import metadata
 from tests.harness.metadata import SECRET, serving
 
 

@@ -8,7 +8,7 @@ import pytest
 from nix_autocache.ci.detect import detect
 from nix_autocache.errors import InputError
 from nix_autocache.nix.access_tokens import access_tokens, parse
-from nix_autocache.nix.conf import Config
+from nix_autocache.nix.conf import NixConf
 from nix_autocache.nix.secret_lines import is_secret, shown, split
 
 SECRET = (
@@ -57,7 +57,7 @@ def test_a_message_shows_the_setting_and_not_the_secret(line: str) -> None:
 
 
 def test_nobody_else_can_read_a_secret_whatever_lay_there(tmp_path: Path) -> None:
-    config = Config(tmp_path)
+    config = NixConf(tmp_path)
     config.secret_include.write_text("planted")
     config.secret_include.chmod(0o666)
     assert config.write(["max-jobs = 1", "extra-substituters = https://u:p@a"])

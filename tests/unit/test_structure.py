@@ -26,12 +26,9 @@ LAYERS = (
     {"apart", "harden", "provisioned", "environment"},
     {"places", "installed", "sudoers"},
     {"trust", "uploader"},
-    {"exposure"},
     {
         "queue",
-        "metadata",
         "settings",
-        "unattended",
         "installers",
         "wheels",
     },

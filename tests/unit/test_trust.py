@@ -11,7 +11,7 @@ from nix_autocache.ci.gitlab import GitLab
 from nix_autocache.ci.host import Event, Host, Origin
 from nix_autocache.ci.local import Local
 from nix_autocache.settings import Push
-from nix_autocache.trust import LIMITATIONS, judge
+from nix_autocache.trust.policy import LIMITATIONS, judge
 
 GITHUB = Path(__file__).with_name("events") / "github"
 ORIGINS: dict[str, Origin] = {

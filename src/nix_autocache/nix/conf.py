@@ -30,7 +30,7 @@ _CUSTOM: Final = "nix.custom.conf"  # Determinate Nix writes nix.conf anew; peop
 
 
 @dataclass(frozen=True)
-class Config:
+class NixConf:
     """A directory with a nix.conf: /etc/nix for the machine, ~/.config/nix for a user. `name` is that of another file
     that NIX_USER_CONF_FILES names instead, and `aside` the directory for the include file, where it is another one."""
 
@@ -176,6 +176,9 @@ class Config:
             return path.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return ""
+
+
+MACHINE: Final = NixConf(Path("/etc/nix"))
 
 
 def check(nix: Nix, text: str, name: str) -> Sequence[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from .. import apart, environment, exposure, metadata, provisioned
+from .. import apart, environment, provisioned
 from ..ci.local import Local
 from ..errors import InputError, RunnerError
 from ..nix.daemon import systemd
@@ -22,6 +22,7 @@ from ..queue import hook
 from ..schemes import TOKEN_FILES
 from ..system import own_copy, probe
 from ..system.files import make_directory, make_file
+from ..trust import metadata, probes
 from ..uploader.process.client import Reply
 from ..uploader.read_proxy import launch
 from . import keeper, unit
@@ -134,7 +135,7 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
         secrets=(*map(str, told.secret_files), *(told.environ[name] for name in TOKEN_FILES if name in told.environ)),
-        programs=(*map(str, exposure.parts_of_python()), *told.helpers()),
+        programs=(*map(str, probes.parts_of_python()), *told.helpers()),
         clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
     )
 

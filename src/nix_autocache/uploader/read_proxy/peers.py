@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from ...nix import effective
-from ...nix.conf import Config
+from ...nix.conf import NixConf
 from ...nix.store import Nix
 
 ANYBODY: Final = -1  # the number of a user that cannot be told
@@ -114,7 +114,7 @@ class Readers:
 
 def _settings(nix: Nix) -> Mapping[str, str]:
     """As Nix says, or else its files: any user may use up the processes, so that no Nix can be started to ask."""
-    written = {name: value for name in _WHO if (value := Config(_NIX_CONF).value(name)) is not None}
+    written = {name: value for name in _WHO if (value := NixConf(_NIX_CONF).value(name)) is not None}
     return effective.of_machine(nix) or written
 
 

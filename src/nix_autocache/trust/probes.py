@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ..system import probe, process
 from . import unattended
-from .system import probe, process
 
 _TIMEOUT: Final = 10.0  # seconds that a program may take to say no
 # Each makes its command root's where a policy lets this user, without a password.

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .ci.host import Event
-from .settings import Push
+from ..ci.host import Event
+from ..settings import Push
 
 LIMITATIONS: Final = {
     1: "dependencies need not be known to be pushed",

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from .nix.keys import is_in_aws
-from .nix.store_url import CacheUrl
-from .schemes import scheme
+from ..nix.keys import is_in_aws
+from ..nix.store_url import CacheUrl
+from ..schemes import scheme
 
 _PATIENCE: Final = 1.0  # seconds, for all of them together
 _LONGEST: Final = 64 << 10  # bytes of an answer
