@@ -9,15 +9,16 @@ from typing import Final
 
 from . import settings
 from .context import Context
+from .machine.modes import Mode, ModeRule
+from .machine.observe import Facts
 from .nix import conf
 from .nix.store import Nix
 from .report import size
-from .runner import Mode, Observations, Row
 
 _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 
 
-def warn(context: Context, row: Row, seen: Observations) -> None:
+def warn(context: Context, row: ModeRule, seen: Facts) -> None:
     """A warning for each thing."""
     if row.mode.installs and not seen.namespaces:
         context.host.warning(

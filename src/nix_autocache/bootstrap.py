@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .context import Context
-    from .environment import Environment
-    from .runner import Observations
+    from .machine.observe import Facts
+    from .machine.packages.locked import Environment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,17 +36,18 @@ def main(argv: Sequence[str]) -> int:
     return cli(argv, seen)
 
 
-def _prepare(argv: Sequence[str]) -> Observations | None:
+def _prepare(argv: Sequence[str]) -> Facts | None:
     """See to the packages. For a set-up that must make them, Nix is installed meanwhile, on a machine that was seen."""
     from .system.files import UMASK
 
     os.umask(UMASK)
-    from . import environment, settings
+    from . import settings
+    from .machine.packages import locked
 
     settings.forget_empty_credentials(os.environ)
     _keep_bytecode()
     context = _context()
-    wanted = environment.wanted(context.settings if context else None, os.environ)
+    wanted = locked.wanted(context.settings if context else None, os.environ)
     directory, seen = wanted.directory, None
     if directory is None:
         directory, seen = _make(wanted, context if list(argv) == ["setup"] else None)
@@ -56,10 +57,10 @@ def _prepare(argv: Sequence[str]) -> Observations | None:
 
 def _keep_bytecode() -> None:
     """The action's own directory may be read-only, and compiling it anew costs every step 60 ms."""
-    from . import environment
+    from .machine.packages import locked
 
     if not sys.pycache_prefix and not os.access(Path(__file__).parent, os.W_OK):
-        directory = environment.bytecode(os.environ)
+        directory = locked.bytecode(os.environ)
         sys.pycache_prefix = str(directory) if directory else None
 
 
@@ -76,17 +77,17 @@ def _context() -> Context | None:
     return None
 
 
-def _make(wanted: Environment, context: Context | None) -> tuple[Path, Observations | None]:
-    from . import runner
+def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | None]:
     from .errors import Error
+    from .machine import modes, observe
     from .steps import install
 
     making, seen = wanted.begin(), None
     try:
         if context:
             with suppress(Error, OSError):  # setup does it again, and says what is wrong
-                seen = runner.observe(context.environ)
-                install(context, runner.decide(seen, context.settings.mode))
+                seen = observe.observe(context.environ)
+                install(context, modes.decide(seen, context.settings.mode))
         return making.finish(), seen
     except BaseException:
         making.end()

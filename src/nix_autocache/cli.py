@@ -18,7 +18,7 @@ from .ci.host import Host
 from .ci.local import Local
 from .context import Context
 from .errors import Error, RunnerError, one_line
-from .places import CONFIGURATION
+from .machine.paths import CONFIGURATION
 from .settings import INPUTS, Settings, forget_empty_credentials, read
 from .system import memory
 from .system.files import UMASK
@@ -27,7 +27,7 @@ from .system.home import stand_in
 if TYPE_CHECKING:
     import argparse
 
-    from .runner import Observations
+    from .machine.observe import Facts
 
 _INTERRUPTED: Final = 130
 PROVISION: Final = f"""\
@@ -116,7 +116,7 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None, seen: Observations | None = None) -> int:
+def main(argv: Sequence[str] | None = None, seen: Facts | None = None) -> int:
     """Run a verb; the exit status is the design's: 0 done, 1 uploads failed, 2 input, 3 runner, 4 deadline.
 
     `seen` is what was seen of the machine, if it was looked at already.

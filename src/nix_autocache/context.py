@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import places
 from .ci.host import EmbeddedCache, Host
 from .ci.id_token import IdTokenSource
 from .destination import Destination, destination
-from .places import JobPlace, Places
+from .machine import paths as places
+from .machine.paths import JobPaths, Paths
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .machine.observe import Facts
     from .nix.store_url import CacheUrl
-    from .runner import Observations
 
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 _OF_USERS: Final = {
@@ -34,15 +34,15 @@ class Context:
     settings: Settings
     host: Host
     environ: Mapping[str, str]
-    seen: Observations | None = None
+    seen: Facts | None = None
 
     @property
-    def places(self) -> Places:
+    def places(self) -> Paths:
         """Of this job: the machine's or the user's, as `setup` chose."""
         return places.of_job(self.environ, self.job_name)
 
     @property
-    def own_places(self) -> Places:
+    def own_places(self) -> Paths:
         """Of this user, whatever the job uses."""
         return places.users(self.environ)
 
@@ -51,7 +51,7 @@ class Context:
         return places.job_name(self.host.job_id())
 
     @property
-    def job(self) -> JobPlace:
+    def job(self) -> JobPaths:
         return self.places.job(self.job_name)
 
     @property

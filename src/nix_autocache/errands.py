@@ -61,8 +61,8 @@ def keygen(name: str) -> None:
 def provision(context: Context) -> None:
     """Make this machine upload what all its jobs build, as its configuration says."""
     from . import advice
-    from .provisioning import configuration
-    from .provisioning import machine as provisioning
+    from .machine.managed import configuration
+    from .machine.managed import provision as provisioning
     from .queue import hook
     from .registering import register
     from .session import Session
@@ -100,12 +100,14 @@ def provision(context: Context) -> None:
 
 def undo(context: Context) -> None:
     """Bring the machine back to what it was before the first setup."""
-    from . import installation, places, privileged
+    from .machine import paths as places
+    from .machine import root
+    from .machine import undo as undo_
     from .queue import hook
 
-    installation.uninstall(context.own_places, daemon=False)
+    undo_.uninstall(context.own_places, daemon=False)
     if places.machine(context.environ).state.exists():
-        privileged.call("undo", {}, context.environ)
+        root.call("undo", {}, context.environ)
     if nix := find_nix(context.environ):
         hook.forget_canaries(nix)
     context.host.info("undone: nothing of nix-autocache is left but the caches and keys that it made")

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import places
 from .context import Context
 from .destination import Destination
 from .errors import RunnerError
+from .machine import paths
+from .machine.observe import Facts
 from .nix import effective
 from .nix.keys import is_in_aws
 from .nix.store import Nix
 from .registering import cache_lines, is_ignored, lacking, register, settings_of
-from .runner import Observations
 from .session import Session
 
 _WHAT: Final = {
@@ -28,7 +28,7 @@ _WHAT: Final = {
 }
 
 
-def tell_nix(context: Context, session: Session, place: Destination, seen: Observations) -> Session:
+def tell_nix(context: Context, session: Session, place: Destination, seen: Facts) -> Session:
     """Register the job. Where Nix cannot be told, the job goes on with what is left: a look at the store at its end.
 
     Raises RunnerError where we installed Nix ourselves, or where the job is hardened.
@@ -45,7 +45,7 @@ def tell_nix(context: Context, session: Session, place: Destination, seen: Obser
     return session
 
 
-def check(context: Context, session: Session, place: Destination, seen: Observations) -> Session:
+def check(context: Context, session: Session, place: Destination, seen: Facts) -> Session:
     """Say everything that Nix does not heed; the session knows what it reads."""
     wanted = cache_lines(session, place)
     _say_unread(context, session, place)
@@ -87,11 +87,11 @@ def _sentence(line: str, settings: Mapping[str, str], why: str) -> str:
     return effective.without_passwords(text)
 
 
-def _why(context: Context, session: Session, seen: Observations, line: str) -> str:
+def _why(context: Context, session: Session, seen: Facts, line: str) -> str:
     """Why Nix does not heed a line, as far as can be told, and where to write it."""
     name = line.partition(" = ")[0].removeprefix("extra-")
     environ = context.environ
-    where = places.machine(environ) if session.chosen.daemon else context.places
+    where = paths.machine(environ) if session.chosen.daemon else context.places
     if is_ignored(session, seen):
         return "the daemon does not trust this user: put the user into its trusted-users, or into its nix.conf"
     if any(text.partition("=")[0].strip() == name for text in environ.get("NIX_CONFIG", "").splitlines()):

@@ -16,14 +16,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from . import handover, privileged, provisioned, pushing
+from . import handover, pushing
 from .context import Context
 from .destination import Destination
+from .machine import managed_machine, root
+from .machine.managed_machine import ManagedMachine
+from .machine.modes import ModeRule
+from .machine.observe import Facts
+from .machine.paths import CONFIGURATION, UNDO, JobPaths, Paths
 from .nix.store import Nix
 from .nix.store_url import parse_cache_url
-from .places import CONFIGURATION, UNDO, JobPlace, Places
-from .provisioned import Provisioned
-from .runner import Observations, Row
 from .session import Session
 from .trust import metadata, probes
 from .trust.isolation import named, of_credentials, of_machine
@@ -38,8 +40,8 @@ class Isolation:
     """That of one job on the machine that was seen, with the cache that it is to push to."""
 
     context: Context
-    row: Row
-    seen: Observations
+    row: ModeRule
+    seen: Facts
     place: Destination
 
     @property
@@ -77,7 +79,7 @@ class Isolation:
             "reachable": [str(path) for path in paths],
             "own": [str(path) for path in _own(self.context.environ)],
         }
-        hardening = privileged.harden(request, self.context.environ)
+        hardening = root.harden(request, self.context.environ)
         try:
             yield
         except BaseException:
@@ -101,7 +103,7 @@ class Isolation:
     @cached_property
     def _programs(self) -> list[str]:
         """What root's processes were started from, asked while there is a root to ask."""
-        found: list[str] = privileged.call("programs", {}, self.context.environ)
+        found: list[str] = root.call("programs", {}, self.context.environ)
         return found
 
     @property
@@ -148,11 +150,11 @@ def _found(context: Context, place: Destination, session: Session, programs: Ite
         yield from of_credentials(asked, context.environ)
 
 
-def _of_job(job: JobPlace) -> tuple[Path, ...]:
+def _of_job(job: JobPaths) -> tuple[Path, ...]:
     return (job.queue.new, job.queue.failed, job.roots)
 
 
-def of_provisioned(note: Provisioned, machine: Places, seen: Observations, environ: Mapping[str, str]) -> Iterator[str]:
+def of_provisioned(note: ManagedMachine, machine: Paths, seen: Facts, environ: Mapping[str, str]) -> Iterator[str]:
     """Every way to the key, the queue or the store of a machine that was provisioned, whose jobs hold no secret."""
     if seen.root:
         yield "the job's user is root, so its code could read the key"
@@ -164,7 +166,7 @@ def of_provisioned(note: Provisioned, machine: Places, seen: Observations, envir
     if readable := [path for path in secrets if os.access(path, os.R_OK)]:
         yield f"the job's user can read the secrets of the machine's uploader, {named(readable)}"
     kept = (machine.state / "service", machine.state / "packages", CONFIGURATION, *secrets, *map(Path, note.programs))
-    yield from of_machine(note.nix, machine.hook, machine.jobs, [*kept, *_of_job(provisioned.place(machine))])
+    yield from of_machine(note.nix, machine.hook, machine.jobs, [*kept, *_of_job(managed_machine.place(machine))])
     yield from of_credentials(note.clouds, environ)
 
 

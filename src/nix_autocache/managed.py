@@ -10,14 +10,16 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from . import places, provisioned, report
+from . import report
 from .ci.host import Event
 from .context import Context
 from .errors import RunnerError
-from .provisioned import Provisioned
+from .machine import managed_machine, paths
+from .machine.managed_machine import ManagedMachine
+from .machine.modes import ModeRule
+from .machine.observe import Facts
 from .queue.directory import Queue
 from .queue.outcomes import Outcome
-from .runner import Observations, Row
 from .session import Session
 from .trust.policy import Verdict
 from .uploader.process.client import UploaderClient
@@ -28,13 +30,13 @@ _AGAIN: Final = 0.2  # seconds until an uploader that is being restarted is aske
 _OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
 
 
-def join(context: Context, row: Row, seen: Observations) -> Session:
+def join(context: Context, row: ModeRule, seen: Facts) -> Session:
     """Give Nix what is this job's own, and judge what its code could reach on this machine."""
     from . import isolation
     from .registering import tell_own
 
-    machine = places.machine(context.environ)
-    note = Provisioned.load(machine)
+    machine = paths.machine(context.environ)
+    note = ManagedMachine.load(machine)
     if note is None:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
@@ -47,11 +49,11 @@ def join(context: Context, row: Row, seen: Observations) -> Session:
 
 
 def queue(context: Context) -> Queue:
-    return provisioned.place(places.machine(context.environ)).queue
+    return managed_machine.place(paths.machine(context.environ)).queue
 
 
 def uploader(context: Context) -> UploaderClient:
-    return UploaderClient(provisioned.place(places.machine(context.environ)).directory)
+    return UploaderClient(managed_machine.place(paths.machine(context.environ)).directory)
 
 
 def outcomes(context: Context) -> Iterable[Outcome]:

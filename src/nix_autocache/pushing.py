@@ -101,7 +101,7 @@ def start(
 
     Raises Error when that cannot be.
     """
-    from . import privileged  # here, since a step that only uploads starts faster without
+    from .machine import root  # here, since a step that only uploads starts faster without
 
     nix, uploader = Nix(Path(session.nix_bin)), UploaderClient(context.job.directory)
     session = replace(session, dry_run=context.is_dry_run(place))
@@ -110,7 +110,7 @@ def start(
     if session.apart:
         request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
         with offered(waiting.descriptor) if waiting else nullcontext("") as socket_at:
-            started = privileged.start_uploader({**request, "listening": socket_at}, context.environ)
+            started = root.start_uploader({**request, "listening": socket_at}, context.environ)
     else:
         job = jobs.upload_job(context, nix, place, context.job.queue, session.began)
         listening = waiting.descriptor if waiting else None

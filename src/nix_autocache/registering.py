@@ -10,22 +10,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import places, privileged, registry
 from .context import Context
 from .destination import Destination, claim
 from .errors import RunnerError, one_line
+from .machine import paths, registrations, root
+from .machine.modes import Mode
+from .machine.observe import Facts
+from .machine.paths import Paths
+from .machine.registrations import Registration
 from .nix import effective, secret_lines
 from .nix.access_tokens import access_tokens
 from .nix.conf import MACHINE
 from .nix.daemon import control
 from .nix.install import tarball
 from .nix.store import Nix
-from .places import Places
-from .registry import Registration
-from .runner import Mode, Observations
 from .session import Session
 from .system import probe, users
 from .system.files import make_directory
+from .system.net import network_environment
 from .system.removal import remove_tree
 from .uploader.read_proxy import launch
 
@@ -34,7 +36,7 @@ HOOK: Final = "post-build-hook"
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
 
-def register(context: Context, session: Session, place: Destination, seen: Observations) -> None:
+def register(context: Context, session: Session, place: Destination, seen: Facts) -> None:
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything.
 
     What a file of the user's takes away from these lines is said again in that file, which Nix reads last.
@@ -57,14 +59,14 @@ def register(context: Context, session: Session, place: Destination, seen: Obser
         lines.append(f"{HOOK} = {theirs}")  # ours calls it
     wanted = _registration(context, session, seen, lines)
     if session.chosen.daemon:
-        privileged.call("register", wanted.to_json(), context.environ)
+        root.call("register", wanted.to_json(), context.environ)
     else:
-        registry.add(where, wanted, private=not apart)
+        registrations.add(where, wanted, private=not apart)
     if apart:
         if tokens:
             _tell_own(context, own, wanted, tokens)
         else:  # an earlier set-up's would hide what is missing
-            registry.remove(own, context.job_name, daemon=False, everything=True)
+            registrations.remove(own, context.job_name, daemon=False, everything=True)
         hook = [f"{HOOK} = {where.hook}"] if wanted.hook and not context.settings.harden else []
         lost = lacking([*ours, *hook], effective.of_client(wanted.nix, context.environ))
         if lost:
@@ -84,11 +86,11 @@ def lacking(lines: Iterable[str], settings: Mapping[str, str]) -> list[str]:
     return lost
 
 
-def _tell_own(context: Context, own: Places, wanted: Registration, lines: list[str]) -> None:
+def _tell_own(context: Context, own: Paths, wanted: Registration, lines: list[str]) -> None:
     """Put lines into the user's own configuration; warn where that cannot be changed."""
     only = Registration(job=wanted.job, owner=wanted.owner, lines=tuple(lines), nix_bin=wanted.nix_bin)
     try:
-        registry.add(own, only, private=True)
+        registrations.add(own, only, private=True)
     except RunnerError as error:
         context.host.warning(str(error))
 
@@ -114,9 +116,9 @@ def _views(context: Context) -> Path:
     return _view_places(context).state / "views" / context.job_name
 
 
-def _view_places(context: Context) -> Places:
+def _view_places(context: Context) -> Paths:
     """The job's own directory may be root's to make, with the lines that name a view; so this user's are taken."""
-    return places.machine(context.environ) if os.geteuid() == 0 else context.own_places
+    return paths.machine(context.environ) if os.geteuid() == 0 else context.own_places
 
 
 def _sweep_views(mine: Path) -> None:
@@ -130,28 +132,28 @@ def _sweep_views(mine: Path) -> None:
 def revive_daemon(context: Context, session: Session) -> None:
     """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
     if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not control.answers():
-        privileged.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
+        root.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
 
 
 def unregister(context: Context, session: Session) -> None:
     """Take this job out again; what was not pushed stays for another flush. What is apart only root takes out."""
     where, own = _places(context, session), context.own_places
     if session.apart and not probe.sudo():
-        context.host.info(f"hook and uploader stay: only {places.UNDO}, run by root, ends them")
+        context.host.info(f"hook and uploader stay: only {paths.UNDO}, run by root, ends them")
     elif session.chosen.daemon:
-        privileged.call("remove", {"job": context.job_name, "everything": False}, context.environ)
+        root.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
-        registry.remove(where, context.job_name, daemon=False, everything=False)
+        registrations.remove(where, context.job_name, daemon=False, everything=False)
     remove_tree(_views(context))
     if where.conf_file != own.conf_file:
-        registry.remove(own, context.job_name, daemon=False, everything=True)
+        registrations.remove(own, context.job_name, daemon=False, everything=True)
 
 
-def _places(context: Context, session: Session) -> Places:
-    return places.machine(context.environ) if session.chosen.daemon else context.places
+def _places(context: Context, session: Session) -> Paths:
+    return paths.machine(context.environ) if session.chosen.daemon else context.places
 
 
-def _registration(context: Context, session: Session, seen: Observations, lines: list[str]) -> Registration:
+def _registration(context: Context, session: Session, seen: Facts, lines: list[str]) -> Registration:
     chosen = session.chosen
     return Registration(
         job=context.job_name,
@@ -171,7 +173,7 @@ def _registration(context: Context, session: Session, seen: Observations, lines:
     )
 
 
-def _lacks_build_users(seen: Observations) -> bool:
+def _lacks_build_users(seen: Facts) -> bool:
     """Whether Nix, run by root, would look for build users in vain."""
     config = MACHINE
     if seen.system != "Linux" or seen.build_users or config.value("auto-allocate-uids") == "true":
@@ -181,13 +183,13 @@ def _lacks_build_users(seen: Observations) -> bool:
 
 def _daemon_environment(context: Context) -> dict[str, str]:
     """Proxies and certificates, for a daemon that we start."""
-    environ = privileged.network_environment(context.environ)
+    environ = network_environment(context.environ)
     if _CERTIFICATES not in environ and tarball.CERTIFICATES.exists():
         environ[_CERTIFICATES] = str(tarball.CERTIFICATE_FILE)
     return environ
 
 
-def _mode_lines(context: Context, session: Session, seen: Observations) -> list[str]:
+def _mode_lines(context: Context, session: Session, seen: Facts) -> list[str]:
     lines = []
     if session.chosen.installs:
         lines.append("extra-experimental-features = nix-command flakes")
@@ -220,7 +222,7 @@ def _trusted(place: Destination) -> list[str]:
     return [f"extra-trusted-public-keys = {keys}"] if keys else []
 
 
-def settings_of(session: Session, seen: Observations, environ: Mapping[str, str]) -> Mapping[str, str]:
+def settings_of(session: Session, seen: Facts, environ: Mapping[str, str]) -> Mapping[str, str]:
     """What is in effect for this job's builds: the daemon's own settings where it does not trust this user."""
     nix = Nix(Path(session.nix_bin))
     if not is_ignored(session, seen):
@@ -231,19 +233,19 @@ def settings_of(session: Session, seen: Observations, environ: Mapping[str, str]
     return settings
 
 
-def is_ignored(session: Session, seen: Observations) -> bool:
+def is_ignored(session: Session, seen: Facts) -> bool:
     """Whether the daemon ignores what this user configures, but for substituters that it knows."""
     return session.chosen is Mode.EXISTING_SCAN and not seen.trusted
 
 
-def _is_heeded(line: str, session: Session, seen: Observations) -> bool:
+def _is_heeded(line: str, session: Session, seen: Facts) -> bool:
     """Nix warns at each command of a line that its daemon ignores."""
     if not is_ignored(session, seen):
         return True
     return line.startswith("extra-substituters ") and not lacking([line], settings_of(session, seen, {}))
 
 
-def tell_own(context: Context, nix_bin: str, machine: Places) -> None:
+def tell_own(context: Context, nix_bin: str, machine: Paths) -> None:
     """Tell Nix what is a job's own where all else is the machine's; warn where that cannot be done.
 
     The machine's cache is named again where the user's own configuration took it away.

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .machine.modes import Mode, ModeRule
 from .nix.store import Nix
-from .runner import Mode, Row
 from .system import record
 from .trust.policy import LIMITATIONS, Verdict
 
@@ -42,7 +42,7 @@ class Session:
     reads: tuple[str, ...] = ()
 
     @classmethod
-    def begin(cls, row: Row, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:
+    def begin(cls, row: ModeRule, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:
         begun = cls(
             mode=row.mode.value,
             nix_bin=str(nix.bin),

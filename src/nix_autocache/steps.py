@@ -14,15 +14,16 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from . import advice, managed, places, pushing, report, runner
+from . import advice, managed, pushing, report
 from .context import Context
 from .destination import Destination
+from .machine import modes, observe, paths
+from .machine.modes import Mode
 from .nix.find import find_nix, real
 from .nix.store import Nix
 from .queue import hook
 from .queue.directory import Queue
 from .queue.outcomes import Outcome
-from .runner import Mode
 from .session import Session
 from .system import probe
 from .uploader.process.client import UploaderClient
@@ -77,7 +78,7 @@ def _without_hook(context: Context, planned: Session) -> Session:
 
     Only the hook and root can write the queue of an uploader that is apart.
     """
-    where = places.machine(context.environ) if planned.chosen.daemon else context.places
+    where = paths.machine(context.environ) if planned.chosen.daemon else context.places
     reason = hook.obstacle(where.hook) if planned.push and not planned.scan else ""
     if not reason:
         return planned
@@ -113,28 +114,28 @@ def _begin(
     return session
 
 
-def choose(context: Context) -> tuple[runner.Row, runner.Observations]:
+def choose(context: Context) -> tuple[modes.ModeRule, observe.Facts]:
     """Look at this machine and choose the row of the mode table; say so."""
-    seen = context.seen or runner.observe(context.environ)
-    row = runner.decide(seen, context.settings.mode)
+    seen = context.seen or observe.observe(context.environ)
+    row = modes.decide(seen, context.settings.mode)
     context.host.info(f"mode {row.mode.value}: {row.found} ({seen})")
     return row, seen
 
 
-def install(context: Context, row: runner.Row) -> Nix:
+def install(context: Context, row: modes.ModeRule) -> Nix:
     """Install Nix if the row says so; nothing to do when run again."""
-    from . import installation, privileged
+    from .machine import installation, root
     from .nix.install.release import release
 
     kind = row.mode.installs
-    where = places.machine(context.environ) if kind == "multi-user" else context.places
+    where = paths.machine(context.environ) if kind == "multi-user" else context.places
     if kind and not installation.is_complete(where, kind):
         installation.refuse_links()
         inputs = context.settings
         source = release(version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256)
         context.host.info(f"installing Nix from {source.url}")
         if kind == "multi-user":
-            privileged.call("install", dataclasses.asdict(source), context.environ)
+            root.call("install", dataclasses.asdict(source), context.environ)
         else:
             installation.install(where, kind, source)
     nix = find_nix(context.environ)
@@ -144,8 +145,8 @@ def install(context: Context, row: runner.Row) -> Nix:
 
 def doctor(context: Context, *, as_json: bool) -> None:
     """Print what `setup` would choose on this machine, and why; change nothing."""
-    seen = runner.observe(context.environ)
-    row = runner.decide(seen, context.settings.mode)
+    seen = observe.observe(context.environ)
+    row = modes.decide(seen, context.settings.mode)
     facts = {"mode": row.mode.value, "found": row.found, "observations": seen.to_json()}
     print(json.dumps(facts) if as_json else f"mode {row.mode.value}: {row.found} ({seen})")
     if not as_json:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from .context import Context
+from .machine.modes import Mode
 from .nix import effective
 from .nix.store import Nix, PathInfo
 from .queue import scan
 from .queue.directory import CANARY
-from .runner import Mode
 from .session import Session
 from .system.process import wait_until
 

@@ -61,7 +61,7 @@ def step(job: tool.Tool) -> Completed:
     request = (
         f'{{"environ": {{}}, "request": {{"url": "{job.inputs["nix-url"]}", "sha256": "{job.inputs["nix-sha256"]}"}}}}'
     )
-    command = ["python3", "-sSP", "-m", "nix_autocache.privileged", "install"]
+    command = ["python3", "-sSP", "-m", "nix_autocache.machine.root_helper", "install"]
     return job.machine.run(command, env=tool.environment(), stdin=request)
 
 

@@ -9,8 +9,8 @@ ROUNDS = 9
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
-from nix_autocache import environment
-sys.path.append(str(environment.wanted(None, os.environ).directory))
+from nix_autocache.machine.packages import locked
+sys.path.append(str(locked.wanted(None, os.environ).directory))
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from nix_autocache import places
+from nix_autocache.machine import paths
 from nix_autocache.nix.find import find_nix
 from nix_autocache.trust import isolation
 
@@ -19,7 +19,7 @@ clouds, programs = (
     [word.removeprefix(f"{kind}=") for word in sys.argv[1:] if word.startswith(f"{kind}=")]
     for kind in ("cloud", "program")
 )
-machine = places.machine(os.environ)
+machine = paths.machine(os.environ)
 found = isolation.of_machine(nix, machine.hook, machine.jobs, kept, programs)
 ways = [*found, *isolation.of_credentials(clouds, os.environ)]
 sys.stdout.writelines(f"{way}\n" for way in ways)

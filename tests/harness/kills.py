@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nix_autocache import environment
+from nix_autocache.machine.packages import locked
 
-sys.path.append(str(environment.wanted(None, os.environ).directory))
+sys.path.append(str(locked.wanted(None, os.environ).directory))
 
 import nacl.bindings
 import nacl.exceptions

@@ -19,7 +19,7 @@ DIRECTORY = f"/srv/nix/nix-{RECENT.nix}"
 WATCH = """
 until [ -e /tmp/enough ]; do
   for process in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$process; echo; done 2>/dev/null
-done | grep nix_autocache.privileged | grep -c 's3cre[t]'
+done | grep nix_autocache.machine.root | grep -c 's3cre[t]'
 """
 
 

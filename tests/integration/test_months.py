@@ -9,8 +9,8 @@ from tests.harness.tool import Tool
 SCRIPT = """
 import os, sys, threading, time
 from pathlib import Path
-from nix_autocache import environment
-sys.path.append(str(environment.wanted(None, os.environ).directory))
+from nix_autocache.machine.packages import locked
+sys.path.append(str(locked.wanted(None, os.environ).directory))
 from nix_autocache.nix import keys
 from nix_autocache.settings import read
 from nix_autocache.uploader.spec import UploadSpec

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import installers, wheels
 from nix_autocache.errors import RunnerError
+from nix_autocache.machine.packages import installers, wheels
 
 NETWORK = {"HTTPS_PROXY": "http://proxy:1", "no_proxy": "here", "NETRC": "/netrc", "SSL_CERT_DIR": "/certificates"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
-from nix_autocache.provisioning.configuration import load
+from nix_autocache.machine.managed.configuration import load
 
 GOOD = """
 cache = "s3://bucket?region=eu-west-1"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import RunnerError
+from nix_autocache.machine.modes import Mode, decide
+from nix_autocache.machine.observe import Facts
 from nix_autocache.nix.daemon import launchd
-from nix_autocache.runner import Mode, Observations, decide
 
-BARE = Observations(
+BARE = Facts(
     system="Linux",
     root=False,
     sudo=True,
@@ -42,7 +43,7 @@ MAC = replace(BARE, system="Darwin", systemd=False, namespaces=None, nix=Path("/
         (replace(MAC, daemon="none", store_writable=True), Mode.EXISTING_SINGLE_USER),
     ],
 )
-def test_a_machine_gets_the_first_row_that_fits(seen: Observations, mode: Mode) -> None:
+def test_a_machine_gets_the_first_row_that_fits(seen: Facts, mode: Mode) -> None:
     assert decide(seen, "auto").mode is mode
 
 

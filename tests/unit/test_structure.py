@@ -20,19 +20,9 @@ LAYERS = (
     {"jobs", "store_scan"},
     {"handover"},
     {"context", "report", "destination", "session"},
-    {"runner"},
-    {"privileged", "installation", "provisioning"},
-    {"registry"},
-    {"apart", "harden", "provisioned", "environment"},
-    {"places", "installed", "sudoers"},
+    {"machine"},
     {"trust", "uploader"},
-    {
-        "queue",
-        "settings",
-        "installers",
-        "wheels",
-    },
-    {"caches"},
+    {"queue", "caches", "settings"},
     {"nix", "ci"},
     {"system"},
     {"errors", "schemes"},
@@ -108,7 +98,7 @@ MAKING = {
     "mknod", "touch", "write_bytes", "write_text",
 }  # fmt: skip
 # A release and wheels are unpacked where nobody else looks, and get their modes before they are seen.
-MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "wheels.py"}
+MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "machine/packages/wheels.py"}
 
 
 def makes(node: ast.AST) -> bool:

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from nix_autocache.places import machine
-from nix_autocache.provisioning.keeper import _Keeper
+from nix_autocache.machine.managed.keeper import _Keeper
+from nix_autocache.machine.paths import machine
 from nix_autocache.system.watchdog import Pulse
 from tests.harness.waiting import wait_for
 

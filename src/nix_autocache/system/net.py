@@ -1,13 +1,20 @@
-"""What HTTP needs of this machine: the certificates that its environment trusts, and the Retry-After header."""
+"""What HTTP needs of this machine: proxies, the certificates that its environment trusts, and Retry-After."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import ssl
+
+_NETWORK: Final = ("PROXY", "SSL_CERT_FILE", "CA_BUNDLE")
+
+
+def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a download needs: proxies and certificates."""
+    return {name: value for name, value in environ.items() if name.upper().endswith(_NETWORK)}
 
 
 def seconds_to_wait(header: str | None) -> float:

@@ -1,6 +1,6 @@
 """What is tried rather than believed about this machine: sudo, systemd, the namespaces that Nix's sandbox needs.
 
-Standard library only, since root runs a part of it; see privileged.py.
+Standard library only, since root runs a part of it; see machine/root.py.
 """
 
 from __future__ import annotations

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ...errors import RunnerError, one_line
+from ...nix.keys import is_in_aws
+from ...settings import Settings
+from ...system import files, own_copy, process
+from ..paths import STATE
 from . import installers, wheels
-from .errors import RunnerError, one_line
 from .installers import Command
-from .nix.keys import is_in_aws
-from .places import STATE
-from .settings import Settings
-from .system import files, process
 
 _SHARED: Final = STATE / "packages"
-_LOCKS: Final = Path(__file__).parent / "requirements"  # a link in the checkout, files in the wheel
+_LOCKS: Final = own_copy.PACKAGE / "requirements"  # a link in the checkout, files in the wheel
 _PRIVATE: Final = "nix-autocache-"
 _FORMAT: Final = b"2"  # those of before have the modes that the umask of their day gave them
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .system import record
+from ..system import record
 
 Kind = Literal["multi-user", "single-user"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class InstallRecord:
     """`made` and `users` are what was not there before us; `complete` once Nix can be used.
 
     `kept` is what was in a store that no Nix knew any more, and `owner` its mode and numbers; None for any other.
@@ -28,7 +28,7 @@ class Installed:
     kept: tuple[str, ...] | None = None
     owner: tuple[int, int, int] | None = None
 
-    def also(self, earlier: Installed | None) -> Installed:
+    def also(self, earlier: InstallRecord | None) -> InstallRecord:
         """This, and what an earlier attempt noted."""
         if earlier is None:
             return self
@@ -45,7 +45,7 @@ class Installed:
         record.save(self, path)
 
     @classmethod
-    def load(cls, path: Path) -> Installed | None:
+    def load(cls, path: Path) -> InstallRecord | None:
         """None where we installed nothing."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

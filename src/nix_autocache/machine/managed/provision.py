@@ -10,22 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from .. import apart, environment, provisioned
-from ..ci.local import Local
-from ..errors import InputError, RunnerError
-from ..nix.daemon import systemd
-from ..nix.daemon.supervisor import SOCKET
-from ..nix.store import Nix
-from ..places import STATE, Places
-from ..provisioned import Provisioned
-from ..queue import hook
-from ..schemes import TOKEN_FILES
-from ..system import own_copy, probe
-from ..system.files import make_directory, make_file
-from ..trust import metadata, probes
-from ..uploader.process.client import Reply
-from ..uploader.read_proxy import launch
-from . import keeper, unit
+from ...ci.local import Local
+from ...errors import InputError, RunnerError
+from ...nix.daemon import systemd
+from ...nix.daemon.supervisor import SOCKET
+from ...nix.store import Nix
+from ...queue import hook
+from ...schemes import TOKEN_FILES
+from ...system import own_copy, probe
+from ...system.files import make_directory, make_file
+from ...trust import metadata, probes
+from ...uploader.process.client import Reply
+from ...uploader.read_proxy import launch
+from .. import managed_machine, uploader_user
+from ..managed_machine import ManagedMachine
+from ..packages import locked
+from ..paths import STATE, Paths
+from . import keeper
+from . import systemd as unit
 from .configuration import Configuration
 
 _HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"))  # noqa: S108 - from the service
@@ -36,7 +38,7 @@ class Machine(Local):
     """The Platform of a machine that is provisioned: whoever does it is trusted, and there is one job."""
 
     def job_id(self) -> str:
-        return provisioned.JOB
+        return managed_machine.JOB
 
 
 def check() -> None:
@@ -49,12 +51,12 @@ def check() -> None:
         raise RunnerError(f"provision: {reason}; mount it without noexec")
 
 
-def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
+def prepare(places: Paths, told: Configuration, nix: Nix) -> ManagedMachine:
     """What must be there before Nix is told of anything: packages, for jobs too, and a daemon that outlives a boot."""
     make_directory(places.state, 0o755)
     if (url := told.settings.cache) and url.scheme == "file":
         _make_cache(Path(url.path), places)
-    for made in (environment.shared(None, {}), environment.shared(told.settings, told.environ)):
+    for made in (locked.shared(None, {}), locked.shared(told.settings, told.environ)):
         if made.directory is None:
             made.begin().finish()
     if probe.systemd() and not systemd.known():
@@ -67,7 +69,7 @@ def prepare(places: Places, told: Configuration, nix: Nix) -> Provisioned:
 
 
 @contextmanager
-def reader_socket(places: Places, note: Provisioned) -> Iterator[launch.Waiting | None]:
+def reader_socket(places: Paths, note: ManagedMachine) -> Iterator[launch.Waiting | None]:
     """The socket where Nix is to read the cache, before Nix is told of it; None where the service has it already.
 
     Raises RunnerError when another program has the port.
@@ -88,19 +90,19 @@ def reader_socket(places: Places, note: Provisioned) -> Iterator[launch.Waiting 
         waiting.end()
 
 
-def start(places: Places, told: Configuration, note: Provisioned, waiting: launch.Waiting | None) -> Reply:
+def start(places: Paths, told: Configuration, note: ManagedMachine, waiting: launch.Waiting | None) -> Reply:
     """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
     (program,) = own_copy.make(places.state / "service", [], compiled=True)
-    apart.write_undo(program)
-    packages = environment.shared(told.settings, told.environ).directory
+    uploader_user.write_undo(program)
+    packages = locked.shared(told.settings, told.environ).directory
     variables = {
-        "HOME": apart.HOME,
+        "HOME": uploader_user.HOME,
         "PYTHONPATH": f"{program}:{packages}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
     }
     command = [sys.executable, "-sP", "-m", f"{__package__}.service"]
-    job = provisioned.place(places)
+    job = managed_machine.place(places)
     writable = [job.directory, job.roots]
     if (url := told.settings.cache) and url.scheme == "file":
         writable.append(Path(url.path))
@@ -113,9 +115,9 @@ def start(places: Places, told: Configuration, note: Provisioned, waiting: launc
     return _first_word(places)
 
 
-def remove(places: Places) -> None:
+def remove(places: Paths) -> None:
     """Stop the uploader, and forget that the machine was provisioned."""
-    provisioned.forget(places)
+    managed_machine.forget(places)
     unit.remove()
     keeper.stop(places)
     if _note_of_daemon(places).exists():
@@ -123,13 +125,13 @@ def remove(places: Places) -> None:
         SOCKET.unlink(missing_ok=True)  # systemd leaves it, and who finds it thinks that there is a daemon
 
 
-def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
+def _note(places: Paths, told: Configuration, nix: Nix) -> ManagedMachine:
     """Done again, it keeps what Nix and the store know of the first time."""
     url = told.settings.cache
     assert url, "configuration.load sees to it"
-    earlier = Provisioned.load(places)
+    earlier = ManagedMachine.load(places)
     port = (earlier.reader_port if earlier else 0) or launch.free_port()
-    return Provisioned(
+    return ManagedMachine(
         nix_bin=str(nix.bin),
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
@@ -140,12 +142,12 @@ def _note(places: Places, told: Configuration, nix: Nix) -> Provisioned:
     )
 
 
-def _note_of_daemon(places: Places) -> Path:
+def _note_of_daemon(places: Paths) -> Path:
     """There where Nix was left without a unit for its daemon, and has one of ours."""
     return places.state / "daemon-unit-made"
 
 
-def _make_cache(directory: Path, places: Places) -> None:
+def _make_cache(directory: Path, places: Paths) -> None:
     """A cache that is a directory of this machine belongs to the uploader's user, if it is not there yet.
 
     Before Nix is told of it, which makes a cache that it is only to read. Raises InputError and RunnerError.
@@ -154,7 +156,7 @@ def _make_cache(directory: Path, places: Places) -> None:
         raise InputError(
             f"cache: file://{directory} is hidden from the service; take one outside of {directory.parts[1]}"
         )
-    owner = apart.owner(places)
+    owner = uploader_user.owner(places)
     try:
         make_directory(directory.parent, 0o755)
         make_directory(directory, 0o755, owner)
@@ -164,8 +166,8 @@ def _make_cache(directory: Path, places: Places) -> None:
         raise RunnerError(f"cannot make the cache {directory}: {error.strerror}") from None
 
 
-def _first_word(places: Places) -> Reply:
-    if answer := provisioned.answer(places, _PATIENCE):
+def _first_word(places: Paths) -> Reply:
+    if answer := managed_machine.answer(places, _PATIENCE):
         return answer
     where = f"journalctl -u {unit.NAME}" if probe.systemd() else f"tail {keeper.log(places)}"
     raise RunnerError(f"the uploader does not answer; see `{where}`")

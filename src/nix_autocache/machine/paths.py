@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .errors import RunnerError
-from .nix.conf import NixConf
-from .queue.directory import Queue
-from .system.files import close_to_others, make_directory, open_to_append, write_atomically
-from .system.home import of_account
+from ..errors import RunnerError
+from ..nix.conf import NixConf
+from ..queue.directory import Queue
+from ..system.files import close_to_others, make_directory, open_to_append, write_atomically
+from ..system.home import of_account
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")
 _OF_USERS: Final = Path("/nix/var/nix/gcroots/per-user")
@@ -30,7 +30,7 @@ _NIX_CONF: Final = Path("/etc/nix")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobPlace:
+class JobPaths:
     """What one job on this machine has for itself."""
 
     directory: Path
@@ -62,7 +62,7 @@ class JobPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Paths:
     """One of the two sets. `lock` keeps jobs that set up at the same moment apart."""
 
     state: Path
@@ -108,8 +108,8 @@ class Places:
         """Variables for a daemon that we made a unit for; proxies with their passwords among them."""
         return self.state / "daemon.env"
 
-    def job(self, name: str) -> JobPlace:
-        return JobPlace(directory=self.jobs / name, roots=self.roots / name)
+    def job(self, name: str) -> JobPaths:
+        return JobPaths(directory=self.jobs / name, roots=self.roots / name)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -149,17 +149,17 @@ class Places:
         write_atomically(self._made, "".join(f"{path}\n" for path in missing), 0o644)
 
 
-def machine(environ: Mapping[str, str]) -> Places:
+def machine(environ: Mapping[str, str]) -> Paths:
     """The machine's places; only root can write there. Where nobody can change its nix.conf, root's own is used."""
     nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
     name = "nix.conf"
     if os.geteuid() == 0 and NixConf(nix_conf).fixed:
         own = _user_conf(environ)
         nix_conf, name = own.parent, own.name
-    return Places(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS, nix_conf_name=name)
+    return Paths(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS, nix_conf_name=name)
 
 
-def users(environ: Mapping[str, str]) -> Places:
+def users(environ: Mapping[str, str]) -> Paths:
     """The places of this user, in the XDG base directories.
 
     Waiting paths are kept from collection in the directory that a daemon gives each user for it.
@@ -167,7 +167,7 @@ def users(environ: Mapping[str, str]) -> Places:
     name = environ.get("USER") or _name()
     own = _OF_USERS / name
     conf = _user_conf(environ)
-    return Places(
+    return Paths(
         state=_base(environ, "XDG_STATE_HOME", ".local/state") / "nix-autocache",
         nix_conf=conf.parent,
         nix_conf_name=conf.name,
@@ -185,7 +185,7 @@ def job_name(job: str) -> str:
     return job if os.geteuid() == 0 else f"{job}-{os.geteuid()}"
 
 
-def of_job(environ: Mapping[str, str], job: str) -> Places:
+def of_job(environ: Mapping[str, str], job: str) -> Paths:
     """The machine's places for root, and for a job that root made a directory for there; else the user's."""
     everybody = machine(environ)
     if os.geteuid() == 0:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from .. import apart
-from ..nix.daemon import systemd
-from ..system import process, watchdog
-from ..system.files import write_atomically
-from ..uploader.read_proxy import launch
+from ...nix.daemon import systemd
+from ...system import process, watchdog
+from ...system.files import write_atomically
+from ...uploader.read_proxy import launch
+from .. import uploader_user
 
 NAME: Final = "nix-autocache.service"
 _FILE: Final = Path("/etc/systemd/system", NAME)
@@ -99,7 +99,7 @@ def start(
         _FILE,
         _TEXT.format(
             command=" ".join(command),
-            user=apart.USER,
+            user=uploader_user.USER,
             watchdog=watchdog.INTERVAL,
             environment=_lines("Environment", (f'"{name}={value}"' for name, value in environ.items())),
             credentials=_lines("LoadCredential", (f"{name}:{path}" for name, path in credentials.items())),

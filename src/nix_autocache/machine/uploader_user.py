@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .places import UNDO, JobPlace, Places
-from .system import own_copy, users
-from .system.files import is_only_of, make_file, write_atomically
-from .uploader.process.client import UploaderClient
+from ..system import own_copy, users
+from ..system.files import is_only_of, make_file, write_atomically
+from ..uploader.process.client import UploaderClient
+from .paths import UNDO, JobPaths, Paths
 
 USER: Final = "nix-autocache"
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,7 +26,7 @@ HOME: Final = "/var/empty"
 _END: Final = 3.0  # seconds for an uploader that was told to stop
 
 
-def owner(places: Places) -> tuple[int, int]:
+def owner(places: Paths) -> tuple[int, int]:
     """The system user's and its group's number; made if it is not there. Raises RunnerError if that fails."""
     if users.missing([USER]):
         make_file(_note(places), 0o644)
@@ -35,7 +35,7 @@ def owner(places: Places) -> tuple[int, int]:
     return account.pw_uid, account.pw_gid
 
 
-def forget(places: Places) -> None:
+def forget(places: Paths) -> None:
     """Remove the user, if it was made here, and end what still runs as it: no tool removes the user of a process."""
     if _note(places).exists():
         with suppress(KeyError):
@@ -50,7 +50,7 @@ def write_undo(source: Path) -> None:
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
 
 
-def end(job: JobPlace) -> None:
+def end(job: JobPaths) -> None:
     """End a job's uploader and its reader, which may have a key and not listen yet."""
     socket = str(UploaderClient(job.directory).socket)
     with suppress(KeyError):
@@ -78,5 +78,5 @@ def _belongs(entry: Path, uid: int, word: str) -> bool:
     return False
 
 
-def _note(places: Places) -> Path:
+def _note(places: Paths) -> Path:
     return places.state / "user-made"

@@ -17,18 +17,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from .. import apart, provisioned
-from ..errors import RunnerError, as_error, one_line
-from ..nix.daemon.supervisor import Pauses, holder, holding
-from ..places import Places, machine
-from ..system import own_copy, process
-from ..system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
-from ..system.log import line as tell
-from ..system.process import Account
-from ..system.removal import remove_tree
-from ..system.watchdog import Pulse
-from ..uploader.process.client import UploaderClient
-from ..uploader.read_proxy import launch
+from ...errors import RunnerError, as_error, one_line
+from ...nix.daemon.supervisor import Pauses, holder, holding
+from ...system import own_copy, process
+from ...system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
+from ...system.log import line as tell
+from ...system.process import Account
+from ...system.removal import remove_tree
+from ...system.watchdog import Pulse
+from ...uploader.process.client import UploaderClient
+from ...uploader.read_proxy import launch
+from .. import managed_machine, uploader_user
+from ..paths import Paths, machine
 from . import configuration
 
 CREDENTIALS: Final = Path("/run/nix-autocache/credentials")  # in memory, as all of /run is
@@ -38,7 +38,7 @@ _PATIENCE: Final = 10.0  # seconds for it to begin and to end
 
 
 def start(
-    command: Iterable[str], environ: Mapping[str, str], places: Places, program: Path, listening: int | None
+    command: Iterable[str], environ: Mapping[str, str], places: Paths, program: Path, listening: int | None
 ) -> None:
     """Start it in the background from root's copy, or have it start the uploader anew. Raises RunnerError.
 
@@ -56,11 +56,11 @@ def start(
     _wait(lambda: bool(_pid(places)), f"the uploader's keeper does not start; see {log(places)}")
 
 
-def runs(places: Places) -> bool:
+def runs(places: Paths) -> bool:
     return bool(_pid(places))
 
 
-def stop(places: Places) -> None:
+def stop(places: Paths) -> None:
     """End it and its uploader, if it runs. Raises RunnerError if it does not end."""
     if pid := _pid(places):
         os.kill(pid, signal.SIGTERM)
@@ -71,7 +71,7 @@ def stop(places: Places) -> None:
 class _Keeper:
     """One uploader after the other, with `command`."""
 
-    def __init__(self, command: list[str], places: Places) -> None:
+    def __init__(self, command: list[str], places: Paths) -> None:
         self._command = command
         self._places = places
         self._ended = self._asked = False
@@ -99,8 +99,8 @@ class _Keeper:
         """Start it and wait for its end; its status."""
         _hand_out(self._places)
         # An uploader that was killed left it there, and its reader waits for its end.
-        UploaderClient(provisioned.place(self._places).directory).socket.unlink(missing_ok=True)
-        uid, gid = apart.owner(self._places)
+        UploaderClient(managed_machine.place(self._places).directory).socket.unlink(missing_ok=True)
+        uid, gid = uploader_user.owner(self._places)
         kept = self._listening()
         with Pulse(CREDENTIALS.with_name("notify"), (uid, gid)) as pulse:
             self._process = process.start(
@@ -123,7 +123,7 @@ class _Keeper:
 
     def _listening(self) -> list[int]:
         """The descriptor of the reader's socket, if it has one here: the uploader tries it again by itself."""
-        note = provisioned.Provisioned.load(self._places)
+        note = managed_machine.ManagedMachine.load(self._places)
         port = note.reader_port if note else 0
         if self._socket and self._socket.getsockname()[1] != port:
             self._socket.close()
@@ -163,14 +163,14 @@ class _Keeper:
             self._process.terminate()
 
 
-def _hand_out(places: Places) -> None:
+def _hand_out(places: Paths) -> None:
     """The secrets, each in a file that only the uploader's user may read."""
     told = configuration.load()
     remove_tree(CREDENTIALS)
     make_directory(CREDENTIALS, 0o700)
     for name, path in told.secrets.items():
-        write_atomically(CREDENTIALS / name, path.read_bytes(), 0o400, apart.owner(places))
-    set_mode(CREDENTIALS, 0o500, apart.owner(places))
+        write_atomically(CREDENTIALS / name, path.read_bytes(), 0o400, uploader_user.owner(places))
+    set_mode(CREDENTIALS, 0o500, uploader_user.owner(places))
 
 
 def _shorten(log: Path) -> None:
@@ -180,15 +180,15 @@ def _shorten(log: Path) -> None:
         os.truncate(log, 0)
 
 
-def log(places: Places) -> Path:
+def log(places: Paths) -> Path:
     return places.state / "uploader.log"
 
 
-def _lock(places: Places) -> Path:
+def _lock(places: Paths) -> Path:
     return places.state / "keeper.lock"
 
 
-def _pid(places: Places) -> int:
+def _pid(places: Paths) -> int:
     """The number of its process; 0 when it does not run."""
     return int(holder(_lock(places)) or 0)
 

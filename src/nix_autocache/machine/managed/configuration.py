@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InputError
-from ..nix.keys import is_in_aws
-from ..nix.secret_lines import holds_secret
-from ..nix.secret_lines import is_secret as is_secret_line
-from ..places import CONFIGURATION
-from ..schemes import CREDENTIALS, SECRET_FILES
-from ..settings import Settings, read
-from ..system.text import decoded
-from ..uploader.spec import is_secret
+from ...errors import InputError
+from ...nix.keys import is_in_aws
+from ...nix.secret_lines import holds_secret
+from ...nix.secret_lines import is_secret as is_secret_line
+from ...schemes import CREDENTIALS, SECRET_FILES
+from ...settings import Settings, read
+from ...system.text import decoded
+from ...uploader.spec import is_secret
+from ..paths import CONFIGURATION
 
 _ENVIRONMENT: Final = "environment"
 _OF_JOBS: Final = frozenset(

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ..system import process, record
+from ..system.files import handle_of, open_to_write, set_mode_of
+from ..trust.probes import YAMA
 from . import sudoers
-from .places import Places
-from .system import process, record
-from .system.files import handle_of, open_to_write, set_mode_of
-from .trust.probes import YAMA
+from .paths import Paths
 
 _READ_ONLY: Final = Path("/usr")
 
@@ -35,7 +35,7 @@ class Closed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hardened:
+class LockdownRecord:
     """What was changed: paths, whom sudo refuses, the kernel's setting, and where what was mounted, in which boot."""
 
     paths: dict[str, Closed] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Hardened:
     ptrace: str = ""
 
     @classmethod
-    def load(cls, path: Path) -> Hardened:
+    def load(cls, path: Path) -> LockdownRecord:
         try:
             values = json.loads(path.read_text())
         except FileNotFoundError:
@@ -56,14 +56,14 @@ class Hardened:
         return cls(paths=paths, mounts=values["mounts"], users=tuple(values["users"]), ptrace=values["ptrace"])
 
 
-def close(places: Places, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> Hardened:
+def close(places: Paths, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> LockdownRecord:
     """Take from the user sudo, and the right to change or connect to what is `reachable`; what was taken before.
 
     Files and directories in directories that are the user's `own` stay as they are, and so do those directories. Best
     effort: the caller looks what is still in reach.
     """
     with places.lock():
-        before = Hardened.load(_note(places))
+        before = LockdownRecord.load(_note(places))
         try:
             _close(places, before, user, reachable, own)
         except BaseException:
@@ -72,10 +72,10 @@ def close(places: Places, user: int, reachable: Sequence[Path], own: Sequence[Pa
         return before
 
 
-def reopen(places: Places, until: Hardened | None = None) -> None:
+def reopen(places: Paths, until: LockdownRecord | None = None) -> None:
     """Bring back what `close` took, but for what was taken before, `until`. The caller has the lock."""
-    note, until = _note(places), until or Hardened()
-    done = Hardened.load(note)
+    note, until = _note(places), until or LockdownRecord()
+    done = LockdownRecord.load(note)
     sudoers.allow(user for user in done.users if user not in until.users)
     for name, closed in reversed(done.paths.items()):
         if name not in until.paths:
@@ -85,18 +85,18 @@ def reopen(places: Places, until: Hardened | None = None) -> None:
             _let_write(mount)
     if done.ptrace and not until.ptrace:
         _set_ptrace(done.ptrace)
-    if until == Hardened():
+    if until == LockdownRecord():
         note.unlink(missing_ok=True)
     else:
         record.save(until, note)
 
 
-def _close(places: Places, before: Hardened, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
+def _close(places: Paths, before: LockdownRecord, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
     others = [path for path in reachable if not path.is_relative_to(_READ_ONLY)]
     mounting = len(others) < len(reachable) and before.mounts.get(str(_READ_ONLY)) != _boot()
     closing = dict(_closing(others, own))
     again = {name for name, closed in closing.items() if _is_same(closed, before.paths.get(name))}
-    done = Hardened(
+    done = LockdownRecord(
         paths={**before.paths, **{name: closed for name, closed in closing.items() if name not in again}},
         mounts={**before.mounts, str(_READ_ONLY): _boot()} if mounting else before.mounts,
         users=tuple(dict.fromkeys((*before.users, user))),
@@ -202,5 +202,5 @@ def _boot() -> str:
     return ""
 
 
-def _note(places: Places) -> Path:
+def _note(places: Paths) -> Path:
     return places.state / "hardened.json"

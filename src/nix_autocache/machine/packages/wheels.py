@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from .errors import RunnerError
+from ...errors import RunnerError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile

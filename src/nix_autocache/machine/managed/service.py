@@ -1,4 +1,4 @@
-"""The uploader of a provisioned machine, as its own user: `python -sP -m nix_autocache.provisioning.service`.
+"""The uploader of a provisioned machine, as its own user: `python -sP -m nix_autocache.machine.managed.service`.
 
 systemd, or `keeper` in its place, starts it with the configuration and all secrets in $CREDENTIALS_DIRECTORY, and
 starts it again when it ends: on SIGHUP, and by itself when one of the files that they come from has changed.
@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from ..nix import effective, keys
-from ..places import Places, machine
-from ..provisioned import Provisioned, place
-from ..system import memory
-from ..uploader.process import main as daemon
-from ..uploader.process.client import UploaderClient
-from ..uploader.read_proxy.launch import LISTENING
-from ..uploader.spec import UploadSpec
+from ...nix import effective, keys
+from ...system import memory
+from ...uploader.process import main as daemon
+from ...uploader.process.client import UploaderClient
+from ...uploader.read_proxy.launch import LISTENING
+from ...uploader.spec import UploadSpec
+from ..managed_machine import ManagedMachine, place
+from ..paths import Paths, machine
 from . import configuration
 from .configuration import Configuration
 
@@ -46,9 +46,9 @@ def _listening(environ: Mapping[str, str]) -> int | None:
     return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
-def job(told: Configuration, places: Places) -> UploadSpec:
+def job(told: Configuration, places: Paths) -> UploadSpec:
     """What the uploader is to do, with its key."""
-    note, queue = Provisioned.load(places), place(places).queue
+    note, queue = ManagedMachine.load(places), place(places).queue
     assert note, "it is written before the service starts"
     key = told.settings.signing_key
     return UploadSpec.of(

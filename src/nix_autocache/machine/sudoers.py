@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .errors import RunnerError
-from .system import probe, process
-from .system.files import write_atomically
+from ..errors import RunnerError
+from ..system import probe, process
+from ..system.files import write_atomically
 
 _MAIN: Final = Path("/etc/sudoers")
 _DIRECTORY: Final = Path("/etc/sudoers.d")

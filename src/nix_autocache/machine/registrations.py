@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from . import apart
-from .installed import Installed
-from .nix.conf import MACHINE, NixConf
-from .nix.daemon import control, systemd
-from .nix.daemon.supervisor import Supervisor
-from .nix.store import Nix
-from .places import JobPlace, Places
-from .provisioned import JOB
-from .queue import hook
-from .system import users
-from .system.files import close_to_others, make_directory, set_mode, write_atomically
-from .system.removal import remove_tree
-from .uploader.process.client import UploaderClient
+from ..nix.conf import MACHINE, NixConf
+from ..nix.daemon import control, systemd
+from ..nix.daemon.supervisor import Supervisor
+from ..nix.store import Nix
+from ..queue import hook
+from ..system import users
+from ..system.files import close_to_others, make_directory, set_mode, write_atomically
+from ..system.removal import remove_tree
+from ..uploader.process.client import UploaderClient
+from . import uploader_user as apart
+from .install_record import InstallRecord
+from .managed_machine import JOB
+from .paths import JobPaths, Paths
 
 _STALE: Final = 24 * 3600.0  # seconds after which a job that no uploader speaks for has ended without saying so
 _HALF: Final = 600.0  # seconds that no set-up takes
@@ -72,7 +72,7 @@ class Registration:
         return cls(**{**values, "owner": (uid, gid), "lines": tuple(values["lines"])})
 
 
-def add(places: Places, wanted: Registration, *, private: bool) -> None:
+def add(places: Paths, wanted: Registration, *, private: bool) -> None:
     """Register a job, or change what is registered. `private` hides the include file from other users."""
     with places.lock():
         _sweep(places, wanted.job)
@@ -91,13 +91,13 @@ def add(places: Places, wanted: Registration, *, private: bool) -> None:
             control.make_ready(wanted.nix, places.state, wanted.environ, changed=changed)
 
 
-def start_daemon(places: Places, nix_bin: Path, environ: Mapping[str, str]) -> None:
+def start_daemon(places: Paths, nix_bin: Path, environ: Mapping[str, str]) -> None:
     """Start the daemon again where it died with all of the job's processes; nothing to do where one answers."""
     with places.lock():
         control.make_ready(Nix(nix_bin), places.state, environ, changed=False)
 
 
-def remove(places: Places, name: str, *, daemon: bool, everything: bool) -> None:
+def remove(places: Paths, name: str, *, daemon: bool, everything: bool) -> None:
     """Take a job out; with the last one go the hook, our lines and a daemon that we keep.
 
     What was not pushed stays for another flush, unless `everything` goes.
@@ -112,7 +112,7 @@ def remove(places: Places, name: str, *, daemon: bool, everything: bool) -> None
         _settle(places, daemon=daemon)
 
 
-def clear(places: Places, *, daemon: bool) -> None:
+def clear(places: Paths, *, daemon: bool) -> None:
     """Take every job out."""
     if not places.state.exists():
         return
@@ -125,7 +125,7 @@ def clear(places: Places, *, daemon: bool) -> None:
         remove_tree(places.roots)
 
 
-def _settle(places: Places, *, daemon: bool) -> None:
+def _settle(places: Paths, *, daemon: bool) -> None:
     """Nix must never be pointed at a hook that is not there: our lines go before it."""
     changed = _compose(places, private=_is_private(places))
     if not any(_parts(places)):
@@ -136,7 +136,7 @@ def _settle(places: Places, *, daemon: bool) -> None:
         places.hook.unlink(missing_ok=True)
 
 
-def _sweep(places: Places, but: str) -> None:
+def _sweep(places: Paths, but: str) -> None:
     """Forget the jobs that were killed: without an uploader, and of before this boot, of long ago, or half set up."""
     for name in _names(places):
         job = places.job(name)
@@ -148,13 +148,13 @@ def _sweep(places: Places, but: str) -> None:
             _forget(job)
 
 
-def _names(places: Places) -> list[str]:
+def _names(places: Paths) -> list[str]:
     with suppress(FileNotFoundError):
         return os.listdir(places.jobs)
     return []
 
 
-def _touched(places: Places, name: str) -> float:
+def _touched(places: Paths, name: str) -> float:
     with suppress(OSError):
         return (places.jobs / name).stat().st_mtime
     return 0.0
@@ -168,7 +168,7 @@ def _booted() -> float:
     return 0.0
 
 
-def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
+def _give(places: Paths, job: JobPaths, wanted: Registration) -> None:
     """The job's own directories. Its roots are written by the hook and by the uploader, who may be two users."""
     make_directory(job.steps, 0o755)
     close_to_others(places.jobs)
@@ -185,25 +185,25 @@ def _give(places: Places, job: JobPlace, wanted: Registration) -> None:
         set_mode(directory, 0o755, owner)
 
 
-def _forget(job: JobPlace) -> None:
+def _forget(job: JobPaths) -> None:
     remove_tree(job.roots)
     remove_tree(job.directory)
 
 
-def _write_part(places: Places, name: str, lines: list[str]) -> None:
+def _write_part(places: Paths, name: str, lines: list[str]) -> None:
     make_directory(places.parts, 0o700)
     close_to_others(places.parts)
     write_atomically(places.parts / name, "".join(f"{line}\n" for line in lines), 0o600)
 
 
-def _parts(places: Places) -> Iterator[str]:
+def _parts(places: Paths) -> Iterator[str]:
     with suppress(FileNotFoundError):
         for path in sorted(places.parts.iterdir()):
             if not path.name.startswith("."):
                 yield path.read_text(encoding="utf-8")
 
 
-def _compose(places: Places, *, private: bool) -> bool:
+def _compose(places: Paths, *, private: bool) -> bool:
     """The hook and the include file, from the parts of all jobs; none without jobs. Whether the file changed."""
     if not any(_parts(places)):
         changed = [config.remove() for config in _written(places)]
@@ -235,13 +235,13 @@ def _hook_of(line: str) -> str | None:
     return value.strip() if name.strip() == _HOOK_SETTING else None
 
 
-def _configured(places: Places) -> list[str]:
+def _configured(places: Paths) -> list[str]:
     """The hook that somebody else configured, here or, for a user's own places, for the machine."""
     found = places.config.value(_HOOK_SETTING) or MACHINE.value(_HOOK_SETTING)
     return [found] if found and found != str(places.hook) else []
 
 
-def _written(places: Places) -> list[NixConf]:
+def _written(places: Paths) -> list[NixConf]:
     """Every nix.conf that has a line of ours: what variables name another one today changes nothing about that."""
     found = [places.config]
     with suppress(FileNotFoundError):
@@ -252,39 +252,39 @@ def _written(places: Places) -> list[NixConf]:
     return list(dict.fromkeys(found))
 
 
-def _note_written(places: Places) -> None:
+def _note_written(places: Paths) -> None:
     text = "".join(f"{config.directory / config.name}\t{config.include}\n" for config in _written(places))
     write_atomically(_note_of_files(places), text, 0o600)
 
 
-def _note_of_files(places: Places) -> Path:
+def _note_of_files(places: Paths) -> Path:
     return places.state / "nix-conf-files"
 
 
-def _is_private(places: Places) -> bool:
+def _is_private(places: Paths) -> bool:
     with suppress(OSError):
         return not places.config.include.stat().st_mode & stat.S_IROTH
     return False
 
 
-def _make_build_users(places: Places) -> None:
+def _make_build_users(places: Paths) -> None:
     """For a Nix that was left without its build users."""
     missing = users.missing(users.wanted())
-    here = Installed(kind="multi-user", made=(), users=missing, group=not users.group_exists())
-    here.also(Installed.load(_mended(places))).save(_mended(places))
+    here = InstallRecord(kind="multi-user", made=(), users=missing, group=not users.group_exists())
+    here.also(InstallRecord.load(_mended(places))).save(_mended(places))
     users.make(users.wanted())
 
 
-def mended(places: Places) -> Installed | None:
+def mended(places: Paths) -> InstallRecord | None:
     """What we added to a Nix that is not ours."""
-    return Installed.load(_mended(places))
+    return InstallRecord.load(_mended(places))
 
 
-def _mended(places: Places) -> Path:
+def _mended(places: Paths) -> Path:
     return places.state / "mended.json"
 
 
-def _open_kvm(places: Places) -> None:
+def _open_kvm(places: Paths) -> None:
     """Let every user have KVM; `undo` gives it its permissions back."""
     note = places.state / "kvm-mode"
     if _KVM.exists() and not note.exists():
@@ -294,6 +294,6 @@ def _open_kvm(places: Places) -> None:
             set_mode(_KVM, mode | 0o666)
 
 
-def close_kvm(places: Places) -> None:
+def close_kvm(places: Paths) -> None:
     with suppress(OSError, ValueError):
         set_mode(_KVM, int((places.state / "kvm-mode").read_text(), 8))

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import RunnerError
-from .system import files, process
+from ...errors import RunnerError
+from ...system import files, process
 
 _COMMON: Final = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
 _INDEX: Final = ("index-url", "extra-index-url", "find-links", "no-index", "keyring-provider")

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .nix.store import Nix
-from .places import JobPlace, Places
-from .system import record
-from .uploader.process.client import Reply, UploaderClient
+from ..nix.store import Nix
+from ..system import record
+from ..uploader.process.client import Reply, UploaderClient
+from .paths import JobPaths, Paths
 
 JOB: Final = "machine"  # whose queue every job's builds go to
 _PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restarted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provisioned:
+class ManagedMachine:
     """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
     1970, the port where Nix reads the cache, see `Session`, the `clouds` that the uploader asks for credentials, the
     files with its secrets, which only root may read, and the `programs` that it runs: its Python, with the library, and
@@ -39,11 +39,11 @@ class Provisioned:
     def nix(self) -> Nix:
         return Nix(Path(self.nix_bin))
 
-    def save(self, places: Places) -> None:
+    def save(self, places: Paths) -> None:
         record.save(self, _note(places))
 
     @classmethod
-    def load(cls, places: Places) -> Provisioned | None:
+    def load(cls, places: Paths) -> ManagedMachine | None:
         """None where nothing was provisioned."""
         try:
             values = json.loads(_note(places).read_text(encoding="utf-8"))
@@ -54,14 +54,14 @@ class Provisioned:
             return None
 
 
-def place(places: Places) -> JobPlace:
+def place(places: Paths) -> JobPaths:
     return places.job(JOB)
 
 
-def answer(places: Places, seconds: float = _PATIENCE) -> Reply | None:
+def answer(places: Paths, seconds: float = _PATIENCE) -> Reply | None:
     """What the machine's uploader says, tried for some seconds; None where there is none."""
     deadline = time.monotonic() + seconds
-    while Provisioned.load(places):
+    while ManagedMachine.load(places):
         if said := UploaderClient(place(places).directory).ask({"do": "status"}):
             return said
         if time.monotonic() > deadline:
@@ -70,9 +70,9 @@ def answer(places: Places, seconds: float = _PATIENCE) -> Reply | None:
     return None
 
 
-def forget(places: Places) -> None:
+def forget(places: Paths) -> None:
     _note(places).unlink(missing_ok=True)
 
 
-def _note(places: Places) -> Path:
+def _note(places: Paths) -> Path:
     return places.state / "provisioned.json"

@@ -1,1 +1,0 @@
-"""A machine made ready for all its jobs, by root, once: see docs/managed.md."""
