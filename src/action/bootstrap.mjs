@@ -1,5 +1,5 @@
 // Finds a Python and runs the command line with it. All else, the environment of packages included, is Python's
-// affair (nix_autocache/bootstrap.py), since GitLab has no Node to do it with. No npm packages.
+// affair (nix_autocache/cli/bootstrap.py), since GitLab has no Node to do it with. No npm packages.
 
 import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, readdirSync } from "node:fs";
@@ -21,7 +21,7 @@ export function run(verb) {
   }
   remember("python", python);
   process.umask(0o022); // or others could change the compiled Python that this makes
-  const child = spawn(python, ["-sP", "-m", "nix_autocache.bootstrap", verb], { stdio: "inherit", env: environment() });
+  const child = spawn(python, ["-sP", "-m", "nix_autocache.cli.bootstrap", verb], { stdio: "inherit", env: environment() });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => end(`cannot run ${python}: ${error.message}`));
   child.on("exit", (code) => {

@@ -31,5 +31,5 @@ nix_autocache() (
   . "$nix_autocache_job/tool"
   export nix_autocache_job nix_autocache_inputs RUNNER_TOOL_CACHE="$nix_autocache_tools" PYTHONUTF8=1
   export PYTHONPATH="$nix_autocache_source" PYTHONPYCACHEPREFIX="$nix_autocache_tools/nix-autocache/bytecode"
-  exec "$nix_autocache_python" -sP -m nix_autocache.bootstrap "$@"
+  exec "$nix_autocache_python" -sP -m nix_autocache.cli.bootstrap "$@"
 )

@@ -1,7 +1,7 @@
 """nix-autocache: everything that Nix builds in a CI job, signed and in the binary cache.
 
-Start reading in `steps.py`. Then follow one store path: `queue/hook.sh` notes it in the `queue`,
-`uploader/drain` plans, packs and pushes it, `uploader/narinfo` is what the next job finds.
+Start reading in `cli/setup.py`. Then follow one store path: `queue/hook.sh` puts it into the queue, `uploader/drain.py`
+plans, packs and pushes it, and `nix/narinfo.py` renders what the next job finds. `docs/contributing.md` has the map.
 """
 
 import gc

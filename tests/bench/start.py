@@ -16,7 +16,8 @@ from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
 here = Path("/root/start")
 Queue(here / "queue").create()
-job = UploadSpec(queue=str(here / "queue"), roots="", nix_bin="/usr/bin", cache="file:///root/start/cache", key=sys.argv[1],
+job = UploadSpec(queue=str(here / "queue"), roots="", nix_bin="/usr/bin",
+          cache="file:///root/start/cache", key=sys.argv[1],
           compression="zstd", compression_level=3, upstreams=(), exclude="", dry_run=False, environ={}, began=0)
 uploader = UploaderClient(here)
 begun = time.monotonic()

@@ -1,6 +1,6 @@
 """The metadata services of three clouds, as their documentation has them, for a machine that has none.
 
-`python3 trust/metadata.py HOST PORT CLOUD` serves one until it is killed; AWS's wants a session's token, as IMDSv2 does.
+`python3 metadata.py HOST PORT CLOUD` serves one until it is killed; AWS's wants a session's token, as IMDSv2 does.
 """
 
 import json

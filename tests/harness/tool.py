@@ -17,7 +17,7 @@ from tests.harness.machine import Bind, Machine
 LOCKS = [tools.PROJECT / "requirements" / name for name in ("base.txt", "aws.txt")]
 TOOL_CACHE = "/opt/tool-cache"
 DATA = "/root/.local/share/nix-autocache"
-CLI = ("python3", "-sP", "-m", "nix_autocache.bootstrap")
+CLI = ("python3", "-sP", "-m", "nix_autocache.cli.bootstrap")
 
 
 def binds(data: Path | None = None) -> list[Bind]:

@@ -124,7 +124,7 @@ def test_a_set_up_that_is_killed_after_hardening_gives_root_back_and_no_key(tmp_
         with sealed.job.start("setup") as setup:
             wait_for(lambda: made.exists(f"{STATE}/hardened.json"), "the hardening", 30)
             for each in made.processes():
-                if "nix_autocache.bootstrap" in each.argv and each.user == "runner":
+                if "nix_autocache.cli.bootstrap" in each.argv and each.user == "runner":
                     made.run(["kill", "-KILL", str(each.pid)], check=False)
             setup.wait()
         wait_for(lambda: not made.exists(f"{STATE}/hardened.json"), "what was taken to be given back", 30)

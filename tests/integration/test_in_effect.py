@@ -161,9 +161,9 @@ INSIDE = """
 mount -t proc proc /proc; mount -t tmpfs tmpfs /etc/nix; mount -t tmpfs tmpfs /var/lib
 for part in /nix/store /nix/var/nix/db; do mount --bind $part $part; mount -o remount,ro,bind $part; done
 export NIX_REMOTE=daemon
-python3 -sP -m nix_autocache.bootstrap setup
+python3 -sP -m nix_autocache.cli.bootstrap setup
 nix-build --no-out-link --expr "$EXPRESSION"
-python3 -sP -m nix_autocache.bootstrap finish
+python3 -sP -m nix_autocache.cli.bootstrap finish
 """
 
 

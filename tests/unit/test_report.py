@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache import report
 from nix_autocache.ci.detect import detect
+from nix_autocache.job import report
 from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.uploader.progress import Rest
 

@@ -3,66 +3,88 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = SOURCE / "nix_autocache"
 
-# cli → steps → the parts → what they share. A module may import its own layer and those below.
-LAYERS = (
-    {"__main__", "bootstrap"},
+# From the top floor down: a package may import those on lower floors, and its own files where they make no circle.
+FLOORS = (
+    {"__main__"},
     {"cli"},
-    {"errands"},
-    {"steps"},
-    {"managed"},
-    {"isolation"},
-    {"pushing", "in_effect", "registering", "advice", "later"},
-    {"jobs", "store_scan"},
-    {"handover"},
-    {"context", "report", "destination", "session"},
+    {"job"},
     {"machine"},
     {"trust", "uploader"},
     {"queue", "caches", "settings"},
     {"nix", "ci"},
-    {"system"},
-    {"errors", "schemes"},
+    {"system", "schemes"},
+    {"errors"},
 )
-EXCEPTIONS: set[tuple[str, str]] = set()
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room(parts: tuple[str, ...], depth: int) -> str:
+    """The file or folder `depth` folders deep that a module lies in."""
+    return parts[depth].removesuffix(".py") if len(parts) > depth else "__init__"
 
 
-def imports(path: Path) -> set[str]:
-    """The parts of this package that a module imports, at its top or later."""
-    depth = len(path.relative_to(PACKAGE).parts)
-    found = set()
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    """The modules of this package that a file imports, at its top or later, as paths within the package."""
+    here = path.relative_to(PACKAGE).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
-            names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
-            found |= {name for name in names if (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()}
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) + 1 - node.level] + tuple(node.module.split(".") if node.module else ())
+            for alias in node.names:
+                target = (*base, alias.name)
+                is_module = PACKAGE.joinpath(*target).is_dir() or PACKAGE.joinpath(*target).with_suffix(".py").exists()
+                yield target if is_module else base
+
+
+def arrows(folder: Path) -> dict[str, set[str]]:
+    """For each file or folder in a folder of the package, those beside it that it imports."""
+    depth = len(folder.relative_to(PACKAGE).parts)
+    found: dict[str, set[str]] = {}
+    for path in folder.rglob("*.py"):
+        origin = room(path.relative_to(PACKAGE).parts, depth)
+        beside = {
+            room(target, depth)
+            for target in imported(path)
+            if target[:depth] == folder.relative_to(PACKAGE).parts and len(target) > depth
+        }
+        found.setdefault(origin, set()).update(beside - {origin})
     return found
 
 
-def test_imports_point_one_way() -> None:
-    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
-    wrong = []
-    for path in PACKAGE.rglob("*.py"):
-        if (module := module_of(path)) == "__init__":
-            continue
-        assert module in layer, f"{module} has no layer: add it to LAYERS"
-        wrong += [
-            f"{module} imports {name}"
-            for name in imports(path)
-            if layer[name] < layer[module] and (module, name) not in EXCEPTIONS
-        ]
+def test_a_package_imports_only_from_lower_floors() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    wrong = [
+        f"{origin} imports {target}"
+        for origin, targets in arrows(PACKAGE).items()
+        for target in targets
+        if target != "__init__" and floor[target] <= floor[origin]
+    ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in PACKAGE.rglob("__init__.py")], ids=lambda path: path.name)
+def test_no_files_of_a_package_import_each_other(folder: Path) -> None:
+    TopologicalSorter(arrows(folder)).prepare()  # raises CycleError, which names them
+
+
+def test_a_package_says_what_it_is_for_and_imports_nothing() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), f"{path.parent.name} has no docstring"
+        if path.parent != PACKAGE:
+            assert len(tree.body) == 1, f"{path.parent.name}/__init__.py does more than say what it is for"
 
 
 def test_setup_needs_no_package_before_the_environment_is_made() -> None:
     """`-S` and no site: what is imported here must be in the standard library."""
-    command = [sys.executable, "-S", "-s", "-c", "import nix_autocache.bootstrap, nix_autocache.cli"]
+    command = [sys.executable, "-S", "-s", "-c", "import nix_autocache.cli.bootstrap, nix_autocache.cli.main"]
     done = subprocess.run(command, env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -24,7 +24,16 @@ def test_every_invariant_names_tests_that_are_there() -> None:
         assert set(tests) <= there, f"{number}: {set(tests) - there}"
 
 
-SENTENCES = ("trust/probes", "trust/isolation", "isolation", "handover", "ci/github", "ci/gitlab", "ci/local")
+SENTENCES = (
+    "trust/probes",
+    "trust/isolation",
+    "job/exposures",
+    "job/hardening",
+    "job/secrets",
+    "ci/github",
+    "ci/gitlab",
+    "ci/local",
+)
 WORDS = 5  # of a sentence that a test must have in one piece
 
 

@@ -10,39 +10,39 @@ import os
 from pathlib import Path
 from typing import Final
 
+from ..machine.modes import Mode
+from ..nix import effective
+from ..nix.store import Nix, PathInfo
+from ..queue import scan
+from ..queue.directory import CANARY
+from ..system.process import wait_until
 from .context import Context
-from .machine.modes import Mode
-from .nix import effective
-from .nix.store import Nix, PathInfo
-from .queue import scan
-from .queue.directory import CANARY
-from .session import Session
-from .system.process import wait_until
+from .state import JobState
 
 _BUSY: Final = 1.0  # seconds in which Nix calls the hook for what it has just registered
 _ALL: Final = 1 << 30
 
 
-def queue_new(context: Context, session: Session) -> None:
+def queue_new(context: Context, state: JobState) -> None:
     """Queue what is new since the last look. With a hook only what it did not tell of, with a warning."""
-    if not session.apart and not os.access(context.job.queue.new, os.W_OK):
+    if not state.apart and not os.access(context.job.queue.new, os.W_OK):
         return  # the hook could note nothing there, nor can we; the flush says why
-    nix, before = Nix(Path(session.nix_bin)), context.job.store_before
-    if session.scan:
+    nix, before = Nix(Path(state.nix_bin)), context.job.store_before
+    if state.scan:
         found = scan.new_builds(nix, before)
     else:
-        found = _missed(context, session, nix)
+        found = _missed(context, state, nix)
         if found:
-            _warn(context, session, nix, found)
-    if not session.apart:  # or only the hook can write there
+            _warn(context, state, nix, found)
+    if not state.apart:  # or only the hook can write there
         for info in found:
             context.job.queue.add(info.path.base, [info.path])
         scan.snapshot(nix, before)
 
 
-def _missed(context: Context, session: Session, nix: Nix) -> list[PathInfo]:
+def _missed(context: Context, state: JobState, nix: Nix) -> list[PathInfo]:
     # The hook of a user's own is told of that user's builds only, the others' are none of our business.
-    if session.chosen is Mode.EXISTING_TRUSTED and _is_ours(context, _hook(context, nix)):
+    if state.chosen is Mode.EXISTING_TRUSTED and _is_ours(context, _hook(context, nix)):
         return []
     built = [info for info in scan.new_builds(nix, context.job.store_before) if info.ultimate]
     found: list[PathInfo] = []
@@ -70,13 +70,13 @@ def _is_known(info: PathInfo, derivations: set[str], paths: set[str]) -> bool:
     return info.path in paths or info.path.base in derivations or info.deriver.rpartition("/")[2] in derivations
 
 
-def _warn(context: Context, session: Session, nix: Nix, found: list[PathInfo]) -> None:
+def _warn(context: Context, state: JobState, nix: Nix, found: list[PathInfo]) -> None:
     now = _hook(context, nix)
     why = "a step or a command had settings of its own"
     if not _is_ours(context, now):
         why = f"a later step changed Nix's settings, and `post-build-hook` is now {now or 'empty'}"
     what = f"Nix built {len(found)} paths, such as {found[0].path.name}, without calling our hook: {why}"
-    then = "they are not pushed" if session.apart else "they were found in the store"
+    then = "they are not pushed" if state.apart else "they were found in the store"
     context.host.warning(f"{what}; {then}")
 
 

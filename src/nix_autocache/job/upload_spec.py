@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import handover
+from ..nix import effective, keys
+from ..nix.store import Nix
+from ..queue.directory import Queue
+from ..uploader.spec import UploadSpec, relevant_environment
+from . import secrets as handover
 from .context import Context
 from .destination import Destination
-from .handover import Secrets
-from .nix import effective, keys
-from .nix.store import Nix
-from .queue.directory import Queue
-from .uploader.spec import UploadSpec, relevant_environment
+from .secrets import Secrets
 
 
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:

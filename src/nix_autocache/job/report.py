@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .ci.host import Host
-from .errors import DeadlineError, Error
-from .queue.directory import Queue
-from .queue.outcomes import Outcome
-from .settings import OnFailure
-from .trust.policy import ASSUMED, LIMITATIONS
-from .uploader.progress import Progress, Rest
+from ..ci.host import Host
+from ..errors import DeadlineError, Error
+from ..queue.directory import Queue
+from ..queue.outcomes import Outcome
+from ..settings import OnFailure
+from ..trust.policy import ASSUMED, LIMITATIONS
+from ..uploader.progress import Progress, Rest
 
 if TYPE_CHECKING:
-    from .session import Session
-    from .uploader.process.client import Reply
+    from ..uploader.process.client import Reply
+    from .state import JobState
 
 _WORDS: Final = {
     "pushed": "pushed",
@@ -113,14 +113,14 @@ def interruption(host: Host, queue: Queue) -> Iterator[None]:
         raise
 
 
-def status(session: Session | None, answer: Reply | None, queue: Queue) -> dict[str, Any]:
+def status(state: JobState | None, answer: Reply | None, queue: Queue) -> dict[str, Any]:
     """How far the uploads are, for people and programs."""
     progress = answer.progress if answer else None
     return {
-        "set_up": session is not None,
-        "mode": session.mode if session else "",
-        "push": bool(session and session.push),
-        "reason": session.reason if session else "nothing was set up in this job",
+        "set_up": state is not None,
+        "mode": state.mode if state else "",
+        "push": bool(state and state.push),
+        "reason": state.reason if state else "nothing was set up in this job",
         "uploader": answer is not None,
         "counts": dict(progress.counts) if progress else {},
         "pushed_bytes": progress.pushed_bytes if progress else 0,

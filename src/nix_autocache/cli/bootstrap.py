@@ -1,4 +1,4 @@
-"""`python -sP -m nix_autocache.bootstrap VERB …`: the command line on a machine that has only a Python.
+"""`python -sP -m nix_autocache.cli.bootstrap VERB …`: the command line on a machine that has only a Python.
 
 Makes the environment of packages when it is not there, and installs Nix meanwhile, then goes on as the CLI in this
 same process. GitHub's action and GitLab's template both begin here. What is imported is imported where an error, as
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .context import Context
-    from .machine.observe import Facts
-    from .machine.packages.locked import Environment
+    from ..job.context import Context
+    from ..machine.observe import Facts
+    from ..machine.packages.locked import Environment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         seen = _prepare(argv)
-        from .cli import main as cli
+        from .main import main as cli
     except KeyboardInterrupt:
         print("nix-autocache: interrupted; nothing was done yet", flush=True)
         return 130
@@ -38,11 +38,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(argv: Sequence[str]) -> Facts | None:
     """See to the packages. For a set-up that must make them, Nix is installed meanwhile, on a machine that was seen."""
-    from .system.files import UMASK
+    from ..system.files import UMASK
 
     os.umask(UMASK)
-    from . import settings
-    from .machine.packages import locked
+    from .. import settings
+    from ..machine.packages import locked
 
     settings.forget_empty_credentials(os.environ)
     _keep_bytecode()
@@ -57,7 +57,7 @@ def _prepare(argv: Sequence[str]) -> Facts | None:
 
 def _keep_bytecode() -> None:
     """The action's own directory may be read-only, and compiling it anew costs every step 60 ms."""
-    from .machine.packages import locked
+    from ..machine.packages import locked
 
     if not sys.pycache_prefix and not os.access(Path(__file__).parent, os.W_OK):
         directory = locked.bytecode(os.environ)
@@ -66,10 +66,10 @@ def _keep_bytecode() -> None:
 
 def _context() -> Context | None:
     """The inputs, or None where they are wrong: the CLI will say how."""
-    from . import settings
-    from .ci.detect import detect
-    from .context import Context
-    from .errors import Error
+    from .. import settings
+    from ..ci.detect import detect
+    from ..errors import Error
+    from ..job.context import Context
 
     host = detect(os.environ)
     with suppress(Error):
@@ -78,9 +78,9 @@ def _context() -> Context | None:
 
 
 def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | None]:
-    from .errors import Error
-    from .machine import modes, observe
-    from .steps import install
+    from ..errors import Error
+    from ..machine import modes, observe
+    from .setup import install
 
     making, seen = wanted.begin(), None
     try:
@@ -96,8 +96,8 @@ def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | N
 
 def _say(error: Exception) -> int:
     """One line for what ended this before there was a CLI; the exit status. GitHub shows it where errors are shown."""
-    from .errors import Error, RunnerError, one_line
-    from .system.unexpected import explain
+    from ..errors import Error, RunnerError, one_line
+    from ..system.unexpected import explain
 
     expected = isinstance(error, (Error, OSError))
     text = one_line(error) if expected else explain(error)

@@ -8,26 +8,27 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
-from . import __version__
-from .ci.detect import detect
-from .ci.host import Host
-from .ci.local import Local
-from .context import Context
-from .errors import Error, RunnerError, one_line
-from .machine.paths import CONFIGURATION
-from .settings import INPUTS, Settings, forget_empty_credentials, read
-from .system import memory
-from .system.files import UMASK
-from .system.home import stand_in
+from .. import __version__
+from ..ci.detect import detect
+from ..ci.host import Host
+from ..ci.local import Local
+from ..errors import Error, RunnerError, one_line
+from ..job.context import Context
+from ..machine.paths import CONFIGURATION
+from ..settings import INPUTS, Settings, forget_empty_credentials, read
+from ..system import memory
+from ..system.files import UMASK
+from ..system.home import stand_in
 
 if TYPE_CHECKING:
     import argparse
 
-    from .machine.observe import Facts
+    from ..machine.observe import Facts
 
 _INTERRUPTED: Final = 130
 PROVISION: Final = f"""\
@@ -52,64 +53,56 @@ class Verb:
 
 
 # Most of the time of a short verb is that of its imports, so each has only its own.
-def _steps() -> ModuleType:
-    from . import steps
-
-    return steps
-
-
-def _errands() -> ModuleType:
-    from . import errands
-
-    return errands
+def _command(name: str) -> ModuleType:
+    return import_module(f"{__package__}.{name}")
 
 
 VERBS: Final[Mapping[str, Verb]] = {
     "setup": Verb(
-        lambda context, _: _steps().setup(context),
+        lambda context, _: _command("setup").setup(context),
         "make Nix ready, register the hook and start uploading",
         "nix-autocache setup --cache 's3://bucket?region=eu-west-1' --signing-key env:NIX_SIGNING_KEY",
     ),
     "flush": Verb(
-        lambda context, _: _steps().flush(context),
+        lambda context, _: _command("finish").flush(context),
         "wait until everything that was built is in the cache",
         "nix-autocache flush --flush-timeout 120 --on-upload-failure fail",
     ),
     "finish": Verb(
-        lambda context, _: _steps().finish(context),
+        lambda context, _: _command("finish").finish(context),
         "flush, then stop uploading and take the hook out of nix.conf (the end of a job)",
         "nix-autocache finish",
     ),
     "status": Verb(
-        lambda context, options: _steps().status(context, as_json=options.json),
+        lambda context, options: _command("status").status(context, as_json=options.json),
         "say how far the uploads are",
         "nix-autocache status --json",
     ),
     "doctor": Verb(
-        lambda context, options: _steps().doctor(context, as_json=options.json),
+        lambda context, options: _command("status").doctor(context, as_json=options.json),
         "say which mode setup would choose on this machine, and why; changes nothing",
         "nix-autocache doctor --json",
     ),
     "push": Verb(
-        lambda context, options: _errands().push(context, options.paths),
+        lambda context, options: _command("push").push(context, options.paths),
         "push store paths and all that they refer to, now",
         "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
         takes_paths=True,
     ),
     "keygen": Verb(
-        lambda context, options: _errands().keygen(options.name),
+        lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
         "nix-autocache keygen cache.example.org-1 | gh secret set NIX_SIGNING_KEY",
         takes_inputs=False,
     ),
     "provision": Verb(
-        lambda context, _: _errands().provision(context),
+        lambda context, _: _command("provision").provision(context),
         f"make this machine upload what all its jobs build, as {CONFIGURATION} says (root)",
         PROVISION,
         takes_inputs=False,
     ),
     "undo": Verb(
-        lambda context, _: _errands().undo(context),
+        lambda context, _: _command("undo").undo(context),
         "remove everything that setup made on this machine",
         "nix-autocache undo",
     ),
@@ -164,7 +157,7 @@ def _answer(error: BaseException) -> tuple[str, int]:
         case KeyboardInterrupt():
             return "interrupted; what was not pushed stays in the queue for the next flush", _INTERRUPTED
         case Exception():
-            from .system.unexpected import explain
+            from ..system.unexpected import explain
 
             return explain(error), RunnerError.exit_code
     raise error
@@ -216,7 +209,3 @@ def _add_inputs(one: argparse.ArgumentParser) -> None:
 def _settings(host: Host, options: SimpleNamespace) -> Settings:
     flags = {row.name: value for row in INPUTS if (value := getattr(options, row.attribute, None))}
     return read(host.inputs, os.environ, flags, strict=host.has_own_inputs)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

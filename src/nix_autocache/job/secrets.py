@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ..errors import InputError, one_line
+from ..nix.keys import is_in_aws
+from ..schemes import Scheme, scheme
+from ..system.text import decoded
+from ..uploader.spec import is_secret, relevant_environment
 from .destination import Destination
-from .errors import InputError, one_line
-from .nix.keys import is_in_aws
-from .schemes import Scheme, scheme
-from .system.text import decoded
-from .uploader.spec import is_secret, relevant_environment
 
 _AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
 _GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"

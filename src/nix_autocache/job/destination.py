@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .ci.host import EmbeddedCache
-from .nix import keys
-from .nix.store_url import CacheUrl, of_directory
-from .settings import Settings
-from .system.files import make_directory, write_atomically
+from ..ci.host import EmbeddedCache
+from ..nix import keys
+from ..nix.store_url import CacheUrl, of_directory
+from ..settings import Settings
+from ..system.files import make_directory, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

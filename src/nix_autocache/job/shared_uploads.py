@@ -10,30 +10,30 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
+from ..ci.host import Event
+from ..errors import RunnerError
+from ..machine import managed_machine, paths
+from ..machine.managed_machine import ManagedMachine
+from ..machine.modes import ModeRule
+from ..machine.observe import Facts
+from ..queue.directory import Queue
+from ..queue.outcomes import Outcome
+from ..trust.policy import Verdict
+from ..uploader.process.client import UploaderClient
+from ..uploader.progress import Rest
 from . import report
-from .ci.host import Event
 from .context import Context
-from .errors import RunnerError
-from .machine import managed_machine, paths
-from .machine.managed_machine import ManagedMachine
-from .machine.modes import ModeRule
-from .machine.observe import Facts
-from .queue.directory import Queue
-from .queue.outcomes import Outcome
-from .session import Session
-from .trust.policy import Verdict
-from .uploader.process.client import UploaderClient
-from .uploader.progress import Rest
+from .state import JobState
 
 _GONE: Final = 60.0  # seconds without an answer after which an uploader does not come back
 _AGAIN: Final = 0.2  # seconds until an uploader that is being restarted is asked again
 _OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
 
 
-def join(context: Context, row: ModeRule, seen: Facts) -> Session:
+def join(context: Context, row: ModeRule, seen: Facts) -> JobState:
     """Give Nix what is this job's own, and judge what its code could reach on this machine."""
-    from . import isolation
-    from .registering import tell_own
+    from . import exposures as exposures_
+    from .nix_conf import tell_own
 
     machine = paths.machine(context.environ)
     note = ManagedMachine.load(machine)
@@ -41,11 +41,11 @@ def join(context: Context, row: ModeRule, seen: Facts) -> Session:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
     tell_own(context, note.nix_bin, machine)
-    exposures = tuple(isolation.of_provisioned(note, machine, seen, context.environ))
+    exposures = tuple(exposures_.of_provisioned(note, machine, seen, context.environ))
     verdict = _verdict(context.host.event(), exposures)
     if verdict.warning:
         context.host.warning(verdict.warning)
-    return Session.begin(row, note.nix, note.cache, verdict, apart=False, reader_port=0)
+    return JobState.begin(row, note.nix, note.cache, verdict, apart=False, reader_port=0)
 
 
 def queue(context: Context) -> Queue:
@@ -63,7 +63,7 @@ def outcomes(context: Context) -> Iterable[Outcome]:
     return chain(settled, queue(context).set_aside(begun))
 
 
-def drain(context: Context, session: Session, deadline: float) -> Rest:
+def drain(context: Context, state: JobState, deadline: float) -> Rest:
     """Wait until what is queued by now is settled; what is left. An uploader that is restarted meanwhile is awaited."""
     tell, heard = report.ProgressLines(context.host), time.monotonic()
     while time.monotonic() < min(deadline, heard + _GONE):

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..nix.find import find_nix
+from ..nix.install.tarball import CERTIFICATE_FILE, PROFILE
+from ..nix.store import Nix
+from ..trust import policy
 from . import report
 from .context import Context
-from .nix.find import find_nix
-from .nix.install.tarball import CERTIFICATE_FILE, PROFILE
-from .nix.store import Nix
-from .session import Session
-from .trust import policy
+from .state import JobState
 
 
-def tell(context: Context, session: Session) -> None:
+def tell(context: Context, state: JobState) -> None:
     """Variables where this Nix is not the machine's own, and the outputs for the workflow."""
-    if session.chosen.installs:
+    if state.chosen.installs:
         _export(context)
     if find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
         found = find_nix(context.environ)  # a profile rather than what it leads to now
-        context.host.add_path(found.bin if found else Path(session.nix_bin))
-    for name, value in _outputs(session).items():
+        context.host.add_path(found.bin if found else Path(state.nix_bin))
+    for name, value in _outputs(state).items():
         context.host.set_output(name, value)
-    for line in report.limitations(session.unsolved):
+    for line in report.limitations(state.unsolved):
         context.host.info(line)
 
 
@@ -36,12 +36,12 @@ def _export(context: Context) -> None:
         context.host.export("NIX_SSL_CERT_FILE", str(CERTIFICATE_FILE))
 
 
-def _outputs(session: Session) -> dict[str, str]:
+def _outputs(state: JobState) -> dict[str, str]:
     return {
-        "mode": session.mode,
-        "nix-version": Nix(Path(session.nix_bin)).version(),
-        "push": "true" if session.push else "false",
-        "reason": session.reason,
-        "substituter": session.cache,
-        "limitations-solved": ",".join(str(number) for number in policy.LIMITATIONS if number not in session.unsolved),
+        "mode": state.mode,
+        "nix-version": Nix(Path(state.nix_bin)).version(),
+        "push": "true" if state.push else "false",
+        "reason": state.reason,
+        "substituter": state.cache,
+        "limitations-solved": ",".join(str(number) for number in policy.LIMITATIONS if number not in state.unsolved),
     }

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from . import settings
+from .. import settings
+from ..machine.modes import Mode, ModeRule
+from ..machine.observe import Facts
+from ..nix import conf
+from ..nix.store import Nix
 from .context import Context
-from .machine.modes import Mode, ModeRule
-from .machine.observe import Facts
-from .nix import conf
-from .nix.store import Nix
 from .report import size
 
 _ENOUGH: Final = 2_000_000_000  # bytes that should be free

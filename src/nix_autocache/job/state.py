@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .machine.modes import Mode, ModeRule
-from .nix.store import Nix
-from .system import record
-from .trust.policy import LIMITATIONS, Verdict
+from ..machine.modes import Mode, ModeRule
+from ..nix.store import Nix
+from ..system import record
+from ..trust.policy import LIMITATIONS, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class JobState:
     """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL.
 
     With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
@@ -42,7 +42,7 @@ class Session:
     reads: tuple[str, ...] = ()
 
     @classmethod
-    def begin(cls, row: ModeRule, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> Session:
+    def begin(cls, row: ModeRule, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> JobState:
         begun = cls(
             mode=row.mode.value,
             nix_bin=str(nix.bin),
@@ -59,19 +59,19 @@ class Session:
         scans = row.mode == Mode.EXISTING_SCAN and verdict.push
         return begun.scanning(row.no_hook) if scans else begun
 
-    def scanning(self, reason: str) -> Session:
+    def scanning(self, reason: str) -> JobState:
         """This, with the store scan in the hook's place. All that is new is found, so limitation 1 is solved."""
         lost = "what is built is looked for at the end of the job only: killed before, it loses all"
         return dataclasses.replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
 
-    def judged(self, verdict: Verdict) -> Session:
+    def judged(self, verdict: Verdict) -> JobState:
         """This, as a later verdict has it; what does not push already does not begin to."""
         if not self.push:
             return self
         unsolved = {2: self.unsolved[2], **verdict.unsolved} if self.scan else verdict.unsolved
         return dataclasses.replace(self, push=verdict.push, reason=verdict.reason, unsolved=unsolved)
 
-    def only_pulling(self, reason: str) -> Session:
+    def only_pulling(self, reason: str) -> JobState:
         """This, without pushing after all."""
         unsolved = dict.fromkeys(LIMITATIONS, reason)
         return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved, reader_port=0)
@@ -88,7 +88,7 @@ class Session:
         record.save(self, path)
 
     @classmethod
-    def load(cls, path: Path) -> Session | None:
+    def load(cls, path: Path) -> JobState | None:
         """None where nothing was set up."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

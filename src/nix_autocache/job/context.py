@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .ci.host import EmbeddedCache, Host
-from .ci.id_token import IdTokenSource
+from ..ci.host import EmbeddedCache, Host
+from ..ci.id_token import IdTokenSource
+from ..machine import paths as places
+from ..machine.paths import JobPaths, Paths
+from ..settings import Settings
 from .destination import Destination, destination
-from .machine import paths as places
-from .machine.paths import JobPaths, Paths
-from .settings import Settings
 
 if TYPE_CHECKING:
-    from .machine.observe import Facts
-    from .nix.store_url import CacheUrl
+    from ..machine.observe import Facts
+    from ..nix.store_url import CacheUrl
 
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 _OF_USERS: Final = {

@@ -10,45 +10,45 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ..errors import RunnerError, one_line
+from ..machine import paths, registrations, root
+from ..machine.modes import Mode
+from ..machine.observe import Facts
+from ..machine.paths import Paths
+from ..machine.registrations import Registration
+from ..nix import effective, secret_lines
+from ..nix.access_tokens import access_tokens
+from ..nix.conf import MACHINE
+from ..nix.daemon import control
+from ..nix.install import tarball
+from ..nix.store import Nix
+from ..system import probe, users
+from ..system.files import make_directory
+from ..system.net import network_environment
+from ..system.removal import remove_tree
+from ..uploader.read_proxy import launch
 from .context import Context
 from .destination import Destination, claim
-from .errors import RunnerError, one_line
-from .machine import paths, registrations, root
-from .machine.modes import Mode
-from .machine.observe import Facts
-from .machine.paths import Paths
-from .machine.registrations import Registration
-from .nix import effective, secret_lines
-from .nix.access_tokens import access_tokens
-from .nix.conf import MACHINE
-from .nix.daemon import control
-from .nix.install import tarball
-from .nix.store import Nix
-from .session import Session
-from .system import probe, users
-from .system.files import make_directory
-from .system.net import network_environment
-from .system.removal import remove_tree
-from .uploader.read_proxy import launch
+from .state import JobState
 
 _STALE: Final = 7 * 86400.0  # seconds that no job takes
 HOOK: Final = "post-build-hook"
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 
 
-def register(context: Context, session: Session, place: Destination, seen: Facts) -> None:
+def register(context: Context, state: JobState, place: Destination, seen: Facts) -> None:
     """Make Nix know the cache and, when pushing, the hook; a daemon is restarted if that changed anything.
 
     What a file of the user's takes away from these lines is said again in that file, which Nix reads last.
     """
-    if session.push:
+    if state.push:
         claim(place)
-    ours = [line for line in cache_lines(session, place) if _is_heeded(line, session, seen)]
+    ours = [line for line in cache_lines(state, place) if _is_heeded(line, state, seen)]
     given, tokens = context.settings.extra_nix_conf.splitlines(), _token_lines(context)
-    where, own = _places(context, session), context.own_places
+    where, own = _places(context, state), context.own_places
     apart = where.conf_file != own.conf_file
     # Or a build fails when the cache does; who wants that says so in extra-nix-conf, which comes after it.
-    lines = ["fallback = true", *_mode_lines(context, session, seen)]
+    lines = ["fallback = true", *_mode_lines(context, state, seen)]
     if apart:
         lines += [line for line in given if not secret_lines.is_for_fetches(line)]
         tokens = [line for line in given if secret_lines.is_secret(line) and secret_lines.is_for_users(line)] + tokens
@@ -57,8 +57,8 @@ def register(context: Context, session: Session, place: Destination, seen: Facts
     lines += ours
     if apart and not context.settings.harden and (theirs := own.config.value(HOOK)):
         lines.append(f"{HOOK} = {theirs}")  # ours calls it
-    wanted = _registration(context, session, seen, lines)
-    if session.chosen.daemon:
+    wanted = _registration(context, state, seen, lines)
+    if state.chosen.daemon:
         root.call("register", wanted.to_json(), context.environ)
     else:
         registrations.add(where, wanted, private=not apart)
@@ -97,7 +97,7 @@ def _tell_own(context: Context, own: Paths, wanted: Registration, lines: list[st
 
 def vouch(context: Context, place: Destination, nix: Nix) -> Destination:
     """The destination with what Nix can read of it, where its paths carry no signature: see `uploader/view.py`."""
-    from .uploader import view
+    from ..uploader import view
 
     directory, caches = _views(context), [*place.others, Path(place.url.path)]
     if not place.unsigned or not any(cache.is_dir() for cache in caches):
@@ -129,18 +129,18 @@ def _sweep_views(mine: Path) -> None:
                 remove_tree(directory)
 
 
-def revive_daemon(context: Context, session: Session) -> None:
+def revive_daemon(context: Context, state: JobState) -> None:
     """See to it that the store can be asked: a CI host may have ended the daemon with the job's other processes."""
-    if session.chosen.daemon and not session.apart and os.geteuid() != 0 and not control.answers():
-        root.call("start-daemon", {"nix_bin": session.nix_bin}, context.environ)
+    if state.chosen.daemon and not state.apart and os.geteuid() != 0 and not control.answers():
+        root.call("start-daemon", {"nix_bin": state.nix_bin}, context.environ)
 
 
-def unregister(context: Context, session: Session) -> None:
+def unregister(context: Context, state: JobState) -> None:
     """Take this job out again; what was not pushed stays for another flush. What is apart only root takes out."""
-    where, own = _places(context, session), context.own_places
-    if session.apart and not probe.sudo():
+    where, own = _places(context, state), context.own_places
+    if state.apart and not probe.sudo():
         context.host.info(f"hook and uploader stay: only {paths.UNDO}, run by root, ends them")
-    elif session.chosen.daemon:
+    elif state.chosen.daemon:
         root.call("remove", {"job": context.job_name, "everything": False}, context.environ)
     else:
         registrations.remove(where, context.job_name, daemon=False, everything=False)
@@ -149,26 +149,26 @@ def unregister(context: Context, session: Session) -> None:
         registrations.remove(own, context.job_name, daemon=False, everything=True)
 
 
-def _places(context: Context, session: Session) -> Paths:
-    return paths.machine(context.environ) if session.chosen.daemon else context.places
+def _places(context: Context, state: JobState) -> Paths:
+    return paths.machine(context.environ) if state.chosen.daemon else context.places
 
 
-def _registration(context: Context, session: Session, seen: Facts, lines: list[str]) -> Registration:
-    chosen = session.chosen
+def _registration(context: Context, state: JobState, seen: Facts, lines: list[str]) -> Registration:
+    chosen = state.chosen
     return Registration(
         job=context.job_name,
         owner=(os.geteuid(), os.getegid()),
         lines=tuple(lines),
-        nix_bin=session.nix_bin,
-        queue=session.push,
-        hook=session.push and not session.scan,
+        nix_bin=state.nix_bin,
+        queue=state.push,
+        hook=state.push and not state.scan,
         daemon=chosen.daemon,
         build_users=chosen.installs is None
         and chosen is not Mode.EXISTING_SCAN
         and seen.admin
         and _lacks_build_users(seen),
         kvm=seen.admin and chosen.daemon,
-        apart=session.apart,
+        apart=state.apart,
         environ=_daemon_environment(context),
     )
 
@@ -189,30 +189,30 @@ def _daemon_environment(context: Context) -> dict[str, str]:
     return environ
 
 
-def _mode_lines(context: Context, session: Session, seen: Facts) -> list[str]:
+def _mode_lines(context: Context, state: JobState, seen: Facts) -> list[str]:
     lines = []
-    if session.chosen.installs:
+    if state.chosen.installs:
         lines.append("extra-experimental-features = nix-command flakes")
         # Without it, a single-user Nix that runs as root looks for build users.
-        lines.append("build-users-group =" + (f" {users.GROUP}" if session.chosen is Mode.MULTI_USER else ""))
+        lines.append("build-users-group =" + (f" {users.GROUP}" if state.chosen is Mode.MULTI_USER else ""))
         if not seen.namespaces:
             lines.append("sandbox = false")
-    if context.settings.harden and session.chosen.daemon:
+    if context.settings.harden and state.chosen.daemon:
         lines += ["trusted-users = root", "require-sigs = true", "sandbox-fallback = false"]
-    elif session.chosen.daemon and not seen.root:
+    elif state.chosen.daemon and not seen.root:
         # Its user can become root anyway.
         lines.append(f"extra-trusted-users = {pwd.getpwuid(os.geteuid()).pw_name}")
     return lines
 
 
-def cache_lines(session: Session, place: Destination) -> list[str]:
+def cache_lines(state: JobState, place: Destination) -> list[str]:
     """What makes Nix read the cache and those beside it."""
     lines = [f"extra-substituters = {url}" for url in place.substituters]
     if place.unsigned:  # Nix reads the views
         return [*lines, *_trusted(place)]
-    if session.reader_port:
-        lines.append(f"extra-substituters = {launch.url(session.reader_port)}{place.url.reading_query}")
-    elif place.url.is_read_by_nix and not session.unread:
+    if state.reader_port:
+        lines.append(f"extra-substituters = {launch.url(state.reader_port)}{place.url.reading_query}")
+    elif place.url.is_read_by_nix and not state.unread:
         lines.append(f"extra-substituters = {place.url.substituter}")
     return [*lines, *_trusted(place)]
 
@@ -222,10 +222,10 @@ def _trusted(place: Destination) -> list[str]:
     return [f"extra-trusted-public-keys = {keys}"] if keys else []
 
 
-def settings_of(session: Session, seen: Facts, environ: Mapping[str, str]) -> Mapping[str, str]:
+def settings_of(state: JobState, seen: Facts, environ: Mapping[str, str]) -> Mapping[str, str]:
     """What is in effect for this job's builds: the daemon's own settings where it does not trust this user."""
-    nix = Nix(Path(session.nix_bin))
-    if not is_ignored(session, seen):
+    nix = Nix(Path(state.nix_bin))
+    if not is_ignored(state, seen):
         return effective.of_client(nix, environ)
     settings = dict(effective.of_machine(nix))
     for name in ("substituters", "trusted-substituters") if settings else ():
@@ -233,16 +233,16 @@ def settings_of(session: Session, seen: Facts, environ: Mapping[str, str]) -> Ma
     return settings
 
 
-def is_ignored(session: Session, seen: Facts) -> bool:
+def is_ignored(state: JobState, seen: Facts) -> bool:
     """Whether the daemon ignores what this user configures, but for substituters that it knows."""
-    return session.chosen is Mode.EXISTING_SCAN and not seen.trusted
+    return state.chosen is Mode.EXISTING_SCAN and not seen.trusted
 
 
-def _is_heeded(line: str, session: Session, seen: Facts) -> bool:
+def _is_heeded(line: str, state: JobState, seen: Facts) -> bool:
     """Nix warns at each command of a line that its daemon ignores."""
-    if not is_ignored(session, seen):
+    if not is_ignored(state, seen):
         return True
-    return line.startswith("extra-substituters ") and not lacking([line], settings_of(session, seen, {}))
+    return line.startswith("extra-substituters ") and not lacking([line], settings_of(state, seen, {}))
 
 
 def tell_own(context: Context, nix_bin: str, machine: Paths) -> None:

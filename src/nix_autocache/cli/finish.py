@@ -1,0 +1,74 @@
+"""The steps of a job, as tables of contents. Start reading here.
+
+`setup` opens the job, `finish` closes it; `flush` is the part of `finish` that anybody may call at any time.
+What `setup` decided is kept in the job's directory, so that each step is a process of its own. What changes the
+machine is imported where it is done: a step that only uploads starts faster without.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ..job import own_uploads, report
+from ..job.context import Context
+from ..job.state import JobState
+from ..job.uploads import of_job
+from ..uploader.process.client import UploaderClient
+
+
+def flush(context: Context) -> None:
+    """Wait until the queue is dry, by the uploader or by draining here; report it, and raise what fails the job."""
+    state = JobState.load(context.job.setup)
+    if state is None or not state.push:
+        reason = f"pull only: {state.reason}" if state else "nothing was set up in this job"
+        context.host.info(f"nothing to flush: {reason}")
+        return
+    from ..job.nix_conf import revive_daemon
+
+    begun, uploads = time.monotonic(), of_job(state)
+    interruption = report.interruption(context.host, uploads.queue(context))
+    with context.host.group("nix-autocache: flushing"), interruption:
+        revive_daemon(context, state)
+        rest = uploads.drain(context, state, begun + _allowed(context))
+        result = report.Result(
+            outcomes=tuple(uploads.outcomes(context)),
+            rest=rest,
+            waited=time.monotonic() - begun,
+            unsolved=state.unsolved,
+            dry_run=state.dry_run,
+        )
+        report.flushed(context.host, result, context.settings.on_upload_failure)
+
+
+def _allowed(context: Context) -> float:
+    """Seconds for a flush: what was asked for, but no more than the host gives."""
+    left = context.host.time_left()
+    return context.settings.flush_timeout if left is None else min(context.settings.flush_timeout, left)
+
+
+def finish(context: Context) -> None:
+    """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
+    state = JobState.load(context.job.setup)
+    if state and state.reads:
+        from ..job.in_effect import look_again
+
+        look_again(context, state)
+    try:
+        flush(context)
+    finally:
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            _release(context, state)
+
+
+def _release(context: Context, state: JobState | None) -> None:
+    """Close this job; with the last one on the machine, our lines go from nix.conf."""
+    from ..job.nix_conf import unregister
+
+    try:
+        UploaderClient(context.job.directory).stop()
+        if state:
+            own_uploads.tidy(context, state)
+    finally:  # whatever became of the rest, nix.conf must not name what is gone
+        if state:
+            unregister(context, state)
