@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 
 from tests.bench.measure import verdict
-from tests.harness import nix, roots, tool
+from tests.harness import nix, product, roots
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 COUNTS = (10_000, 100_000)
 LARGE = 4 << 30  # bytes, of zeros: a file that takes no room
@@ -66,18 +66,18 @@ def main() -> None:
 
 def use(count: int, size: int) -> Use:
     """What a flush of `count` fresh paths of `size` bytes takes, on a machine of its own."""
-    with Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
-        environment = {**tool.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
+        environment = {**product.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
         machine.write("/root/make.py", MAKE)
         # Before the job, since nobody vouches for what is registered during it.
         make = f"mkdir /root/new; python3 -sP /root/make.py 0 {count} {size} | nix-store --load-db"
         machine.sh(make, env=environment, timeout=900)
-        job = Tool(machine, {"flush-timeout": "1800"})
+        job = Job(machine, inputs={"flush-timeout": "1800"})
         job.run("setup")
         job.kill_uploader()
-        machine.sh(f"rmdir {job.job()}/queue/new; mv /root/new {job.job()}/queue/new")
-        command = ["python3", "-c", MEASURE, *tool.CLI, "flush"]
+        machine.sh(f"rmdir {job.directory()}/queue/new; mv /root/new {job.directory()}/queue/new")
+        command = ["python3", "-c", MEASURE, *product.CLI, "flush"]
         said = machine.run(command, env=environment, timeout=1800)
         assert f"{count} pushed" in said.stderr, said.stderr
         return Use(**json.loads(said.stdout))

@@ -1,9 +1,9 @@
 """The start of the uploader until it can take work: from its process to its first word, the cache looked at."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import nix, roots, tool
+from tests.harness import nix, product, roots
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 ROUNDS = 9
 SCRIPT = """
@@ -27,16 +27,16 @@ uploader.stop()
 
 
 def main() -> None:
-    with Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
-        key = Tool(machine).run("keygen", "bench-1").stdout.strip()
+        key = Job(machine).keygen("bench-1")
         figures = in_turn({"start": lambda: start(machine, key)}, ROUNDS)
     figures.show("the uploader, from nothing to its first answer")
     verdict("start of the uploader until it can take work, s", figures.median("start"), 0.4)
 
 
 def start(machine: Machine, key: str) -> float:
-    return float(machine.run(["python3", "-sP", "-c", SCRIPT, key], env=tool.environment()).stdout)
+    return float(machine.run(["python3", "-sP", "-c", SCRIPT, key], env=product.environment()).stdout)
 
 
 if __name__ == "__main__":

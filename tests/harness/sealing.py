@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.harness import nix, tool
+from tests.harness import binary_cache, nix, product
 from tests.harness.commands import Completed
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT, Generation, root
 from tests.harness.servers import Server, rclone_http
@@ -34,11 +34,6 @@ class Sealed:
     def machine(self) -> Machine:
         return self.job.machine
 
-    @property
-    def directory(self) -> str:
-        """The job's, in our state."""
-        return self.machine.sh("echo /var/lib/nix-autocache/jobs/*").stdout.strip()
-
     def attack(self, script: str, *, user: str = "runner") -> Completed:
         """What the job's own code does in a later step; whether it succeeded is the test's affair."""
         return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
@@ -48,11 +43,11 @@ class Sealed:
 
     def uploader(self) -> int:
         """Its process."""
-        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.daemon" in each.argv]
+        (pid,) = self.job.uploaders()
         return pid
 
     def cached(self) -> dict[str, dict[str, str]]:
-        return tool.narinfos(self.server.directory)
+        return binary_cache.narinfos(self.server.directory)
 
 
 @contextmanager
@@ -63,11 +58,11 @@ def job(
     inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Sealed]:
     """Debian's Nix with a daemon, the user `runner` with sudo, and the key in a file of theirs; not set up yet."""
-    with Machine(root(generation), tool.binds()) as made:
+    with Machine(root(generation), product.binds()) as made:
         made.add_user("runner", sudo=True)
         nix.with_daemon(made)
         prepare(made)
-        key = Job(made).run("keygen", "test-1").stdout.strip()
+        key = Job(made).keygen()
         made.write(KEY, key, mode=0o600, owner="runner")
         with rclone_http(made, directory / "cache") as server:
             server.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import sealing
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.sealing import Sealed
 from tests.harness.waiting import wait_for
@@ -101,16 +101,16 @@ def pushes(sealed: Sealed, name: str) -> None:
 
 
 def test_garbage_on_the_socket_is_survived(sealed: Sealed) -> None:
-    pid, socket = sealed.uploader(), f"{sealed.directory}/uploader.sock"
+    pid, socket = sealed.uploader(), f"{sealed.job.directory()}/uploader.sock"
     done = sealed.python(FUZZ, socket, "600")
     assert done.returncode == 0, done.stderr
     assert sealed.uploader() == pid
-    assert "Traceback" not in sealed.machine.read(f"{sealed.directory}/uploader.log")
+    assert "Traceback" not in sealed.machine.read(f"{sealed.job.directory()}/uploader.log")
     pushes(sealed, "after-garbage")
 
 
 def test_connections_that_are_held_keep_nobody_out(sealed: Sealed) -> None:
-    pid, socket = sealed.uploader(), f"{sealed.directory}/uploader.sock"
+    pid, socket = sealed.uploader(), f"{sealed.job.directory()}/uploader.sock"
     with sealed.machine.start(["python3", "-c", HOLD, socket, "300"], user="runner") as holding:
         wait_for(lambda: "held" in holding.text(), "what is held")
         pushes(sealed, "while-held")
@@ -122,7 +122,7 @@ def test_connections_that_are_held_keep_nobody_out(sealed: Sealed) -> None:
 
 def test_other_users_are_not_heard(sealed: Sealed) -> None:
     sealed.machine.add_user("guest")
-    socket = f"{sealed.directory}/uploader.sock"
+    socket = f"{sealed.job.directory()}/uploader.sock"
     assert sealed.python(OTHERS, socket, user="guest").stdout == "0\n"
     assert int(sealed.python(OTHERS, socket).stdout) > 0
 
@@ -143,7 +143,7 @@ def test_thousands_of_entries_of_nothing_hold_back_no_build(tmp_path: Path) -> N
     with sealing.job(tmp_path, inputs={"harden": "false"}) as opened:
         opened.job.run("setup")
         opened.job.build("before")
-        assert opened.python(FLOOD, f"{opened.directory}/queue/new", "2500").returncode == 0
+        assert opened.python(FLOOD, f"{opened.job.directory()}/queue/new", "2500").returncode == 0
         opened.job.build("behind")
         said = opened.job.run("finish", "--flush-timeout", "100", timeout=150).stderr
         assert set(opened.cached()) == {"before", "behind"}, said

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import add_signatures, graphs, sealing
-from tests.harness.installing import BUILD
+from tests.harness.job import BUILD
 from tests.harness.machine import Machine
 from tests.harness.sealing import Sealed
 from tests.integration.test_attacks_read import ASK
@@ -182,14 +182,14 @@ def test_what_the_user_adds_is_pushed_under_a_name_that_is_made_from_its_content
 
 def test_the_jobs_user_cannot_end_the_uploader_by_its_socket(sealed: Sealed) -> None:
     pid = sealed.uploader()
-    said = sealed.python(ASK, f"{sealed.directory}/uploader.sock", '{"do": "stop"}').stdout
+    said = sealed.python(ASK, f"{sealed.job.directory()}/uploader.sock", '{"do": "stop"}').stdout
     assert json.loads(said)["error"] == "only root ends this uploader"
     assert sealed.uploader() == pid
 
 
 def test_a_forged_note_of_the_set_up_gives_the_post_step_no_key(sealed: Sealed) -> None:
     """That note is the job's own: it leads its own steps only."""
-    note = f"{sealed.directory}/steps/setup.json"
+    note = f"{sealed.job.directory()}/steps/setup.json"
     before = sealed.machine.read(note)
     facts = {**json.loads(before), "apart": False, "cache": "file:///home/runner/cache"}
     sealed.machine.write(note, json.dumps(facts), owner="runner")

@@ -113,7 +113,7 @@ def test_the_key_is_in_no_file_of_the_machine(sealed: Sealed) -> None:
 
 def test_the_socket_tells_no_secret(sealed: Sealed) -> None:
     requests = ['{"do": "status"}', '{"do": "job"}', '{"do": "key"}', '{"do": "flush", "seconds": 0}', '{"do": null}']
-    said = sealed.python(ASK, f"{sealed.directory}/uploader.sock", *requests).stdout
+    said = sealed.python(ASK, f"{sealed.job.directory()}/uploader.sock", *requests).stdout
     assert said.count('"done": true') == len(requests)
     assert sealed.secret not in said
     assert sealed.server.url not in said

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import sealing
-from tests.harness.installing import STATE, Job
+from tests.harness.job import STATE, Job
 from tests.harness.machine import Machine
 from tests.harness.sealing import KEY, SOLVED
 from tests.harness.waiting import wait_for
@@ -25,7 +25,7 @@ UNDO = f"{STATE}/undo"
 
 def test_root_is_led_nowhere_by_what_a_user_turns_round_meanwhile(tmp_path: Path) -> None:
     with sealing.sealed(tmp_path) as sealed:
-        made, steps = sealed.machine, f"{sealed.directory}/steps"
+        made, steps = sealed.machine, f"{sealed.job.directory()}/steps"
         made.sh(
             "mkdir -m 755 /srv/victim; install -m 644 /etc/hostname /srv/victim/file; mkdir -m 751 /srv/victim/inner"
         )

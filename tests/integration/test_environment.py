@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import act, tool, tools, wheels
+from tests.harness import act, product, tools, wheels
 from tests.harness.commands import Completed
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import RECENT
@@ -17,7 +17,7 @@ FRESH = "/root/tool-cache"
 def shim(machine: Machine, user: str = "root", cwd: str | None = None, **env: str) -> Completed:
     """The action's main step without its inputs, as a runner starts it; a wrong input ends it once it could begin."""
     variables = {
-        **wheels.wheelhouse(tool.LOCKS).env(),
+        **wheels.wheelhouse(product.LOCKS).env(),
         "PATH": f"{act.NODE}:/usr/local/bin:/usr/bin:/bin",
         "RUNNER_TOOL_CACHE": FRESH,
         "GITHUB_ACTIONS": "true",
@@ -44,7 +44,7 @@ def post(machine: Machine, state: str) -> Completed:
 
 @pytest.fixture
 def binds() -> list[Bind]:
-    return [*tool.binds(), act.binds()[1]]
+    return [*product.binds(), act.binds()[1]]
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
@@ -61,7 +61,7 @@ def test_it_is_made_once_and_kept(machine: MakeMachine, binds: list[Bind], insta
 
 
 def test_a_package_with_another_hash_is_refused(machine: MakeMachine, binds: list[Bind], tmp_path: Path) -> None:
-    good = wheels.wheelhouse(tool.LOCKS).path
+    good = wheels.wheelhouse(product.LOCKS).path
     for wheel in good.iterdir():
         shutil.copy(wheel, tmp_path)
     for wheel in tmp_path.glob("idna-*.whl"):
@@ -251,7 +251,7 @@ def test_an_error_that_no_code_expected_is_one_line_and_a_file(machine: MakeMach
 
 REPOSITORY = {
     "uv.toml": f'cache-dir = ".uv"\nrequired-version = ">=99"\nindex-url = "file://{ELSEWHERE}"\n',
-    "pyproject.toml": f'[tool.uv]\nno-index = false\ncache-dir = ".uv"\n[tool.uv.pip]\ntarget = "{ELSEWHERE}"\n',
+    "pyproject.toml": f'[product.uv]\nno-index = false\ncache-dir = ".uv"\n[product.uv.pip]\ntarget = "{ELSEWHERE}"\n',
     "pip.conf": f"[global]\nindex-url = file://{ELSEWHERE}\ntarget = {ELSEWHERE}\n",
     "setup.cfg": f"[install]\nprefix = {ELSEWHERE}\n[easy_install]\nindex_url = file://{ELSEWHERE}\n",
     ".python-version": "3.99\n",

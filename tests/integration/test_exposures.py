@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import dotnet, nix, roots, tool, tools
-from tests.harness.installing import Job, debian
+from tests.harness import dotnet, nix, product, roots, tools
+from tests.harness.job import Job, debian
 from tests.harness.machine import Bind, Machine
 from tests.harness.waiting import wait_for
-from tests.integration.test_caches import key_of
 
 HARNESS = "/harness"
 OF_ROOT = "the job's user can change what root runs, /home/runner"
@@ -32,7 +31,7 @@ with socket.socket(socket.AF_INET if len(sys.argv) > 2 else socket.AF_UNIX) as s
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Machine]:
     """Nix with a daemon that trusts root only, and the user `runner`, who may do nothing."""
-    with Machine(roots.root(roots.RECENT), [*tool.binds(), Bind(tools.PROJECT / "tests/harness", HARNESS)]) as made:
+    with Machine(roots.root(roots.RECENT), [*product.binds(), Bind(tools.PROJECT / "tests/harness", HARNESS)]) as made:
         made.add_user("runner")
         nix.with_daemon(made, "sandbox = true\nsandbox-fallback = false\n")
         made.sh("touch /etc/kept; chmod 755 /home/runner")
@@ -42,7 +41,7 @@ def closed() -> Iterator[Machine]:
 def ways(machine: Machine, *words: str, python: str = "python3", prefix: tuple[str, ...] = ()) -> list[str]:
     """What the job's user finds; as root with `prefix`, which makes the user of it."""
     command = [*prefix, python, *PROGRAM[1:], *words]
-    done = machine.run(command, user="root" if prefix else "runner", env=tool.environment(), cwd="/")
+    done = machine.run(command, user="root" if prefix else "runner", env=product.environment(), cwd="/")
     return done.stdout.splitlines()
 
 
@@ -276,7 +275,7 @@ def test_what_no_hardening_takes_away_is_in_the_report(
 ) -> None:
     made = debian(machine, roots.RECENT, "runner", sudo=True).machine
     nix.with_daemon(made) if daemon else nix.without_daemon(made, "runner")
-    given = {"cache": "file:///srv/cache", "signing-key": key_of(made), "harden": "true", **inputs}
+    given = {"cache": "file:///srv/cache", "signing-key": Job(made).keygen(), "harden": "true", **inputs}
     made.sh("mkdir -m 777 /srv/cache")
     said = Job(made, "runner", given, name="job").said("setup", check=False)
     assert f"the key or poison the cache: no, {sentence}" in said or f"::harden: {sentence}" in said, said
@@ -299,7 +298,7 @@ def test_what_root_runs_is_found_however_it_was_started(closed: Machine, start: 
     closed.sh("cp /bin/sleep /opt/agent; chown -R runner: /opt/agent")
     with closed.start(["bash", "-c", start]) as process:
         wait_for(lambda: closed.sh("pgrep -f 'agent|sleep.600'", check=False).returncode == 0, "the agent")
-        programs = closed.run(["python3", "-sP", f"{HARNESS}/programs.py"], env=tool.environment(), cwd="/").stdout
+        programs = closed.run(["python3", "-sP", f"{HARNESS}/programs.py"], env=product.environment(), cwd="/").stdout
         found = ways(closed, *(f"program={line}" for line in programs.splitlines()))
         process.kill()
     closed.sh("rm -r /opt/agent")

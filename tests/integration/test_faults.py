@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import faults, graphs, nix, servers, tool
+from tests.harness import binary_cache, faults, graphs, nix, product, servers
 from tests.harness.faults import Faults, Request
 from tests.harness.graphs import BIG
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import OLD, RECENT
-from tests.harness.tool import Tool
 from tests.harness.waiting import wait_for
-from tests.integration.test_caches import key_of
 
 S3_ENV = servers.s3_env()
 
@@ -29,22 +28,22 @@ class Ground:
     faults: Faults
     bucket: Path
 
-    def job(self, **inputs: str) -> Tool:
+    def job(self, **inputs: str) -> Job:
         url = f"s3://bucket?endpoint={self.faults.url}&region=us-east-1"
         given = {name.replace("_", "-"): value for name, value in inputs.items()}
-        return Tool(self.machine, {"cache": url, "signing-key": key_of(self.machine), **given}, S3_ENV)
+        return Job(self.machine, inputs={"cache": url, "signing-key": Job(self.machine).keygen(), **given}, env=S3_ENV)
 
     def build(self, expression: str) -> list[str]:
         return nix.build(self.machine, expression).split()
 
     def names(self) -> set[str]:
-        assert not tool.closed(self.bucket)
-        return set(tool.narinfos(self.bucket))
+        assert not binary_cache.missing(self.bucket)
+        return set(binary_cache.narinfos(self.bucket))
 
 
 @pytest.fixture
 def ground(machine: MakeMachine, tmp_path: Path) -> Iterator[Ground]:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     nix.without_daemon(made)
     with servers.rclone_s3(made, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
@@ -128,23 +127,23 @@ def test_archives_survive_resets_in_the_middle_of_their_bodies(ground: Ground) -
     ground.build(f"[ ({BIG}) ({graphs.leaf('small')}) ]")
     assert "2 pushed" in job.run("flush").stderr
     assert ground.names() == {"big", "small"}
-    for info in tool.narinfos(ground.bucket).values():
+    for info in binary_cache.narinfos(ground.bucket).values():
         assert (ground.bucket / info["URL"]).stat().st_size == int(info["NarSize"])
 
 
 def test_a_plain_http_cache_is_waited_for_too(machine: MakeMachine, tmp_path: Path) -> None:
     """There a large archive is one request of our own making, without obstore."""
-    one = machine(RECENT, tool.binds())
+    one = machine(RECENT, product.binds())
     nix.without_daemon(one)
     with servers.rclone_http(one, tmp_path / "http") as server, faults.before(one, server.port, tmp_path) as proxy:
         server.wait()
-        job = Tool(one, {"cache": proxy.url, "signing-key": key_of(one), "compression": "none"})
+        job = Job(one, inputs={"cache": proxy.url, "signing-key": Job(one).keygen(), "compression": "none"})
         path = nix.build(one, BIG)
         proxy.do(faults.RESET, faults.answer(429, 1), faults.PASS, to="PUT /nar/")
         assert "1 pushed" in job.run("push", path).stderr
     told, after = (r.at for r in proxy.requests() if r.path.startswith("/nar/") and r.fault != faults.RESET)
     assert after >= told + 1
-    (info,) = tool.narinfos(tmp_path / "http").values()
+    (info,) = binary_cache.narinfos(tmp_path / "http").values()
     assert (tmp_path / "http" / info["URL"]).stat().st_size == int(info["NarSize"])
 
 
@@ -166,7 +165,7 @@ def test_credentials_that_expire_are_one_line_and_the_queue_is_kept(ground: Grou
     job = ground.job()
     job.run("setup")
     ground.build(graphs.leaf("before"))
-    wait_for(lambda: "before" in tool.narinfos(ground.bucket), "the first upload")
+    wait_for(lambda: "before" in binary_cache.narinfos(ground.bucket), "the first upload")
     ground.faults.do(faults.answer(status))
     ground.build(graphs.independent(150))
     done = job.run("flush")
@@ -210,7 +209,7 @@ def test_one_bad_path_of_each_kind_holds_nothing_else_back(ground: Ground) -> No
 
 def test_what_was_collected_is_reported_by_the_oldest_nix_too(machine: MakeMachine, tmp_path: Path) -> None:
     """Nix 2.8 does not tell the hook what was built: the derivation does, if that is still there."""
-    job = Tool(machine(OLD, tool.binds(tmp_path)))
+    job = Job(machine(OLD, product.binds(tmp_path)))
     nix.without_daemon(job.machine)
     job.run("setup")
     job.kill_uploader()

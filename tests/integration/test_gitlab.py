@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, tool
+from tests.harness import gitlab, graphs, nix, product
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.pipelines import FORK, PROJECT, PROTECTED, SCRIPT, cached, environment, fresh, pipeline, runs
 from tests.harness.roots import NEW
@@ -42,7 +43,7 @@ def test_a_failing_script_flushes_and_its_cache_is_kept(runner: Machine) -> None
 @pytest.mark.parametrize("user", ["root", "ci"])
 def test_nothing_is_lost_when_every_process_ends_with_the_script(machine: MakeMachine, user: str) -> None:
     """As in Docker's executor: neither our uploader nor the nix-daemon lives when after_script begins."""
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2]])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     made.add_user("ci", sudo=True)
     nix.with_daemon(made)
     for name, program in (("end-uploader", "uploader[.]daemon"), ("end-daemon", "^nix-daemon")):
@@ -62,7 +63,7 @@ def test_a_forks_merge_request_only_pulls(runner: Machine) -> None:
     assert "notice: pull only: merge_request_event from a fork is not trusted" in done.log
     assert "warning" not in done.log
     assert not cached(runner, "/srv/cache")
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     own = {**FORK, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1217", "KEY": key}
     assert runs(runner, pipeline(inputs=given), own, expression=graphs.leaf("own")).returncode == 0
     assert cached(runner, "/srv/cache").endswith("-own\n")
@@ -159,7 +160,7 @@ def test_a_trap_of_the_scripts_own_is_noticed(runner: Machine) -> None:
 
 def test_the_flush_ends_with_the_time_that_after_script_has(runner: Machine) -> None:
     given = {"cache": "http://127.0.0.1:9", "signing-key": "$KEY"}
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     env = {**environment(), "NIX_CONFIG": "download-attempts = 1"}
     done = runs(runner, pipeline(inputs=given), {"KEY": key, "RUNNER_AFTER_SCRIPT_TIMEOUT": "16s"}, env=env)
     assert done.returncode == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import dotnet, sealing, tools
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import Generation
 from tests.harness.sealing import KEY, SOLVED

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import BUILD, Job, debian
+from tests.harness.job import BUILD, Job, debian
 from tests.harness.machine import Machine
 from tests.harness.roots import NEW, OLD, Generation
 
@@ -54,7 +54,7 @@ def single_user(machine: MakeMachine, generation: Generation) -> Job:
     job = debian(machine, generation)
     nix.without_daemon(job.machine)
     job.machine.sh("mkdir /w")
-    key = job.run("keygen", "test-1").stdout.strip()
+    key = job.keygen()
     return Job(job.machine, inputs={"cache": "file:///w/cache", "signing-key": key})
 
 
@@ -142,7 +142,7 @@ def test_a_users_own_substituters_do_not_take_the_cache_from_a_daemon(machine: M
     """Nix lets users that it does not trust choose among the daemon's substituters, so theirs count for both."""
     job = debian(machine, NEW, "runner", sudo=True)
     nix.with_daemon(job.machine)
-    key = job.run("keygen", "test-1").stdout.strip()
+    key = job.keygen()
     job.machine.write("/home/runner/key", key, mode=0o600, owner="runner")
     job.machine.write("/home/runner/.config/nix/nix.conf", THEIRS, owner="runner")
     job.machine.sh("chown -R runner: /home/runner/.config; install -d -o nobody /srv/cache")

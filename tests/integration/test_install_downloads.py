@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.conftest import MakeMachine
 from tests.harness import certificates
 from tests.harness.commands import Process
-from tests.harness.installing import Job, bare
+from tests.harness.job import Job, bare
 from tests.harness.machine import Machine
 from tests.harness.release import Release, release
 from tests.harness.roots import RECENT

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import STATE, Job, bare, debian
+from tests.harness.job import STATE, Job, bare, debian
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 from tests.harness.waiting import wait_for
@@ -106,7 +106,7 @@ def test_a_setup_that_was_killed_is_cleaned_up_by_the_next(machine: MakeMachine,
 @pytest.mark.parametrize("kind", ["bare", "daemon and sudo", "own store"])
 def test_two_jobs_that_begin_at_once_do_not_disturb_each_other(machine: MakeMachine, kind: str) -> None:
     plain = prepared(machine, kind)
-    key = plain.run("keygen", "a-1").stdout.strip()
+    key = plain.keygen("a-1")
     jobs = [
         Job(plain.machine, "runner", {**plain.inputs, "signing-key": key, "cache": f"/home/runner/{name}"}, name=name)
         for name in ("first", "second")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import nix, sealing, tool, tools
+from tests.harness import nix, product, sealing, tools
 from tests.harness.aws import REGION, Account, in_machine
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 from tests.harness.sealing import SOLVED
@@ -46,7 +46,7 @@ def stolen(machine: Machine, account: Account, packages: str) -> str:
 def test_the_report_of_a_provisioned_machine_says_that_its_role_is_for_everybody(
     machine: MakeMachine, tmp_path: Path
 ) -> None:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     made.add_user("runner")
     nix.with_daemon(made)
     with_role(made)

@@ -8,9 +8,9 @@ import pytest
 
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import act, add_signatures, nix, servers, systemd, tool
+from tests.harness import act, add_signatures, binary_cache, nix, product, servers, systemd
 from tests.harness.act import Workflow
-from tests.harness.installing import BUILD, STATE, Job
+from tests.harness.job import BUILD, STATE, Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 from tests.harness.servers import Server
@@ -55,12 +55,14 @@ def configure(machine: Machine, url: str) -> None:
 
 def signers(server: Server) -> dict[str, str]:
     """The name of the key that signed each path in the bucket."""
-    return {name: info["Sig"].partition(":")[0] for name, info in tool.narinfos(server.directory / "bucket").items()}
+    return {
+        name: info["Sig"].partition(":")[0] for name, info in binary_cache.narinfos(server.directory / "bucket").items()
+    }
 
 
 @pytest.fixture
 def booted() -> Iterator[Machine]:
-    shared = [bind for bind in tool.binds() if bind.target not in {each.target for each in act.binds()}]
+    shared = [bind for bind in product.binds() if bind.target not in {each.target for each in act.binds()}]
     with systemd.SystemdMachine(systemd.root(), [*act.binds(), *shared]) as made:
         made.write("/etc/nix/nix.conf", nix.CONFIG)
         made.add_user("runner")
@@ -89,7 +91,9 @@ def test_a_service_signs_what_jobs_build_that_have_no_secret(booted: Machine, se
     assert "machine-1" in stolen  # its public half, from nix.conf
     assert str(KEY).partition(":")[2][:43] not in stolen
     assert servers.SECRET_KEY not in stolen
-    booted.run(["nix-store", "--delete", tool.narinfos(server.directory / "bucket")["by-the-action"]["StorePath"]])
+    booted.run(
+        ["nix-store", "--delete", binary_cache.narinfos(server.directory / "bucket")["by-the-action"]["StorePath"]]
+    )
     booted.sh("rm -rf /root/.cache/nix /home/runner/.cache/nix")  # where Nix noted that it was not there
     again = booted.sh("nix-build --no-out-link --max-jobs 0 /home/runner/project/default.nix", user="runner").stderr
     assert "copying path" in again
@@ -104,7 +108,7 @@ def test_jobs_at_once_wait_for_what_they_built(booted: Machine, server: Server) 
     paths = [job.build(job.name) for job in jobs]
     with jobs[0].start("finish") as one, jobs[1].start("finish") as two:
         assert (one.wait(), two.wait()) == (0, 0), one.text() + two.text()
-    assert set(signers(server)) == {tool.name_of(path) for path in paths}
+    assert set(signers(server)) == {binary_cache.name_of(path) for path in paths}
     assert Job(booted, "runner").doctor()["mode"] == "managed"
     fork = {"GITHUB_EVENT_NAME": "pull_request_target"}
     assert "warning" not in Job(booted, "runner", env=fork, name="third").said("setup")
@@ -143,7 +147,7 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
 
 def test_what_another_user_adds_to_a_path_does_not_hold_back_a_job(machine: MakeMachine, tmp_path: Path) -> None:
     """One signature that is not UTF-8 once ended the uploads of all jobs of a machine, for ever."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     for user in ("runner", "guest"):
         made.add_user(user)
     nix.with_daemon(made)
@@ -182,7 +186,7 @@ def test_a_service_that_hangs_is_started_again(booted: Machine, server: Server) 
 
 
 def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: Path) -> None:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     made.add_user("runner")
     nix.with_daemon(made)
     root, runner = Job(made), Job(made, "runner")

@@ -1,9 +1,9 @@
 """What only a drain that runs for months does: it tries again what failed, and does not grow."""
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import graphs, nix, product
+from tests.harness.job import Job
 from tests.harness.roots import RECENT
-from tests.harness.tool import Tool
 
 # A cache that cannot be used becomes usable; nobody flushes. Prints what the drain still remembers at the end.
 SCRIPT = """
@@ -51,10 +51,10 @@ print("remembers nothing")
 
 
 def test_what_failed_is_tried_again_without_a_flush_and_then_forgotten(machine: MakeMachine) -> None:
-    one = machine(RECENT, tool.binds())
+    one = machine(RECENT, product.binds())
     nix.without_daemon(one)
     paths = [nix.build(one, graphs.leaf(name)) for name in ("first", "second")]
-    Tool(one).run("--version")
+    Job(one).run("--version")
     one.write("/root/months.py", SCRIPT)
-    said = one.run(["python3", "-sP", "/root/months.py", *paths], env=tool.environment()).stdout
+    said = one.run(["python3", "-sP", "/root/months.py", *paths], env=product.environment()).stdout
     assert said.splitlines()[-2:] == ["pushed 2", "remembers nothing"]
