@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import graphs, nix, product, roots, servers
+from tests.harness import graphs, nix, product, programs, roots, servers
 from tests.harness.delay import delayed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
@@ -15,18 +15,6 @@ ROUND_TRIP = 0.03  # seconds
 ROUNDS = 3
 INDEPENDENT = 201
 CHAINED = 200
-BARE = """
-import hashlib, os
-from compression import zstd
-digest = hashlib.sha256()
-option = zstd.CompressionParameter
-compressor = zstd.ZstdCompressor(options={option.compression_level: 3, option.nb_workers: os.cpu_count()})
-with open("/root/nar", "rb", buffering=0) as file:
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-        compressor.compress(piece)
-    compressor.flush()
-"""
 
 
 def main() -> None:
@@ -117,7 +105,7 @@ class Bench:
     def bare(self, path: str) -> float:
         """The same archive, ready in a file, hashed and compressed by as many threads as there are processors."""
         self.machine.sh(f"[ -e /root/nar ] || nix-store --dump {path} > /root/nar")
-        return self.machine.run(["python3", "-c", BARE]).seconds
+        return self.machine.run(programs.python("hash_and_compress.py")).seconds
 
 
 if __name__ == "__main__":

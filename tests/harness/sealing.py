@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.harness import binary_cache, nix, product
+from tests.harness import binary_cache, nix, product, programs
 from tests.harness.commands import Completed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
@@ -15,6 +15,7 @@ from tests.harness.servers import Server, rclone_http
 
 KEY = "/home/runner/key"
 SOLVED = "4. the pipeline's code cannot take the key or poison the cache: yes"
+NOT_SOLVED = "4. the pipeline's code cannot take the key or poison the cache: no, "
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class Sealed:
         """What the job's own code does in a later step; whether it succeeded is the test's affair."""
         return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
 
-    def python(self, script: str, *words: str, user: str = "runner") -> Completed:
-        return self.machine.run(["python3", "-c", script, *words], user=user, check=False, timeout=120)
+    def python(self, name: str, *words: str, user: str = "runner") -> Completed:
+        """An attack that is one of the harness's programs."""
+        return self.machine.run(programs.python(name, *words), user=user, check=False, timeout=120)
 
     def uploader(self) -> int:
         """Its process."""

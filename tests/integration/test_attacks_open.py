@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from tests.harness import graphs, sealing
+from tests.harness.attacks import prepare
 from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.integration.test_attacks_poison import prepare
-from tests.integration.test_harden import NOT_SOLVED
-from tests.integration.test_signed import NEXT_SECOND
+from tests.harness.nix import NEXT_SECOND
+from tests.harness.sealing import NOT_SOLVED
 
 COMMANDS = [
     "::set-output name=x::y",

@@ -4,34 +4,9 @@ from pathlib import Path
 
 from tests.conftest import MakeMachine
 from tests.harness import graphs, nix, product, sealing, servers
+from tests.harness.content_addressed import FEATURE, FLOATING, ready
 from tests.harness.job import Job
-from tests.harness.machine import Machine
 from tests.harness.roots import OLD, Generation
-
-FEATURE = "extra-experimental-features = ca-derivations\n"
-FLOATING = '__contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256";'
-# A chain of three, the second with two outputs and text that looks like a derivation's; then one whose own outputs are
-# named before it is built.
-EXPRESSION = rf"""
-let
-  sh = more: name: script: derivation ({{
-    inherit name;
-    system = builtins.currentSystem;
-    builder = "/bin/sh";
-    args = [ "-ec" script ];
-  }} // more);
-  floating = {{ {FLOATING} }};
-  one = sh floating "one" "echo one > $out";
-  two = sh (floating // {{ outputs = [ "out" "dev" ]; text = "],[],[(\"out\",\"\\\\\")]"; }}) "two"
-    "echo ${{one}} > $out; echo dev > $dev";
-  three = sh floating "three" "echo ${{two}} ${{two.dev}} > $out";
-in sh {{ }} "four" "echo ${{three}} > $out"
-"""
-
-
-def ready(machine: Machine) -> None:
-    machine.sh(f"echo '{FEATURE}' >>/etc/nix/nix.conf")
-    machine.write("/root/ca.nix", EXPRESSION)
 
 
 def test_an_empty_machine_builds_nothing_again(

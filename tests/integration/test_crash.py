@@ -5,26 +5,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import binary_cache, graphs, nix, product
+from tests.harness import binary_cache, graphs, nix, product, programs
 from tests.harness.job import Job
-from tests.harness.machine import Bind
 from tests.harness.roots import RECENT
 
-KILLS = "/kills.py"
 ROUNDS = 100
 SEEDS = (1, 2)  # a process each
 
 
 def test_200_kills_leave_the_cache_closed_and_a_flush_completes_it(machine: MakeMachine) -> None:
     """No narinfo without its archive and references, nothing lost, nothing uploaded twice that was visible."""
-    one = machine(RECENT, [*product.binds(), Bind(Path(product.__file__).with_name("kills.py"), KILLS)])
+    one = machine(RECENT, product.binds())
     nix.without_daemon(one)
     paths = nix.build(one, graphs.layered(8, 8)).split()
     closure = one.run(["nix-store", "--query", "--requisites", *paths]).stdout.split()
     assert len(closure) == 64
     Job(one).run("keygen", "any-1")  # makes the environment
     with ExitStack() as stack:
-        commands = (["python3", "-sP", KILLS, f"/root/{seed}", str(ROUNDS), str(seed), *closure] for seed in SEEDS)
+        commands = (programs.python("kills.py", f"/root/{seed}", str(ROUNDS), str(seed), *closure) for seed in SEEDS)
         running = [stack.enter_context(one.start(command, env=product.environment())) for command in commands]
         for process in running:
             assert process.wait(120) == 0, process.text()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import act, product, tools, wheels
+from tests.harness import act, product, programs, tools, wheels
 from tests.harness.commands import Completed
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import RECENT
@@ -201,14 +201,7 @@ def test_packages_that_another_user_could_have_put_there_are_not_imported(
     shim(made)
     (name,) = made.sh(f"cd {FRESH}/nix-autocache; ls -d ????????????????????").stdout.split()
     made.sh("mkdir -m 1777 /sticky; mkdir -m 777 /open; mkdir /root/link; : >/tmp/proof; chmod 666 /tmp/proof")
-    plant = f"""
-for home in /tmp/nix-autocache-0 /sticky/nix-autocache /open/nix-autocache /home/mallory/nix-autocache; do
-  mkdir -p $home/{name}
-  for package in nacl obstore actions_toolkit requests; do
-    echo 'open("/tmp/proof", "a").write("run")' >$home/{name}/$package.py
-  done
-done"""
-    made.sh(plant, user="mallory")
+    made.run(programs.shell("plant_packages.sh", name), user="mallory")
     made.sh("ln -s /home/mallory/nix-autocache /root/link/nix-autocache")
     for cache in ("/sticky", "/open", "/home/mallory", "/root/link", ""):
         done = shim(made, RUNNER_TOOL_CACHE=cache, HOME="/nonexistent")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, product
+from tests.harness import gitlab, graphs, nix, product, programs
 from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.pipelines import FORK, PROJECT, PROTECTED, SCRIPT, cached, environment, fresh, pipeline, runs
@@ -111,14 +111,7 @@ def test_the_kept_cache_stays_below_its_size_by_least_recent_use(machine: MakeMa
 
 def two_days_later(machine: Machine) -> None:
     """As the archives of earlier jobs are two days on: a use is noted once a day."""
-    machine.sh(f"""for archive in {gitlab.KEPT}/*.tar; do
-      if [ ! -e "$archive" ]; then continue; fi
-      rm -rf /tmp/aged; mkdir /tmp/aged; tar -C /tmp/aged -xf "$archive"
-      find /tmp/aged -name '*.narinfo' | while read -r file; do
-        touch -d "@$(($(stat -c %Y "$file") - 2 * 86400))" "$file"
-      done
-      tar -C /tmp/aged -cf "$archive" .nix-autocache
-    done""")
+    machine.run(programs.shell("age_archives.sh", gitlab.KEPT))
 
 
 def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(

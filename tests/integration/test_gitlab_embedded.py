@@ -7,11 +7,11 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.harness import gitlab, graphs, nix, product
+from tests.harness.content_addressed import ready
 from tests.harness.job import Job
 from tests.harness.machine import Bind, Machine
 from tests.harness.pipelines import PROJECT, PROTECTED, fresh, pipeline, runs
 from tests.harness.roots import NEW, OLD, RECENT, Generation
-from tests.integration.test_content_addressed import ready
 
 KEPT = f"{PROJECT}/.nix-autocache"
 SHOW = "nix --extra-experimental-features nix-command show-config | sed -n 's/^trusted-public-keys = /keys=/p'"

@@ -13,7 +13,7 @@ import yaml
 from tools.reference import EXAMPLES, script
 
 from tests.conftest import MakeMachine
-from tests.harness import act, gitlab, graphs, nix, product, tools, wheels
+from tests.harness import act, gitlab, graphs, nix, product, programs, tools, wheels
 from tests.harness.aws import GIVEN, ROLE, in_machine
 from tests.harness.container import unprivileged
 from tests.harness.gitlab import Pipeline, git_project
@@ -27,24 +27,11 @@ from tests.harness.waiting import wait_for
 GOLDEN = Path(__file__).with_name("golden")
 SOMEWHERE = "https://gitlab.com/nix-autocache/nix-autocache.git"
 PLACEHOLDER = "0" * 40
-SERVE = """
-mkdir -p /srv/gitlab/nix-autocache/work
-cp -r "$1/." /srv/gitlab/nix-autocache/work
-cd /srv/gitlab/nix-autocache/work
-git init -q -b main
-git add -A
-git commit -qm release
-git tag 0.1.0
-git clone -q --bare . ../nix-autocache.git
-git -C ../nix-autocache.git config uploadpack.allowFilter true
-git -C ../nix-autocache.git config uploadpack.allowAnySHA1InWant true
-git rev-parse HEAD
-"""
 
 
 def serve(machine: Machine) -> str:
     """This project as a repository of gitlab.com, with version 0.1.0; its commit."""
-    return machine.run(["sh", "-euc", SERVE, "serve", tools.TARGET], env=act.AUTHOR).stdout.strip()
+    return machine.run(programs.shell("serve_project.sh", tools.TARGET), env=act.AUTHOR).stdout.strip()
 
 
 def rewriting() -> dict[str, str]:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import nix
+from tests.harness import nix, programs
 from tests.harness.job import BUILD, Job, debian
 from tests.harness.machine import Machine
 from tests.harness.roots import NEW, OLD, Generation
@@ -157,16 +157,6 @@ def test_a_users_own_substituters_do_not_take_the_cache_from_a_daemon(machine: M
     assert job.machine.read("/home/runner/.config/nix/nix.conf").startswith(THEIRS)
 
 
-INSIDE = """
-mount -t proc proc /proc; mount -t tmpfs tmpfs /etc/nix; mount -t tmpfs tmpfs /var/lib
-for part in /nix/store /nix/var/nix/db; do mount --bind $part $part; mount -o remount,ro,bind $part; done
-export NIX_REMOTE=daemon
-python3 -sP -m nix_autocache.bootstrap setup
-nix-build --no-out-link --expr "$EXPRESSION"
-python3 -sP -m nix_autocache.bootstrap finish
-"""
-
-
 @pytest.mark.parametrize("generation", [OLD, NEW])
 def test_a_container_with_the_daemon_of_the_machine_around_it_goes_on(
     machine: MakeMachine, generation: Generation
@@ -175,7 +165,7 @@ def test_a_container_with_the_daemon_of_the_machine_around_it_goes_on(
     job = single_user(machine, generation)
     nix.with_daemon(job.machine)
     job.build("warm")
-    job.machine.write("/w/inside.sh", INSIDE)
+    job.machine.write("/w/inside.sh", programs.source("inside_container.sh"))
     for name, spaces in {"inside-1": "--mount --pid --fork", "inside-2": "--mount"}.items():
         inside = Job(job.machine, inputs=job.inputs, env={"EXPRESSION": BUILD.format(name=name)})
         said = inside.sh(f"unshare {spaces} sh -eu /w/inside.sh 2>&1").stdout

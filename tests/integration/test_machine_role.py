@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import nix, product, sealing, tools
+from tests.harness import nix, product, programs, sealing
 from tests.harness.aws import REGION, Account, in_machine
 from tests.harness.job import Job
 from tests.harness.machine import Machine
@@ -31,9 +31,8 @@ print(found.get_parameter(Name="/ci/key", WithDecryption=True)["Parameter"]["Val
 
 
 def with_role(machine: Machine) -> None:
-    machine.write("/opt/metadata.py", (tools.PROJECT / "tests/harness/metadata.py").read_text())
     machine.sh(f"ip addr add {ADDRESS}/32 dev lo")
-    machine.start(["python3", "/opt/metadata.py", ADDRESS, "80", "aws"])
+    machine.start(programs.python("metadata.py", ADDRESS, "80", "aws"))
     wait_for(lambda: machine.sh(f"ss -lnt | grep -q {ADDRESS}:80", check=False).returncode == 0, "the service")
 
 

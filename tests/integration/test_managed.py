@@ -6,27 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import act, add_signatures, binary_cache, nix, product, servers, systemd
+from tests.harness import act, binary_cache, graphs, nix, product, programs, servers, systemd
 from tests.harness.act import Workflow
 from tests.harness.job import BUILD, STATE, Job
+from tests.harness.listing import listing
 from tests.harness.machine import Machine
+from tests.harness.provisioned import CREDENTIALS, KEY, NEW_KEY, configure
 from tests.harness.roots import RECENT
 from tests.harness.servers import Server
 from tests.harness.waiting import wait_for
-from tests.integration.test_install_undo import listing
-from tests.integration.test_signed import USING
 
-KEY, NEW_KEY = keys.generate("machine-1"), keys.generate("machine-2")
-CONFIGURATION = """
-cache = "s3://bucket?endpoint={url}&region=us-east-1"
-signing-key = "file:/etc/nix-autocache/key"
-public-keys = ["{old}", "{new}"]
-[environment]
-AWS_SHARED_CREDENTIALS_FILE = "/etc/nix-autocache/aws"
-"""
-CREDENTIALS = f"[default]\naws_access_key_id = {servers.ACCESS_KEY}\naws_secret_access_key = {servers.SECRET_KEY}\n"
 WORKFLOW = """
 on: push
 jobs:
@@ -36,21 +26,6 @@ jobs:
       - uses: nix-autocache/nix-autocache@v1
       - run: nix-build --no-out-link /home/runner/project/default.nix
 """
-# Ways to a key of which each prints it where it succeeds.
-THEFTS = """
-cat /etc/nix-autocache/* /run/credentials/*/* /run/nix-autocache/credentials/* /etc/nix-autocache.toml
-for process in /proc/[0-9]*; do cat $process/environ $process/cmdline; cat $process/fd/*; done
-strings -a /proc/[0-9]*/mem
-cat /etc/nix/* /var/lib/nix-autocache/* /var/lib/nix-autocache/*/* /var/lib/nix-autocache/jobs/*/*
-journalctl --no-pager
-systemctl show nix-autocache.service
-"""
-
-
-def configure(machine: Machine, url: str) -> None:
-    machine.write("/etc/nix-autocache/aws", CREDENTIALS, mode=0o600)
-    machine.write("/etc/nix-autocache/key", str(KEY), mode=0o600)
-    machine.write("/etc/nix-autocache.toml", CONFIGURATION.format(url=url, old=KEY.public, new=NEW_KEY.public))
 
 
 def signers(server: Server) -> dict[str, str]:
@@ -58,6 +33,15 @@ def signers(server: Server) -> dict[str, str]:
     return {
         name: info["Sig"].partition(":")[0] for name, info in binary_cache.narinfos(server.directory / "bucket").items()
     }
+
+
+def thefts(machine: Machine) -> str:
+    """What the job's user gets of files, processes and logs; the key is in no process that they can read."""
+    stolen = machine.run(programs.shell("thefts.sh"), user="runner").stdout
+    assert "every way was tried" in stolen
+    reading = programs.python("read_processes.py", str(KEY).partition(":")[2])
+    assert machine.run(reading, user="runner").stdout.startswith("\n")
+    return stolen
 
 
 @pytest.fixture
@@ -87,7 +71,7 @@ def test_a_service_signs_what_jobs_build_that_have_no_secret(booted: Machine, se
     assert "4. the pipeline's code cannot take the key or poison the cache: yes" in outcome.log, outcome.log
     assert "1 pushed" in outcome.log
     assert signers(server) == {"by-the-action": "machine-1"}
-    stolen = booted.sh(f"{THEFTS}\ntrue", user="runner", check=False).stdout
+    stolen = thefts(booted)
     assert "machine-1" in stolen  # its public half, from nix.conf
     assert str(KEY).partition(":")[2][:43] not in stolen
     assert servers.SECRET_KEY not in stolen
@@ -159,8 +143,8 @@ def test_what_another_user_adds_to_a_path_does_not_hold_back_a_job(machine: Make
         root.run("provision")
         runner.set_up("managed")
         path = guest.sh("echo source >~/source; nix-store --add ~/source").stdout.strip()
-        made.run(["python3", "-c", Path(add_signatures.__file__).read_text(), path, "6576696c2d313afffe"], user="guest")
-        made.write("/tmp/guest.nix", USING % path)
+        made.run(programs.python("add_signatures.py", path, "6576696c2d313afffe"), user="guest")
+        made.write("/tmp/guest.nix", graphs.using(path))
         guest.sh("nix-build --no-out-link /tmp/guest.nix")
         runner.build("innocent")
         runner.run("finish", "--flush-timeout", "30")
@@ -204,7 +188,7 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
         runner.build("something")
         assert "1 pushed" in runner.said("finish")
         assert signers(server) == {"something": "machine-1"}
-        stolen = made.sh(f"{THEFTS}\ntrue", user="runner", check=False).stdout
+        stolen = thefts(made)
         assert str(KEY).partition(":")[2][:43] not in stolen
         made.run([f"{STATE}/undo"])
         runner.run("undo")

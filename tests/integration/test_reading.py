@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, product, servers
+from tests.harness import graphs, nix, product, programs, servers
 from tests.harness.graphs import BIG
 from tests.harness.job import Job, bare
 from tests.harness.machine import Machine
+from tests.harness.provisioned import configure
 from tests.harness.roots import OLD, RECENT, Generation
-from tests.harness.tools import PROJECT
 from tests.harness.waiting import wait_for
-from tests.integration.test_managed import configure
 
 
 def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: MakeMachine, tmp_path: Path) -> None:
@@ -134,8 +133,7 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
     with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
         configure(one, server.url)
-        one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
-        with one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking:
+        with one.start(programs.python("take_port.py", "/etc/nix/nix-autocache.conf"), user="guest") as taking:
             one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(product.CLI)} provision"], env=root.environment())
             taking.wait_for_text("refused")
         job.run("setup")
@@ -148,8 +146,7 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
         one.sh("chmod 700 /usr/bin/nix")  # as where nothing can be started for a moment
         assert one.run(ask, user="visitor", check=False).stdout == ""
         one.sh("chmod 755 /usr/bin/nix")
-        one.write("/opt/holding.py", (PROJECT / "tests/harness/holding.py").read_text())
-        holding = ["python3", "/opt/holding.py", url.rpartition(":")[2], "1200"]
+        holding = programs.python("hold_port.py", url.rpartition(":")[2], "1200")
         with one.start(holding, user="guest") as guest:
             guest.wait_for_text("held")
             assert path in one.run(ask, user="runner").stdout
@@ -164,10 +161,9 @@ def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine
     one.add_user("runner", sudo=True)
     nix.with_daemon(one)
     Job(one).run("--version")
-    one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
     with (
         servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server,
-        one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking,
+        one.start(programs.python("take_port.py", "/etc/nix/nix-autocache.conf"), user="guest") as taking,
     ):
         server.wait()
         inputs = {

@@ -8,13 +8,6 @@ from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import Generation
 
-USING = f"""
-let {graphs.SHELL} given = builtins.storePath "%s"; source = builtins.toFile "source" "text";
-in sh "using" "echo ${{given}} ${{source}} > $out"
-"""
-# Nix notes whole seconds.
-NEXT_SECOND = "now=$(date +%s); until [ $(date +%s) != $now ]; do :; done"
-
 
 def slipped_in(machine: Machine, name: str) -> str:
     """A path of the archive in /tmp/archive: it was built, and Nix does not know it any more."""
@@ -30,8 +23,8 @@ def test_a_path_imported_without_signature_is_not_signed_and_neither_is_what_dep
     nix.with_daemon(one.machine)
     path = slipped_in(one.machine, "slipped-in")
     one.run("setup")
-    one.machine.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
-    nix.build(one.machine, USING % path)
+    one.machine.sh(f"{nix.NEXT_SECOND}; nix-store --import </tmp/archive")
+    nix.build(one.machine, graphs.using(path))
     nix.build(one.machine, graphs.leaf("honest"))
     said = one.run("finish").stderr
     assert f"NOT pushed: {path}: it was imported without a signature that Nix trusts" in said, said
@@ -44,7 +37,7 @@ def test_what_was_in_the_store_before_the_job_is_the_machines_own(machine: MakeM
     path = slipped_in(one.machine, "there-before")
     one.machine.sh("nix-store --import </tmp/archive")
     one.run("setup")
-    nix.build(one.machine, USING % path)
+    nix.build(one.machine, graphs.using(path))
     one.run("finish")
     assert set(binary_cache.narinfos(tmp_path / "cache")) == {"there-before", "source", "using"}
 
@@ -57,7 +50,7 @@ def test_what_nobody_vouches_for_is_not_signed_because_it_is_in_the_cache(machin
     one.machine.sh(f"nix copy --to file://{product.DATA}/cache {path}")
     path = slipped_in(one.machine, "slipped-in")
     one.run("setup")
-    one.machine.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
-    nix.build(one.machine, USING % path)
+    one.machine.sh(f"{nix.NEXT_SECOND}; nix-store --import </tmp/archive")
+    nix.build(one.machine, graphs.using(path))
     assert f"NOT pushed: {path}: it was imported without a signature" in one.run("finish").stderr
     assert "Sig" not in binary_cache.narinfos(tmp_path / "cache")["slipped-in"]
