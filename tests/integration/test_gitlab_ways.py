@@ -125,7 +125,7 @@ def test_a_commit_is_fetched_once_and_kept_with_its_packages(machine: MakeMachin
     made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     done = runs(made, pipeline(inputs={"install": f"git+{SOMEWHERE}@{commits[0]}"}), env=env)
     assert done.status == 3
-    assert f"install: commit {commits[0]} cannot be had with git; see above" in done.log
+    assert f"install: commit {commits[0]} cannot be fetched with git; see above" in done.log
 
 
 def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_without_a_python_one_line_says_what_to_do(runner: Machine) -> None:
     done = runs(runner, pipeline())
     assert done.status == 3
     (line,) = [line for line in done.log.splitlines() if "Python" in line]
-    assert "take an image that has it" in line
+    assert "use an image that has it" in line
     assert "nothing was set up in this job" in done.log
 
 

@@ -1,5 +1,6 @@
-"""Links between the Markdown files of the repository: every file and every heading that they name exists."""
+"""The documentation: what it links to exists, and the messages that it quotes are in the code."""
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -79,3 +80,41 @@ def test_the_check_finds_what_is_broken(tmp_path: Path, link: str, problem: list
     page = tmp_path / "page.md"
     page.write_text(f"# There\n\n## A `code`, and [b](#there)\n\n### A code and b\n\n{link}\n")
     assert list(broken(page, tmp_path)) == problem
+
+
+def code_texts() -> str:
+    """The fixed text of every string and script in the code, one piece a line."""
+    pieces: list[str] = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                pieces.append(node.value)
+    pieces += [
+        path.read_text(encoding="utf-8") for ending in ("sh", "mjs") for path in (ROOT / "src").rglob(f"*.{ending}")
+    ]
+    return "\n".join(pieces)
+
+
+def quoted_messages() -> Iterator[str]:
+    """What the first column of troubleshooting.md quotes, without the rows that are Nix's own messages."""
+    rows = re.findall(
+        r"^\| (.+?) \| .+ \|$", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    for row in rows:
+        if not row.startswith("Nix "):
+            yield from re.findall(r"`([^`]+)`", row)
+
+
+def windows(message: str) -> list[str]:
+    """Every run of three words of a message, without what the report puts before it and without the parts that vary."""
+    own = re.sub(r"^(NOT pushed|not pushing|pull only): ", "", message)
+    parts = (part.strip(" :;,.").split() for part in re.split(r"…|\b\d{3}\b", own))
+    return [" ".join(words[start : start + 3]) for words in parts for start in range(len(words) - 2)]
+
+
+def test_every_message_that_troubleshooting_quotes_is_in_the_code() -> None:
+    texts = code_texts()
+    missing = [
+        message for message in quoted_messages() if (found := windows(message)) and not any(w in texts for w in found)
+    ]
+    assert missing == []
