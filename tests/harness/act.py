@@ -22,7 +22,7 @@ FIXED = ("--json", "--rm", "--no-cache-server", "--artifact-server-addr", "127.0
 LABELS = ("ubuntu-latest", "ubuntu-24.04")
 THE_ACTION = {"nix-autocache/nix-autocache@v1": tools.TARGET}
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-AUTHOR = {f"GIT_{who}_{what}": "ground@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+AUTHOR = {f"GIT_{who}_{what}": "harness@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from tests.harness.machine import PATH, Machine
 from tests.harness.tools import node, program
 from tests.harness.waiting import wait_for
 
-ACCESS_KEY = "GROUNDACCESSKEY00001"  # rclone refuses a shorter one
-SECRET_KEY = "ground/secret/key/of/forty/characters/00"
+ACCESS_KEY = "HARNESSACCESSKEY0001"  # rclone refuses a shorter one
+SECRET_KEY = "harness/secret/key/of/forty/characters/0"
 REGION = "us-east-1"
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -180,7 +180,7 @@ def seaweedfs_http(machine: Machine, directory: Path, port: int = 8888) -> Itera
 def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterator[Server]:
     """S3 by SeaweedFS: slower to come up, nearer to large installations; makes a bucket on demand."""
     identity = {
-        "name": "ground",
+        "name": "harness",
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
         "actions": ["Admin", "Read", "List", "Tagging", "Write"],
     }

@@ -3,6 +3,7 @@
 Whatever they try, what is built afterwards is pushed as Nix made it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,11 @@ REFUSED = [
 ]
 
 
+def digest(text: str) -> str:
+    """A name for a derivation, the same in each run."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     with sealing.sealed(tmp_path_factory.mktemp("sealed"), prepare=prepare) as made:
@@ -64,7 +70,7 @@ def what_is_built_is_pushed_all_the_same(request: pytest.FixtureRequest) -> Iter
     if "sealed" not in request.fixturenames:
         return
     sealed = request.getfixturevalue("sealed")
-    name = f"after-{abs(hash(request.node.name))}"
+    name = f"after-{digest(request.node.name)}"
     path = sealed.job.build(name)
     said = sealed.job.said("flush")
     assert sealed.cached()[name]["StorePath"] == path, said
@@ -129,7 +135,7 @@ def test_signatures_that_the_user_adds_bring_nothing_into_a_narinfo_but_a_few_si
     ],
 )
 def test_an_option_that_only_a_trusted_user_may_set_changes_nothing(sealed: Sealed, options: str) -> None:
-    name = f"option-{abs(hash(options))}"
+    name = f"option-{digest(options)}"
     sealed.machine.write(f"/tmp/{name}.nix", BUILD.format(name=name))
     sealed.attack(
         f"nix-build --no-out-link /tmp/{name}.nix {options}; nix-build --no-out-link /tmp/{name}.nix --check {options}"

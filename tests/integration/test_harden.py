@@ -1,5 +1,6 @@
 """`harden`: what is taken away, what is said of it, and that root gets all of it back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,8 @@ def nothing(machine: Machine) -> None:
     ids=["unsandboxed", "key as text", "own cache", "key with two names", "another job"],
 )
 def test_what_harden_cannot_take_away_is_named(
-    prepare: object, inputs: dict[str, str], reason: str, tmp_path: Path
+    prepare: Callable[[Machine], object], inputs: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
-    assert callable(prepare)
     with sealing.job(tmp_path, inputs=inputs) as sealed:
         prepare(sealed.machine)
         job = Job(sealed.machine, "runner", sealed.job.inputs, env={"NIX_KEY": sealed.key})

@@ -111,7 +111,7 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
     root, runner = Job(booted), Job(booted, "runner", name="job")
     root.run("provision")
     with starting_anew(booted):
-        booted.write("/etc/nix-autocache/aws", CREDENTIALS.replace("ground", "no"), mode=0o600)
+        booted.write("/etc/nix-autocache/aws", CREDENTIALS.replace(servers.SECRET_KEY, "no"), mode=0o600)
     runner.run("setup")
     runner.build("early")
     said = runner.said("flush")
