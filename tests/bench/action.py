@@ -1,4 +1,4 @@
-"""What the action itself costs a job, under act with a warm environment, beyond what Nix's own commands take."""
+"""The cost of the action for a job, under act with a warm environment, without Nix's own commands."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the hook costs a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
+"""The cost of the hook for a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
 
 from tests.bench.measure import in_turn, verdict
 from tests.harness import graphs, nix, product, roots

@@ -1,4 +1,4 @@
-"""What setting up costs: a multi-user Nix against the bare cost of unpacking its release, and a Nix that is there."""
+"""The cost of setup: a multi-user Nix against unpacking its release alone, and a Nix that is already there."""
 
 from tests.bench.measure import in_turn, verdict
 from tests.harness import nix, product, roots

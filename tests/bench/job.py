@@ -1,4 +1,4 @@
-"""What caching costs a whole job: many tiny builds while uploading, and fewer that take their time."""
+"""The cost of caching for a whole job: many tiny builds while uploading, and fewer that take their time."""
 
 import itertools
 import os

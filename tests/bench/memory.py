@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def use(count: int, size: int) -> Use:
-    """What a flush of `count` fresh paths of `size` bytes takes, on a machine of its own."""
+    """Time and memory of a flush of `count` fresh paths of `size` bytes, on a machine of its own."""
     with Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
         environment = {**product.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}

@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
-    """What is run; `project` is a directory of the machine with a git repository, see `git_project`."""
+    """One run; `project` is a directory of the machine with a git repository, see `git_project`."""
 
     project: str
     event: str = "push"
@@ -51,7 +51,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What act reported, in the order it did."""
+    """act's report, in its order."""
 
     returncode: int
     steps: tuple[Step, ...]
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def binds() -> tuple[Bind, ...]:
-    """What a machine needs for act: the program, a Node as GitHub's runners have it, and this project."""
+    """The binds of a machine that runs act: the program, GitHub's version of Node, and this project."""
     return (Bind(tools.program("act"), ACT), Bind(tools.node(), NODE), *tools.project())
 
 

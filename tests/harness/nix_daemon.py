@@ -43,7 +43,7 @@ def answer(
     registered: int = 0,
     ultimate: int = 1,
 ) -> bytes:
-    """What the daemon says of a valid path; the hash in base 16."""
+    """The daemon's answer for a valid path; the hash is in base 16."""
     head = number(LAST) + number(1) + text(deriver) + text(nar_hash) + texts(references)
     return head + number(registered) + number(nar_size) + number(ultimate) + texts(signatures) + text(ca)
 

@@ -16,7 +16,7 @@ CLI = ("python3", "-sP", "-m", "nix_autocache.bootstrap")
 
 
 def binds(data: Path | None = None) -> list[Bind]:
-    """What a machine needs; `data` is the host's directory for the embedded default's cache and key."""
+    """The binds of a machine; `data` is the host's directory for the embedded default's cache and key."""
     kept = [Bind(data, DATA, writable=True)] if data else []
     shared = cache.directory() / "tool-cache"
     shared.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class Sealed:
 
     @property
     def secret(self) -> str:
-        """What of the key must not be found anywhere."""
+        """The part of the key that must be found nowhere."""
         return self.key.partition(":")[2]
 
     @property
@@ -36,7 +36,7 @@ class Sealed:
         return self.job.machine
 
     def attack(self, script: str, *, user: str = "runner") -> Completed:
-        """What the job's own code does in a later step; whether it succeeded is the test's affair."""
+        """Runs a script as the job's own code in a later step; it may fail."""
         return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
 
     def python(self, name: str, *words: str, user: str = "runner") -> Completed:

@@ -39,7 +39,7 @@ class Server:
     machine: Machine
     port: int
     directory: Path
-    """What it stores: for S3 a directory for each bucket."""
+    """The stored files; for S3 a directory for each bucket."""
     popen: subprocess.Popen[bytes]
     log: Path
     scheme: str = "http"
@@ -78,7 +78,7 @@ class Server:
 
 
 ServeS3 = Callable[[Machine, Path], AbstractContextManager[Server]]
-"""What a test asks for that runs against either make."""
+"""Starts a server of either make."""
 
 
 def s3_env() -> dict[str, str]:

@@ -47,7 +47,7 @@ class Cache:
         return binary_cache.narinfos(self.directory)
 
     def is_whole(self) -> bool:
-        """Whether another Nix gets everything, trusting our key alone."""
+        """True if another Nix that trusts our key alone gets everything."""
         key = self.machine.read(f"{KEY}.pub")
         self.machine.sh("rm -rf /root/.cache/nix /root/other")
         options = f"--option trusted-public-keys {key}"

@@ -20,7 +20,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
 
 
 def pushes(sealed: Sealed, name: str) -> None:
-    """What is built now is in the cache after a flush."""
+    """Builds something, and finds it in the cache after a flush."""
     path = sealed.job.build(name)
     said = sealed.job.said("flush")
     assert "error" not in said

@@ -17,7 +17,7 @@ from tests.harness.sealing import Sealed
 
 STATE = "/var/lib/nix-autocache"
 JOB = f"{STATE}/jobs/local-1000"
-# Ordered so that root, for whom they all succeed, can do one after the other.
+# All succeed for root, in this order.
 REFUSED = [
     "touch /nix/store/x",
     "path=$(nix-build --no-out-link /tmp/leaf.nix); chmod u+w $path && echo poison >>$path",
@@ -180,7 +180,7 @@ def test_the_jobs_user_cannot_end_the_uploader_by_its_socket(sealed: Sealed) -> 
 
 
 def test_a_forged_note_of_the_set_up_gives_the_post_step_no_key(sealed: Sealed) -> None:
-    """That note is the job's own: it leads its own steps only."""
+    """The note belongs to the job, and only the job's own steps follow it."""
     note = f"{sealed.job.directory()}/steps/setup.json"
     before = sealed.machine.read(note)
     facts = {**json.loads(before), "apart": False, "cache": "file:///home/runner/cache"}

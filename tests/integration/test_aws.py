@@ -48,7 +48,7 @@ def test_a_repository_needs_no_stored_secret(builder: Machine, account: Account)
     account.control(expired="all")
     nix.build(builder, graphs.leaf("second"))
     assert "2 pushed" in one.said("flush")
-    assert account.control()["sessions"] == 4, "what uploads and what Nix reads by have one each, and had it anew once"
+    assert account.control()["sessions"] == 4, "the uploader and the reader have one each, and each renewed it once"
 
     Job(builder).kill_uploader()
     nix.build(builder, graphs.leaf("third"))

@@ -152,7 +152,7 @@ def test_each_compression_is_taken_by_each_nix(
 
 
 def pushed(builder: Machine, cache: str, **env: str) -> str:
-    """What a push to a cache that cannot be used says; that it ends with 1 and one line is checked."""
+    """The one line with which a push to an unusable cache ends, with exit status 1."""
     path = nix.build(builder, graphs.leaf("small"))
     job = Job(builder, inputs={"cache": cache, "signing-key": Job(builder).keygen()}, env={**servers.s3_env(), **env})
     done = job.run("push", path, check=False)

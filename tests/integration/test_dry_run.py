@@ -32,7 +32,7 @@ def server(job: Job, tmp_path: Path) -> Iterator[Faults]:
 
 
 def told(job: Job, name: str, cache: str, **inputs: str) -> str:
-    """What a whole job says at its end that built one path."""
+    """The last output of a whole job that built one path."""
     job = replace(job, inputs={**job.inputs, "cache": cache, **inputs})
     job.run("setup")
     job.build(name)

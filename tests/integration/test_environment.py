@@ -30,7 +30,7 @@ def shim(machine: Machine, user: str = "root", cwd: str | None = None, **env: st
 
 
 def began(done: Completed) -> bool:
-    """Whether the packages could be had: the wrong input was seen, and nothing else was said."""
+    """True if the packages were installed: the program saw the wrong input, and said nothing else."""
     return done.returncode == 2 and "not one of auto" in done.stdout and "Traceback" not in done.stderr
 
 

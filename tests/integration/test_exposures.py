@@ -30,7 +30,7 @@ def closed() -> Iterator[Machine]:
 
 
 def ways(machine: Machine, *words: str, python: str = "python3", prefix: tuple[str, ...] = ()) -> list[str]:
-    """What the job's user finds; as root with `prefix`, which makes the user of it."""
+    """The ways that the job's user finds; with `prefix`, a command that root runs to become that user."""
     command = [*prefix, python, *programs.python("exposed.py", *words)[1:]]
     done = machine.run(command, user="root" if prefix else "runner", env=product.environment(), cwd="/")
     return done.stdout.splitlines()

@@ -128,7 +128,7 @@ def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
 
 
 def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> None:
-    """What after_script returns fails no job, so that the script's own end has to."""
+    """GitLab ignores the exit status of after_script, so the end of the script must fail the job."""
     spoil = (
         "pkill -KILL -f uploader[.]daemon",
         SCRIPT,

@@ -107,7 +107,7 @@ def test_no_value_of_an_input_is_run(machine: MakeMachine) -> None:
 
 
 def test_a_directory_of_any_name_holds_the_program(machine: MakeMachine) -> None:
-    """What before_script notes for after_script is read by a shell."""
+    """A shell reads the file that before_script writes for after_script."""
     made = ready(machine)
     name = "it's; touch loot; $(touch loot) \\' \""
     made.run(["ln", "-s", tools.TARGET, f"{PROJECT}/{name}"])

@@ -35,7 +35,7 @@ def serve(machine: Machine) -> str:
 
 
 def rewriting() -> dict[str, str]:
-    """What leads git there: the second address is that of gitlab-ci-local's questions for versions."""
+    """Variables that lead git there; gitlab-ci-local asks for versions at the second address."""
     rules = {"/srv/gitlab/nix-autocache/": "nix-autocache/", "/srv/gitlab/": ":443/"}
     env = {"GIT_CONFIG_COUNT": str(len(rules)), "GIT_CONFIG_GLOBAL": "/dev/null"}
     for number, (path, address) in enumerate(rules.items()):

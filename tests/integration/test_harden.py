@@ -21,7 +21,7 @@ RIGHTS = f"stat -c '%a %U:%G %n' {CLOSED}; sudo -l -U runner"
 
 
 def as_hosted(machine: Machine) -> None:
-    """What hosted runners are known to leave open, and some more."""
+    """Opens what hosted runners leave open, and more."""
     machine.sh("groupadd docker; usermod --append --groups docker runner")
     machine.start(programs.python("docker_socket.py"))
     machine.sh("mkdir -p /usr/share/polkit-1/rules.d; chmod -R 777 /usr/share/polkit-1 /usr/share/dbus-1 || true")
@@ -151,16 +151,18 @@ def test_a_fork_whose_code_could_reach_the_key_gets_pull_only_and_the_key_is_not
         assert job.sh("sudo -n true", check=False).returncode
 
 
+SETTING = "/proc/sys/kernel/yama/ptrace_scope"
 YAMA = "/run/yama"
 GUARDED = "/opt/guarded"
 
 
 def with_yama(machine: Machine) -> None:
     """The program as it sees a kernel with Yama, whose setting a plain file stands for: the tests' kernel has none,
-    and with anything mounted over /proc Nix's sandbox cannot be had."""
+    and with anything mounted over /proc Nix's sandbox does not work."""
     machine.write(YAMA, "0\n")
-    machine.sh(f"cp -r {tools.TARGET} {GUARDED}; sed -i 's,/proc/sys/kernel/yama/ptrace_scope,{YAMA},' \\\n"
-               f"{GUARDED}/src/nix_autocache/exposure.py")  # fmt: skip
+    machine.sh(f"cp -r {tools.TARGET} {GUARDED}")
+    files = machine.sh(f"grep -rl --include='*.py' {SETTING} {GUARDED}/src").stdout.split()
+    machine.run(["sed", "-i", f"s,{SETTING},{YAMA},", *files])
 
 
 def test_a_forks_code_pushes_from_a_sealed_job_on_a_hosted_runner(tmp_path: Path) -> None:

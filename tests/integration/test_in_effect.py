@@ -1,4 +1,4 @@
-"""What Nix really uses after set-up: other files and variables that take our lines away, on all three generations."""
+"""The settings that Nix uses after set-up, where other files and variables override ours; all three generations."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -27,7 +27,7 @@ def in_named_file(machine: Machine) -> None:
 
 
 def in_custom_file(machine: Machine) -> None:
-    """Determinate Nix writes nix.conf anew, and includes the file for people's settings."""
+    """Determinate Nix rewrites nix.conf, and includes the file for people's settings."""
     machine.sh("echo '!include nix.custom.conf' >>/etc/nix/nix.conf")
     machine.write("/etc/nix/nix.custom.conf", THEIRS)
 

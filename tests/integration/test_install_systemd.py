@@ -126,7 +126,7 @@ jobs:
 
 
 def test_a_hardened_workflow_has_no_root_and_pushes(runner: tuple[Machine, Release], tmp_path: Path) -> None:
-    """What is left is the runner itself, whose memory this kernel does not guard, and the report says so."""
+    """Only the runner stays open, since this kernel does not guard its memory; the report says so."""
     machine, tarball = runner
     key = Job(machine).run("keygen", "a-1").stdout
     with rclone_http(machine, tmp_path / "cache") as server:

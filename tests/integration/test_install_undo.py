@@ -1,4 +1,4 @@
-"""What `undo` leaves: the machine as it was, after one job, after many, after jobs at once or killed ones."""
+"""`undo` leaves the machine as it was, after one job, after many, after jobs at once or killed ones."""
 
 import os
 import signal

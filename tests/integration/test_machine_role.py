@@ -37,7 +37,7 @@ def with_role(machine: Machine) -> None:
 
 
 def stolen(machine: Machine, account: Account, packages: str) -> str:
-    """What the job's code gets of the key by the machine's role."""
+    """The output of the job's code that fetches the key with the machine's role."""
     env = {"PYTHONPATH": machine.sh(f"echo {packages} | tr ' ' :").stdout.strip()}
     return machine.run(["python3", "-c", THEFT, REGION, account.url], user="runner", env=env, check=False).stdout
 

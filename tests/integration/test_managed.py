@@ -36,7 +36,7 @@ def signers(server: Server) -> dict[str, str]:
 
 
 def thefts(machine: Machine) -> str:
-    """What the job's user gets of files, processes and logs; the key is in no process that they can read."""
+    """All that the job's user reads of files, processes and logs; no process shows them the key."""
     stolen = machine.run(programs.shell("thefts.sh"), user="runner").stdout
     assert "every way was tried" in stolen
     reading = programs.python("read_processes.py", str(KEY).partition(":")[2])
@@ -110,20 +110,20 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
     configure(booted, server.url)
     root, runner = Job(booted), Job(booted, "runner", name="job")
     root.run("provision")
-    with starting_anew(booted):
+    with restarting(booted):
         booted.write("/etc/nix-autocache/aws", CREDENTIALS.replace(servers.SECRET_KEY, "no"), mode=0o600)
     runner.run("setup")
     runner.build("early")
     said = runner.said("flush")
     assert "are the credentials right" in said
 
-    with starting_anew(booted):
+    with restarting(booted):
         booted.write("/etc/nix-autocache/key", str(NEW_KEY), mode=0o600)
         booted.write("/etc/nix-autocache/aws", CREDENTIALS, mode=0o600)
     runner.build("late")
     assert "2 pushed" in runner.said("flush")
     assert signers(server) == {"early": "machine-2", "late": "machine-2"}
-    with starting_anew(booted):
+    with restarting(booted):
         booted.sh("systemctl reload nix-autocache")
     runner.build("later")
     assert "3 pushed" in runner.said("finish")
@@ -157,13 +157,13 @@ def test_a_service_that_hangs_is_started_again(booted: Machine, server: Server) 
     root.run("provision")
     said = booted.sh("systemctl show -p WatchdogUSec nix-autocache").stdout
     assert said.strip() == "WatchdogUSec=5min"
-    with starting_anew(booted):
+    with restarting(booted):
         booted.write("/etc/systemd/system/nix-autocache.service.d/quick.conf", "[Service]\nWatchdogSec=3\n")
         assert booted.sh("systemctl is-active nix-autocache.socket").stdout.strip() == "active"  # the reader's
         booted.sh("systemctl daemon-reload; systemctl restart nix-autocache")
     runner.set_up("managed")
     before = uploader(booted)
-    with starting_anew(booted):
+    with restarting(booted):
         booted.run(["kill", "-STOP", str(before)])
     runner.build("afterwards")
     assert "1 pushed" in runner.said("finish")
@@ -197,8 +197,8 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
 
 
 @contextmanager
-def starting_anew(machine: Machine) -> Iterator[None]:
-    """Ends when another uploader listens than before."""
+def restarting(machine: Machine) -> Iterator[None]:
+    """Ends when another uploader than before runs."""
     before = uploader(machine)
     yield
     wait_for(lambda: uploader(machine) not in {before, 0}, "another uploader", 15)

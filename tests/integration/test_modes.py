@@ -97,7 +97,7 @@ def rules(job: Job, uploader: str) -> Iterator[tuple[str, re.Pattern[str], re.Pa
 
 
 def wrong(job: Job, made: set[str], uploader: str) -> list[str]:
-    """What is not in the table, or not as it says."""
+    """Files that the table lacks, or whose mode or owner differs."""
     table = list(rules(job, uploader))
     bad = []
     for line in sorted(made):

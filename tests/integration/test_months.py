@@ -1,4 +1,4 @@
-"""What only a drain that runs for months does: it tries again what failed, and does not grow."""
+"""A drain that runs for months tries failed paths again, and does not grow."""
 
 from tests.conftest import MakeMachine
 from tests.harness import graphs, nix, product, programs

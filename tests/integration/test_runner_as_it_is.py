@@ -14,7 +14,7 @@ KEY = "nix-autocache-test-1:" + "A" * 86 + "=="
 
 @dataclass(frozen=True)
 class Said:
-    """What a whole job of a user without an account said, and whether what it built is in the cache."""
+    """The output of a whole job of a user without an account; `cached` if its build is in the cache."""
 
     text: str
     cached: bool

@@ -1,4 +1,4 @@
-"""What carries our signature: what Nix vouches for, and nothing that somebody slipped into the store."""
+"""Our signature is on paths that Nix vouches for, and on nothing that somebody slipped into the store."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What counts as "already there": only what Nix could read, what is the path's own, and what readers trust."""
+"""A path is "already there" if Nix can read its narinfo, it describes this path, and readers trust it."""
 
 import base64
 import bz2

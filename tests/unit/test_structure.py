@@ -116,7 +116,7 @@ MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "whee
 
 
 def makes(node: ast.AST) -> bool:
-    """Whether it is a call that makes something with a mode that the umask has a say in."""
+    """True for a call that makes something whose mode depends on the umask."""
     if not isinstance(node, ast.Call):
         return False
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

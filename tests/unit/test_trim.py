@@ -1,4 +1,4 @@
-"""What goes from a cache that is too large: least recent use first, and the rest stays closed."""
+"""A cache that is too large loses its least recently used paths, and stays closed."""
 
 import json
 import os

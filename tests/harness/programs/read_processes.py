@@ -9,7 +9,7 @@ secret, found, readable = sys.argv[1].encode(), [], set()
 
 
 def pieces(pid: str, name: str) -> Iterator[bytes]:
-    """What is in a file of a process; of its memory, everything that it may write."""
+    """The content of a file of a process; of its memory, all that the process may write."""
     with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
         readable.add(name)
         if name != "mem":
