@@ -27,7 +27,7 @@ from .uploader import loopback
 from .uploader.client import Started, Uploader
 from .uploader.foreground import drain_here
 from .uploader.job import Job
-from .uploader.progress import Rest
+from .uploader.progress import FlushResult
 
 _OTHER: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another store
 
@@ -207,8 +207,8 @@ def outcomes(context: Context) -> Iterable[Outcome]:
     return context.job.queue.outcomes.recorded()
 
 
-def drain(context: Context, session: Session, deadline: float) -> Rest:
-    """Let the uploader empty the queue, or do it here when none lives that can; what is left."""
+def drain(context: Context, session: Session, deadline: float) -> FlushResult:
+    """Let the uploader empty the queue, or do it here when none lives that can."""
     try:
         store_scan.queue_new(context, session)
     except (Error, OSError) as error:
@@ -217,13 +217,10 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
     uploader = Uploader(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
     if answer and not answer.error:
-        progress = answer.progress
-        if answer.dry:
-            return Rest(0, progress.trouble if session.dry_run else "", progress.unrecorded)
-        return Rest(progress.waiting, progress.trouble, progress.unrecorded)
+        return answer.progress.result(drained=answer.dry, dry_run=session.dry_run)
     if session.apart:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
-        return Rest(sum(1 for _ in context.job.queue.names()), why)
+        return FlushResult.of_queue(context.job.queue, why)
     context.host.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
@@ -233,7 +230,7 @@ def drain(context: Context, session: Session, deadline: float) -> Rest:
         context.host.mask(str(job.secret_key or ""))
         return drain_here(job, deadline, tell)
     except (Error, OSError) as error:
-        return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
+        return FlushResult.of_queue(context.job.queue, one_line(error))
 
 
 def tidy(context: Context, session: Session) -> None:

@@ -26,7 +26,7 @@ from .runner import Mode
 from .session import Session
 from .system import probe
 from .uploader.client import Uploader
-from .uploader.progress import Rest
+from .uploader.progress import FlushResult
 
 if TYPE_CHECKING:
     from .isolation import Isolation
@@ -165,10 +165,10 @@ def flush(context: Context) -> None:
     interruption = report.interruption(context.host, uploads.queue(context))
     with context.host.group("nix-autocache: flushing"), interruption:
         revive_daemon(context, session)
-        rest = uploads.drain(context, session, begun + _allowed(context))
+        flushed = uploads.drain(context, session, begun + _allowed(context))
         result = report.Result(
             outcomes=tuple(uploads.outcomes(context)),
-            rest=rest,
+            flush=flushed,
             waited=time.monotonic() - begun,
             unsolved=session.unsolved,
             dry_run=session.dry_run,
@@ -212,7 +212,7 @@ class _Uploads(Protocol):
 
     def uploader(self, context: Context) -> Uploader: ...
 
-    def drain(self, context: Context, session: Session, deadline: float) -> Rest: ...
+    def drain(self, context: Context, session: Session, deadline: float) -> FlushResult: ...
 
     def outcomes(self, context: Context) -> Iterable[Outcome]: ...
 

@@ -17,9 +17,8 @@ from ..nix.store_url import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
     from ..caches import Cache
-    from .drain import Drain
     from .job import Job
-    from .progress import Progress, Rest
+    from .progress import FlushResult, Progress
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
 _FIRST: Final = 3  # connections for a single entry: the cache itself is asked, and what the entry refers to
@@ -46,8 +45,8 @@ def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> 
 
 def drain_here(
     job: Job, deadline: float, tell: Callable[[Progress], None], *, begun: Begun | None = None, check: bool = False
-) -> Rest:
-    """Empty the job's queue before the monotonic clock passes `deadline`; what is left.
+) -> FlushResult:
+    """Empty the job's queue before the monotonic clock passes `deadline`.
 
     Raises CacheError when asked to `check` the cache and it cannot be used; else its paths fail with that reason.
     Raises Error when another process drains this queue.
@@ -65,16 +64,8 @@ def drain_here(
         try:
             if check:
                 drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
-            return _rest(drain, dry=drain.flush(deadline, tell), dry_run=job.dry_run)
+            drained = drain.flush(deadline, tell)
+            return drain.progress().result(drained=drained, dry_run=job.dry_run, error=drain.refused)
         finally:
             drain.end()
             running.join(_RECORD)
-
-
-def _rest(drain: Drain, *, dry: bool, dry_run: bool) -> Rest:
-    from .progress import Rest
-
-    progress = drain.progress()
-    if dry:
-        return Rest(0, progress.trouble if dry_run else "", progress.unrecorded)
-    return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)

@@ -61,7 +61,7 @@ class Round:
         when the first of them is there."""
         child = os.fork()
         if not child:
-            os._exit(min(1, drain_here(self.job, time.monotonic() + 20, lambda _: None, check=False).paths))
+            os._exit(min(1, drain_here(self.job, time.monotonic() + 20, lambda _: None, check=False).left))
         if kill_after is not None:
             give_up = time.monotonic() + 20
             while narinfos and not self._any_narinfo() and time.monotonic() < give_up:
