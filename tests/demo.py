@@ -36,7 +36,7 @@ OFFLINE = {"NIX_CONFIG": "download-attempts = 1"}  # the machines cannot reach t
 
 @dataclass(frozen=True)
 class Count:
-    """What Nix said in a log that it did."""
+    """The builds and copies in a log of Nix."""
 
     built: int
     substituted: int

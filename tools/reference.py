@@ -140,7 +140,7 @@ TABLE: Final = (f"<!-- begin inputs: {BY_REFERENCE} -->\n", "<!-- end inputs -->
 TEMPLATE: Final = "templates/nix-autocache/template.yml"
 REGIONS: Final = (
     Region("action.yml", f"  # begin inputs: {BY_REFERENCE} from settings.py\n", "  # end inputs\n", action_yml),
-    Region("README.md", *TABLE, partial(markdown_table, COMMON)),
+    Region("docs/reference.md", *TABLE, partial(markdown_table, COMMON)),
     Region(TEMPLATE, f"    # begin inputs: {BY_REFERENCE} from settings.py\n", "    # end inputs\n", component_inputs),
     Region(TEMPLATE, f"# begin scripts: {BY_REFERENCE} from src/gitlab/\n", "# end scripts\n", component_scripts),
     Region("docs/gitlab.md", *TABLE, partial(markdown_table, GITLAB)),

@@ -1,5 +1,5 @@
-# A book of eight derivations and nine store paths, one of them the second output of the index. The builders need
-# nothing but a shell's own commands, so that it builds without fetching anything, on every Nix.
+# A book of eight derivations and nine store paths; one path is the second output of the index. The builders use only
+# shell built-ins, so the book builds on every Nix without fetching anything.
 let
   make =
     attributes: script:

@@ -7,8 +7,8 @@ if ! nix_autocache_find_job use || [ ! -e "$nix_autocache_job/tool" ]; then
   echo "nix-autocache: nothing was set up in this job"
 else
   if [ "${NIX_AUTOCACHE_ON_UPLOAD_FAILURE:-$nix_autocache_on_failure}" = fail ] && [ ! -e "$nix_autocache_job/ended" ]; then
-    echo "nix-autocache: the script's end was not seen (has it an EXIT trap of its own?): a failed upload cannot fail this job" >&2
+    echo "nix-autocache: the script's end was not seen (does it set an EXIT trap?): a failed upload cannot fail this job" >&2
   fi
-  nix_autocache finish || true # a failed after_script fails nothing, and what comes after us should still run
+  nix_autocache finish || true # a failed after_script fails no job, and the commands after ours should still run
 fi
 if nix_autocache_find_job use; then rm -rf "$nix_autocache_job"; fi

@@ -12,9 +12,9 @@ nix_autocache_find_python() {
       return
     fi
   done
-  nix_autocache_stop "Python 3.11 or newer is needed: take an image that has it, or install it before, as with apk add python3 py3-pip" 3
+  nix_autocache_stop "Python 3.11 or newer is needed: use an image that has it, or install it first, for instance with apk add python3 py3-pip" 3
 }
-# Whether nobody but this user and root can change a directory, what is in it, and the way to it.
+# Succeeds if only this user and root can change a directory, its content, and the path to it.
 nix_autocache_is_only_ours() {
   nix_autocache_way=$(cd "$1" && pwd -P) || return 1
   set -- '(' -perm -020 -o -perm -002 ')' ! -perm -1000 -o ! -user 0 ! -user "$(id -u)"
@@ -24,7 +24,7 @@ nix_autocache_is_only_ours() {
     [ -z "$(find "$nix_autocache_way" -prune '(' "$@" ')')" ] || return 1
   done
 }
-# What lies where others can write is kept as a pack of git's, whose objects are named by their content as it is read.
+# Where others can write, the program is kept as a Git pack: reading it checks that each object's name is its hash.
 nix_autocache_from_pack() {
   [ -f "$nix_autocache_kept/$nix_autocache_commit.pack" ] &&
     git init -q "$nix_autocache_fresh" &&
@@ -57,14 +57,14 @@ nix_autocache_from_git() {
       if ! git init -q "$nix_autocache_fresh" ||
         ! git -C "$nix_autocache_fresh" fetch -q --depth 1 -- "${nix_autocache_url%@*}" "$nix_autocache_commit" ||
         ! git -C "$nix_autocache_fresh" -c advice.detachedHead=false checkout -q "$nix_autocache_commit"; then
-        nix_autocache_stop "install: commit $nix_autocache_commit cannot be had with git; see above" 3
+        nix_autocache_stop "install: commit $nix_autocache_commit cannot be fetched with git; see above" 3
       fi
       nix_autocache_keep_pack || true
     fi
     mv "$nix_autocache_fresh" "${nix_autocache_source%/src}"
   fi
 }
-# Of what is set for pip and uv, index, proxy and certificates are for us, too; PIP_USER and the like are not.
+# Of the settings for pip and uv, we honour index, proxy and certificates, but not PIP_USER and the like.
 nix_autocache_only_the_index() {
   for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p; s/^\(PIP_[A-Z0-9_]*\)=.*/\1/p; s/^\(UV_[A-Z0-9_]*\)=.*/\1/p'); do
     case $nix_autocache_name in
@@ -73,13 +73,13 @@ nix_autocache_only_the_index() {
       *) unset "$nix_autocache_name" ;;
     esac
   done
-  export PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 # or pip's own file would say it
+  export PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 # these override pip's own file
 }
 # From the package index: a requirement with the hash of its wheel.
 nix_autocache_from_index() {
   case $1 in
     *--hash=sha256:*) ;;
-    *) nix_autocache_stop "install: '$1' has no --hash=sha256:…; take a line as pip prints it with a hash, git+URL@COMMIT, or a directory" 2 ;;
+    *) nix_autocache_stop "install: '$1' has no --hash=sha256:…; give a requirement with a hash, git+URL@COMMIT, or a directory" 2 ;;
   esac
   nix_autocache_source=$nix_autocache_tools/nix-autocache/$(echo "$1" | cksum | tr ' ' -)
   if [ ! -d "$nix_autocache_source" ]; then
@@ -93,7 +93,7 @@ nix_autocache_from_index() {
     rm -rf "$nix_autocache_source.new"
     (
       nix_autocache_only_the_index
-      # What lies in the project, as a uv.toml, has no say.
+      # Run in /, so that files of the project, such as uv.toml, have no effect.
       cd / && exec "$@" --requirement "$nix_autocache_job/requirement"
     ) || nix_autocache_stop "install: it cannot be installed; see above" 3
     mv "$nix_autocache_source.new" "$nix_autocache_source"
@@ -103,7 +103,7 @@ nix_autocache_from_directory() {
   nix_autocache_source=$(cd "$CI_PROJECT_DIR" && cd "$1" 2>/dev/null && pwd) || nix_autocache_stop "install: there is no directory $1" 2
   [ ! -d "$nix_autocache_source/src/nix_autocache" ] || nix_autocache_source=$nix_autocache_source/src
   [ -d "$nix_autocache_source/nix_autocache" ] || nix_autocache_stop "install: $1 holds no nix-autocache" 2
-  # after_script runs it again, when the builds of others have run.
+  # Copied, because after_script runs it again, and others' builds may have changed it by then.
   if ! nix_autocache_is_only_ours "$nix_autocache_source/nix_autocache"; then
     rm -rf "$nix_autocache_job/source"
     mkdir "$nix_autocache_job/source"
@@ -112,7 +112,7 @@ nix_autocache_from_directory() {
     nix_autocache_source=$nix_autocache_job/source
   fi
 }
-# With on-upload-failure: fail, at the end of the script: what after_script returns does not fail a job.
+# Runs at the end of the script with on-upload-failure: fail, because the exit status of after_script fails no job.
 nix_autocache_end() {
   nix_autocache_status=$?
   trap - EXIT
@@ -122,11 +122,11 @@ nix_autocache_end() {
   [ "$nix_autocache_status" = 0 ] || exit "$nix_autocache_status"
   exit "$nix_autocache_flushed"
 }
-# A text as one word of shell.
+# Quotes a text as one word of shell.
 nix_autocache_quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
-# The values of $NAME and ${NAME} in a text, which itself is never run.
+# Replaces $NAME and ${NAME} in a text with their values. The text itself is never run.
 nix_autocache_expanded() {
   # shellcheck disable=SC2016 # it is Python
   "$nix_autocache_python" -I -c 'if True:
@@ -135,17 +135,17 @@ nix_autocache_expanded() {
 }
 nix_autocache_find_job make ||
   nix_autocache_stop "cannot make $nix_autocache_job for this user alone; is TMPDIR a directory that this user can write?" 3
-# What is made here is run to the end of the job, by root too: others must not be able to change it meanwhile.
+# Root, too, runs what is made here until the end of the job, so others must not be able to change it.
 nix_autocache_umask=$(umask)
 umask 022
 nix_autocache_tools=${RUNNER_TOOL_CACHE:-$CI_PROJECT_DIR/.nix-autocache/tools}
 nix_autocache_kept=$nix_autocache_tools/nix-autocache
-# GitLab's Docker executor clones and unpacks caches with umask 0: what lies there then is not run.
+# GitLab's Docker executor clones and unpacks caches with umask 0. Nothing is run from such a directory.
 if ! mkdir -p "$nix_autocache_kept" || ! nix_autocache_is_only_ours "$nix_autocache_kept"; then
   nix_autocache_tools=$nix_autocache_job/tools
   mkdir -p "$nix_autocache_tools/nix-autocache"
 fi
-# Older versions kept a signing key here, where the sources of derivations and artifacts take it in: a cache may bring it.
+# Older versions kept a signing key here, where derivations' sources and artifacts include it. A cache may still have it.
 rm -rf "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub || true
 nix_autocache_find_python
 nix_autocache_install=$(nix_autocache_expanded "$nix_autocache_install")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # shellcheck disable=SC1091,SC2012,SC2154,SC2254,SC3067 # busybox and dash have -O; the template puts these scripts together
-# nix-autocache: where this job's part of it lies, and how it is run
-# Whether $1 is a real directory of this user, with a mode as in the pattern $2.
+# nix-autocache: find this job's directory, and run the program
+# Succeeds if $1 is a directory of this user, not a link, whose mode matches the pattern $2.
 nix_autocache_is_ours() {
   if [ ! -d "$1" ] || [ -h "$1" ] || [ ! -O "$1" ]; then return 1; fi
   case $(ls -ld "$1") in
@@ -9,8 +9,8 @@ nix_autocache_is_ours() {
     *) return 1 ;;
   esac
 }
-# What is in it is run, and others can guess its name in /tmp: so it is ours and closed to them, or it is not there.
-# The directory that GitLab itself keeps beside the project comes first, unless others may write there.
+# Its files are run, and others can guess its name in /tmp. So it must be ours and closed to them, or we do not use it.
+# GitLab's own directory beside the project comes first, unless others may write there.
 nix_autocache_find_job() {
   for nix_autocache_job in "$CI_PROJECT_DIR.tmp" "${TMPDIR:-/tmp}"; do
     if [ "$nix_autocache_job" != "$CI_PROJECT_DIR.tmp" ] || nix_autocache_is_ours "$nix_autocache_job" 'd????-??-*'; then
@@ -22,7 +22,7 @@ nix_autocache_find_job() {
   return 1
 }
 nix_autocache() (
-  umask 022 # or others could change the compiled Python that this makes
+  umask 022 # otherwise others could change the compiled Python files
   # The job's own Python settings must not change what is imported.
   for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do
     unset "$nix_autocache_name"

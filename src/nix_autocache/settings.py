@@ -199,16 +199,16 @@ INPUTS: Final = (
         default_doc="a directory of this machine",
         metavar="URL",
         parse=_optional(_cache),
-        doc="Store URL of the binary cache, exactly as Nix writes it, parameters included: "
-        "`s3://bucket?region=…&endpoint=…`, `gs://`, `az://`, `http(s)://`, `file://`; "
-        "any other (`ssh-ng://…`) goes through `nix copy`.",
+        doc="Store URL of the binary cache, in Nix's own syntax, parameters included: "
+        "`s3://bucket?region=…&endpoint=…`, `gs://`, `az://`, `http(s)://`, `file://`. Any other URL "
+        "(`ssh-ng://…`) goes through `nix copy`.",
     ),
     Input(
         name="signing-key",
         default="",
         metavar="KEY",
         parse=_text,
-        doc="Secret key `name:base64`, or where it is: `file:PATH`, `env:NAME`, `aws-ssm:NAME` (a parameter), "
+        doc="Secret key `name:base64`, or where to find it: `file:PATH`, `env:NAME`, `aws-ssm:NAME` (a parameter) or "
         "`aws-secretsmanager:NAME`.",
     ),
     Input(
@@ -217,52 +217,52 @@ INPUTS: Final = (
         default_doc="the signing key's own",
         metavar="KEYS",
         parse=_public_keys,
-        doc="Public keys `name:base64` that Nix is to trust, separated by spaces; "
-        "added to `extra-trusted-public-keys`.",
+        doc="Public keys `name:base64` that Nix should trust, separated by spaces. Added to "
+        "`extra-trusted-public-keys`.",
     ),
     Input(
         name="aws-role",
         default="",
         metavar="ARN",
         parse=_role,
-        doc="Role to assume in AWS with the job's id token (OIDC), for the bucket and for a signing key that is there.",
+        doc="AWS role to assume with the job's id token (OIDC), for the bucket and for a signing key stored in AWS.",
     ),
     Input(
         name="oidc-audience",
         default="sts.amazonaws.com",
         metavar="TEXT",
         parse=_line,
-        doc="Audience of the id token, where the CI host lets the job choose it, as GitHub does.",
+        doc="Audience of the id token, on CI hosts that let the job choose it, such as GitHub.",
     ),
     Input(
         name="id-token",
         default="",
-        default_doc="asked of the CI host",
+        default_doc="requested from the CI host",
         metavar="TOKEN",
         parse=_line,
-        doc="The id token itself, where the CI host hands it out as a variable, as GitLab does.",
+        doc="The id token itself, on CI hosts that provide it as a variable, such as GitLab.",
     ),
     Input(
         name="push",
         default="auto",
         choices=("auto", "always", "never"),
         parse=_push,
-        doc="Whether to upload: `auto` does for trusted events, `always` also for untrusted ones, `never` only pulls. "
-        "`true` and `false`, as other actions have it, are taken for `auto` and `never`.",
+        doc="When to upload: `auto` for trusted events, `always` for untrusted events too, `never` only pulls. `true` "
+        "means `auto`, `false` means `never`.",
     ),
     Input(
         name="mode",
         default="auto",
         choices=("auto", "multi-user", "single-user", "existing"),
         parse=_choice("auto", "multi-user", "single-user", "existing"),
-        doc="How Nix is to run; `auto` takes the best that this machine allows.",
+        doc="How to run Nix. `auto` picks the best mode that this machine allows.",
     ),
     Input(
         name="nix-version",
         default=PINNED_NIX,
         metavar="VERSION",
         parse=_version,
-        doc="Which release of Nix to install where there is none.",
+        doc="Nix release to install if the machine has no Nix.",
     ),
     Input(
         name="nix-url",
@@ -278,7 +278,7 @@ INPUTS: Final = (
         default_doc="known for the pinned release",
         metavar="HEX",
         parse=_sha256,
-        doc="The release tarball's sha256, in hexadecimal.",
+        doc="SHA-256 of the release tarball, in hexadecimal.",
     ),
     Input(name="extra-nix-conf", default="", metavar="LINES", parse=_text, doc="Lines to add to nix.conf."),
     Input(
@@ -288,29 +288,29 @@ INPUTS: Final = (
         github_default="${{ github.token }}",
         metavar="TOKEN",
         parse=parse_tokens,
-        doc="Token for Nix's own fetches from GitHub (`access-tokens`), or from the GHES, Forgejo or Gitea that "
-        "runs the workflow; `HOST=TOKEN` for another server.",
+        doc="Token that Nix itself uses to fetch from GitHub (`access-tokens`), or from the GHES, Forgejo or Gitea "
+        "server that runs the workflow. Write `HOST=TOKEN` for another server.",
     ),
     Input(
         name="upstream-keys",
         default=CACHE_NIXOS_ORG.partition(":")[0],
         metavar="KEYS",
         parse=_upstreams,
-        doc="Whole public keys, or `cache.nixos.org-1`: paths that they signed are not uploaded again.",
+        doc="Paths that these keys signed are not uploaded. Give whole public keys, or the name `cache.nixos.org-1`.",
     ),
     Input(
         name="exclude",
         default="",
         metavar="REGEX",
         parse=_optional(_pattern),
-        doc="Regular expression; store paths whose name (after the hash) has a match are never uploaded.",
+        doc="Regular expression. Store paths whose name (after the hash) contains a match are never uploaded.",
     ),
     Input(
         name="compression",
         default="zstd",
         choices=COMPRESSIONS,
         parse=parse_compression,
-        doc="How archives are compressed; the URL's `compression` parameter beats it.",
+        doc="Compression of the archives. The URL's `compression` parameter takes precedence.",
     ),
     Input(
         name="compression-level",
@@ -318,22 +318,23 @@ INPUTS: Final = (
         metavar="N",
         numeric=True,
         parse=_number(0, 22),
-        doc="Compression level: 0 (the library's own) to 22 for zstd, 0 to 9 for xz.",
+        doc="Compression level: 0 (the library's default) to 22 for zstd, 0 to 9 for xz.",
     ),
     Input(
         name="harden",
         default="false",
         choices=("true", "false"),
         parse=_boolean,
-        doc="After set-up, take sudo and container sockets away from the job's user, so that its code cannot reach "
-        "the key; the report says whether that was enough.",
+        doc="After setup, take sudo and container sockets away from the job's user, so that the job's code cannot "
+        "reach the key. The report says whether that was enough.",
     ),
     Input(
         name="on-upload-failure",
         default="warn",
         choices=("warn", "fail"),
         parse=_choice("warn", "fail"),
-        doc="What happens to the job when something could not be uploaded.",
+        doc="What happens to the job if something could not be uploaded: `warn` prints a warning, `fail` fails the "
+        "job.",
     ),
     Input(
         name="flush-timeout",
@@ -341,8 +342,8 @@ INPUTS: Final = (
         metavar="SECONDS",
         numeric=True,
         parse=_number(1, 86400),
-        doc="How long the job may wait for its uploads at the end, in seconds; "
-        "never longer than the CI host gives it, such as GitLab's five minutes for after_script.",
+        doc="How many seconds the end of the job may wait for uploads. Never longer than the CI host allows, such as "
+        "GitLab's five minutes for after_script.",
     ),
     Input(
         name="cache-size",
@@ -351,8 +352,8 @@ INPUTS: Final = (
         numeric=True,
         only="GitLab",
         parse=_number(1, 10**6),
-        doc="Without `cache`: how large the cache that GitLab keeps may become, in megabytes; "
-        "what was not used for longest is removed.",
+        doc="Without `cache`: maximum size of the cache that GitLab keeps, in megabytes. The least recently used "
+        "paths are removed first.",
     ),
     Input(
         name="dry-run",
@@ -360,7 +361,7 @@ INPUTS: Final = (
         default_doc="false; true under act and gitlab-ci-local without credentials",
         choices=("true", "false"),
         parse=_optional(_boolean),
-        doc="Do everything but write to the cache, and say what would be uploaded.",
+        doc="Do everything except write to the cache, and report what would be uploaded.",
     ),
 )
 
@@ -370,29 +371,29 @@ TEMPLATE_INPUTS: Final = (
         name="job",
         default=".nix-autocache",
         parse=_text,
-        doc="Name of the hidden job that your jobs extend; `default` makes it the default of all jobs instead.",
+        doc="Name of the hidden job that your jobs extend. `default` makes it the default of all jobs instead.",
     ),
     Input(
         name="steps",
         default=".nix-autocache-steps",
         parse=_text,
-        doc="Name of the hidden job that has the same in parts, for `!reference`: "
-        "`setup`, `finish`, `cache`, `id_tokens`.",
+        doc="Name of the hidden job that offers the same in parts, for `!reference`: `setup`, `finish`, `cache`, "
+        "`id_tokens`.",
     ),
     Input(
         name="install",
         default="",
-        default_doc="nothing was released yet, so it must be given",
+        default_doc="none; required until there is a release",
         parse=_text,
-        doc="Where this program comes from: `git+URL@COMMIT`, a directory, or a line for pip with a hash, "
+        doc="Where to get this program: `git+URL@COMMIT`, a directory, or a pip requirement with a hash, "
         "`nix-autocache==1.2.3 --hash=sha256:…`.",
     ),
     Input(
         name="cache-key",
         default="$CI_JOB_NAME_SLUG",
         parse=_text,
-        doc="What tells apart the caches that GitLab keeps. Jobs of one key share a cache, "
-        "and of jobs that run at the same time the last one's is kept.",
+        doc="Distinguishes the caches that GitLab keeps. Jobs with the same key share a cache. If they run at the "
+        "same time, only the last one's is kept.",
     ),
 )
 

@@ -1,9 +1,9 @@
-"""What the action itself costs a job, under act with a warm environment, beyond what Nix's own commands take."""
+"""The cost of the action for a job, under act with a warm environment, without Nix's own commands."""
 
 from collections.abc import Callable
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import act, nix, roots, tool
+from tests.harness import act, nix, product, roots
 from tests.harness.machine import Machine
 
 ROUNDS = 7
@@ -17,9 +17,9 @@ CANARY = (
 
 
 def main() -> None:
-    with Machine(roots.root(roots.NEW), [*tool.binds(), *act.binds()[:2]]) as machine:
+    with Machine(roots.root(roots.NEW), [*product.binds(), *act.binds()[:2]]) as machine:
         nix.without_daemon(machine)
-        machine.sh(f"mkdir -p /root/.cache/act; ln -s {tool.TOOL_CACHE} /root/.cache/act/tool_cache")
+        machine.sh(f"mkdir -p /root/.cache/act; ln -s {product.TOOL_CACHE} /root/.cache/act/tool_cache")
         act.git_project(machine, "/ours", {".github/workflows/ci.yml": WORKFLOW.format(OURS)})
         act.git_project(machine, "/empty", {".github/workflows/ci.yml": WORKFLOW.format("run: 'true'")})
         job(machine, "/ours")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def job(machine: Machine, project: str) -> float:
-    done = act.act(machine, act.Workflow(project, env=tool.environment()))
+    done = act.act(machine, act.Workflow(project, env=product.environment()))
     assert done.returncode == 0, done.text
     return done.seconds
 
@@ -46,7 +46,12 @@ def job(machine: Machine, project: str) -> float:
 def step(machine: Machine, verb: str) -> float:
     """As the JavaScript shim runs it, Node included."""
     script = {"setup": "main", "finish": "post"}[verb]
-    env = {**tool.environment(), "PATH": f"{act.NODE}:/usr/bin:/bin", "GITHUB_ACTIONS": "true", "RUNNER_TEMP": "/tmp"}
+    env = {
+        **product.environment(),
+        "PATH": f"{act.NODE}:/usr/bin:/bin",
+        "GITHUB_ACTIONS": "true",
+        "RUNNER_TEMP": "/tmp",
+    }
     if verb == "finish":
         env["STATE_python"] = "python3"
     env["GITHUB_EVENT_NAME"] = "push"

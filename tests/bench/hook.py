@@ -1,9 +1,9 @@
-"""What the hook costs a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
+"""The cost of the hook for a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import graphs, nix, roots, tool
+from tests.harness import graphs, nix, product, roots
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 COUNT = 100
 ROUNDS = 5
@@ -11,10 +11,10 @@ COPY = "#!/bin/sh\nexec nix copy --to file:///root/copied $OUT_PATHS\n"
 
 
 def main() -> None:
-    with Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
         machine.write("/root/copy", COPY, mode=0o755)
-        job = Tool(machine)
+        job = Job(machine)
         job.run("setup")
         job.kill_uploader()  # it would compete for the processor; tests/bench/job.py measures them together
         machine.sh("sed -i /post-build-hook/d /etc/nix/nix.conf /etc/nix/nix-autocache.conf")

@@ -1,8 +1,9 @@
-"""What setting up costs: a multi-user Nix against the bare cost of unpacking its release, and a Nix that is there."""
+"""The cost of setup: a multi-user Nix against unpacking its release alone, and a Nix that is already there."""
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import nix, roots, tool
+from tests.harness import nix, product, roots
 from tests.harness.commands import Completed
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.release import Release, release
 
@@ -12,10 +13,10 @@ GENERATION = roots.NEW
 
 def main() -> None:
     tarball = release(GENERATION)
-    with Machine(roots.root(GENERATION), [*tool.binds(), tarball.bind()]) as machine:
+    with Machine(roots.root(GENERATION), [*product.binds(), tarball.bind()]) as machine:
         machine.remove_nix()
         inputs = {"nix-url": tarball.url(), "nix-sha256": tarball.sha256}
-        job = tool.Tool(machine, inputs)
+        job = Job(machine, inputs=inputs)
         job.run("--version")  # makes the environment
         figures = in_turn({"tar and xz": lambda: unpack(machine, tarball), "install": lambda: install(job)}, ROUNDS)
     figures.show(f"a release of {tarball.path.stat().st_size / 1e6:.0f} MB, Nix {tarball.version}")
@@ -28,11 +29,11 @@ def main() -> None:
 
 def existing() -> None:
     """A set-up where Nix and the environment are there, with sudo and a daemon: the most that can be to do."""
-    with Machine(roots.root(GENERATION), tool.binds()) as machine:
+    with Machine(roots.root(GENERATION), product.binds()) as machine:
         machine.add_user("runner", sudo=True)
-        tool.Tool(machine).run("--version")
+        Job(machine).run("--version")
         nix.with_daemon(machine)
-        job = tool.Tool(machine, user="runner")
+        job = Job(machine, user="runner")
 
         def once() -> float:
             seconds = job.run("setup").seconds
@@ -50,25 +51,25 @@ def unpack(machine: Machine, tarball: Release) -> float:
     return done.seconds
 
 
-def install(job: tool.Tool) -> float:
+def install(job: Job) -> float:
     """The whole step that root runs: users, download, hash, unpacking, registering."""
     done = step(job)
     job.run("undo")
     return done.seconds
 
 
-def step(job: tool.Tool) -> Completed:
+def step(job: Job) -> Completed:
     request = (
         f'{{"environ": {{}}, "request": {{"url": "{job.inputs["nix-url"]}", "sha256": "{job.inputs["nix-sha256"]}"}}}}'
     )
     command = ["python3", "-sSP", "-m", "nix_autocache.machine.root_helper", "install"]
-    return job.machine.run(command, env=tool.environment(), stdin=request)
+    return job.machine.run(command, env=product.environment(), stdin=request)
 
 
 def set_up_alone(tarball: Release) -> float:
-    with Machine(roots.root(GENERATION), [*tool.binds(), tarball.bind()]) as machine:
+    with Machine(roots.root(GENERATION), [*product.binds(), tarball.bind()]) as machine:
         machine.remove_nix()
-        job = tool.Tool(machine, {"nix-url": tarball.url(), "nix-sha256": tarball.sha256})
+        job = Job(machine, inputs={"nix-url": tarball.url(), "nix-sha256": tarball.sha256})
         return job.run("setup").seconds
 
 

@@ -1,4 +1,4 @@
-"""What caching costs a whole job: many tiny builds while uploading, and fewer that take their time."""
+"""The cost of caching for a whole job: many tiny builds while uploading, and fewer that take their time."""
 
 import itertools
 import os
@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import graphs, nix, roots, servers, tool
+from tests.harness import graphs, nix, product, roots, servers
 from tests.harness.delay import delayed
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 ROUNDS = 2
 TINY = 5000
@@ -33,30 +33,30 @@ class Jobs:
         """Seconds of the build; with `ours`, the flush after it is noted apart. `asked` says that Nix looks for each
         path in the cache before it builds it, which is the same with any way to fill the cache."""
         if asked:
-            self.tool.run("setup")
+            self.job.run("setup")
         options = [] if ours else ["--option", "post-build-hook", "/bin/true"]
         if jobs == 1:  # for a tiny build a sandbox takes longer than the build
             options += ["--option", "sandbox", "false"]
         command = ["nix-build", "--no-out-link", "--quiet", "--max-jobs", str(jobs), *options, "--expr"]
         seconds = sum(self.machine.run([*command, one], timeout=900).seconds for one in expressions)
         if ours:
-            self.flushes.append(self.tool.run("flush", timeout=300).seconds)
+            self.flushes.append(self.job.run("flush", timeout=300).seconds)
         if asked:
-            self.tool.run("finish")
+            self.job.run("finish")
         return seconds
 
     def fresh(self) -> str:
         return f"r{next(self.numbers)}"
 
     @property
-    def tool(self) -> Tool:
-        return Tool(self.machine, {"cache": self.url, "signing-key": self.key}, servers.s3_env())
+    def job(self) -> Job:
+        return Job(self.machine, inputs={"cache": self.url, "signing-key": self.key}, env=servers.s3_env())
 
 
 def main() -> None:
-    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
-        key = Tool(machine).run("keygen", "bench-1").stdout.strip()
+        key = Job(machine).keygen("bench-1")
         with servers.rclone_s3(machine, Path(directory) / "s3", ["bucket"]) as server:
             server.wait()
             yield_to_builds(server.popen.pid)

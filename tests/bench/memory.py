@@ -4,44 +4,13 @@ import json
 from dataclasses import dataclass
 
 from tests.bench.measure import verdict
-from tests.harness import nix, roots, tool
+from tests.harness import nix, product, programs, roots
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 COUNTS = (10_000, 100_000)
 LARGE = 4 << 30  # bytes, of zeros: a file that takes no room
 LIMIT = 150  # MB
-
-# Store paths that are registered without being built: a hundred thousand builds would take an hour.
-MAKE = """
-import hashlib, os, sys
-from nix_autocache.nix import base32, nar
-first, count, size = map(int, sys.argv[1:])
-alphabet = "0123456789abcdfghijklmnpqrsvwxyz"
-known = None
-for number in range(first, first + count):
-    name = "".join(alphabet[byte & 31] for byte in hashlib.sha256(b"%d" % number).digest()) + f"-path-{number}"
-    path = f"/nix/store/{name}"
-    with open(path, "w") as file:
-        file.truncate(size)
-    os.chmod(path, 0o444)
-    if known is None:
-        digest, length = hashlib.sha256(), 0
-        for piece in nar.archive(path):
-            digest.update(piece)
-            length += len(piece)
-        known = f"{base32.encode(digest.digest())}\\n{length}"
-    print(path, known, "", 0, sep="\\n")
-    with open(f"/root/new/{name}", "w") as entry:
-        entry.write(f"{path}\\n.\\n")
-"""
-MEASURE = """
-import json, resource, subprocess, sys, time
-begun = time.monotonic()
-subprocess.run(sys.argv[1:], check=True, stdout=2)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"seconds": time.monotonic() - begun, "megabytes": used.ru_maxrss / 1000}))
-"""
 
 
 @dataclass(frozen=True)
@@ -65,19 +34,19 @@ def main() -> None:
 
 
 def use(count: int, size: int) -> Use:
-    """What a flush of `count` fresh paths of `size` bytes takes, on a machine of its own."""
-    with Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    """Time and memory of a flush of `count` fresh paths of `size` bytes, on a machine of its own."""
+    with Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
-        environment = {**tool.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
-        machine.write("/root/make.py", MAKE)
+        environment = {**product.environment(), "NIX_AUTOCACHE_FLUSH_TIMEOUT": "1800"}
+        machine.write("/root/make.py", programs.source("make_paths.py"))
         # Before the job, since nobody vouches for what is registered during it.
         make = f"mkdir /root/new; python3 -sP /root/make.py 0 {count} {size} | nix-store --load-db"
         machine.sh(make, env=environment, timeout=900)
-        job = Tool(machine, {"flush-timeout": "1800"})
+        job = Job(machine, inputs={"flush-timeout": "1800"})
         job.run("setup")
         job.kill_uploader()
-        machine.sh(f"rmdir {job.job()}/queue/new; mv /root/new {job.job()}/queue/new")
-        command = ["python3", "-c", MEASURE, *tool.CLI, "flush"]
+        machine.sh(f"rmdir {job.directory()}/queue/new; mv /root/new {job.directory()}/queue/new")
+        command = programs.python("measure.py", *product.CLI, "flush")
         said = machine.run(command, env=environment, timeout=1800)
         assert f"{count} pushed" in said.stderr, said.stderr
         return Use(**json.loads(said.stdout))

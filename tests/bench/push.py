@@ -5,35 +5,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.measure import in_turn, verdict
-from tests.harness import graphs, nix, roots, servers, tool
+from tests.harness import graphs, nix, product, programs, roots, servers
 from tests.harness.delay import delayed
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.servers import Server
-from tests.harness.tool import Tool
 
 ROUND_TRIP = 0.03  # seconds
 ROUNDS = 3
 INDEPENDENT = 201
 CHAINED = 200
-BARE = """
-import hashlib, os
-from compression import zstd
-digest = hashlib.sha256()
-option = zstd.CompressionParameter
-compressor = zstd.ZstdCompressor(options={option.compression_level: 3, option.nb_workers: os.cpu_count()})
-with open("/root/nar", "rb", buffering=0) as file:
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-        compressor.compress(piece)
-    compressor.flush()
-"""
 
 
 def main() -> None:
-    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(roots.NEW), tool.binds()) as machine:
+    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(roots.NEW), product.binds()) as machine:
         nix.without_daemon(machine)
         machine.sh("ulimit -n 4096")
-        key = Tool(machine).run("keygen", "bench-1").stdout.strip()
+        key = Job(machine).keygen("bench-1")
         with servers.rclone_http(machine, Path(directory) / "http") as server:
             server.wait()
             with delayed(machine, server.port, ROUND_TRIP) as port:
@@ -108,7 +96,7 @@ class Bench:
         return there.replace(self.server.url, url)
 
     def push(self, url: str, paths: list[str]) -> float:
-        job = Tool(self.machine, {"cache": url, "signing-key": self.key})
+        job = Job(self.machine, inputs={"cache": url, "signing-key": self.key})
         return job.run("push", *paths, timeout=300).seconds
 
     def copy(self, url: str, paths: list[str], parameters: str = "compression=zstd") -> float:
@@ -117,7 +105,7 @@ class Bench:
     def bare(self, path: str) -> float:
         """The same archive, ready in a file, hashed and compressed by as many threads as there are processors."""
         self.machine.sh(f"[ -e /root/nar ] || nix-store --dump {path} > /root/nar")
-        return self.machine.run(["python3", "-c", BARE]).seconds
+        return self.machine.run(programs.python("hash_and_compress.py")).seconds
 
 
 if __name__ == "__main__":

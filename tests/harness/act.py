@@ -22,7 +22,7 @@ FIXED = ("--json", "--rm", "--no-cache-server", "--artifact-server-addr", "127.0
 LABELS = ("ubuntu-latest", "ubuntu-24.04")
 THE_ACTION = {"nix-autocache/nix-autocache@v1": tools.TARGET}
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-AUTHOR = {f"GIT_{who}_{what}": "ground@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+AUTHOR = {f"GIT_{who}_{what}": "harness@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
-    """What is run; `project` is a directory of the machine with a git repository, see `git_project`."""
+    """One run; `project` is a directory of the machine with a git repository, see `git_project`."""
 
     project: str
     event: str = "push"
@@ -51,7 +51,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What act reported, in the order it did."""
+    """act's report, in its order."""
 
     returncode: int
     steps: tuple[Step, ...]
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def binds() -> tuple[Bind, ...]:
-    """What a machine needs for act: the program, a Node as GitHub's runners have it, and this project."""
+    """The binds of a machine that runs act: the program, GitHub's version of Node, and this project."""
     return (Bind(tools.program("act"), ACT), Bind(tools.node(), NODE), *tools.project())
 
 

@@ -148,12 +148,12 @@ class Account:
         return f"s3://bucket?endpoint={self.url}&region={REGION}"
 
     def env(self) -> dict[str, str]:
-        """What sends a job's requests here."""
+        """Variables that send a job's requests here."""
         names = ("STS", "SSM", "SECRETS_MANAGER")
         return {"AWS_REGION": REGION, **{f"AWS_ENDPOINT_URL_{name}": self.url for name in names}}
 
     def github(self) -> dict[str, str]:
-        """What GitHub gives a job with `permissions: id-token: write`."""
+        """GitHub's variables in a job with `permissions: id-token: write`."""
         url = f"{self.url}/token?api-version=2.0"
         return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": BEARER}
 

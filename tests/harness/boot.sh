@@ -64,4 +64,4 @@ umount -l /.host
 rmdir /.host
 cd /
 # Nothing of the caller's environment may be read from /proc/1/environ.
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=ground "${init[@]}"
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=harness "${init[@]}"

@@ -19,7 +19,7 @@ from tests.harness.waiting import wait_for
 
 @dataclass(frozen=True)
 class Command:
-    """What was asked for, the way into the machine, and the root it was made from, for messages."""
+    """The words of a command, the way into the machine, and the machine's root, for messages."""
 
     words: tuple[str, ...]
     entry: tuple[str, ...]

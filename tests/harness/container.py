@@ -5,12 +5,11 @@ What Docker's default profile refuses is refused by the same means, a seccomp fi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 
+from tests.harness import programs
 from tests.harness.commands import Command
 from tests.harness.machine import Machine
 
-SCRIPT = Path(__file__).with_name("unprivileged.py")
 PLACE = "/usr/local/bin/unprivileged"
 
 
@@ -23,7 +22,7 @@ class Unprivileged(Machine):
 
 def unprivileged(machine: Machine) -> Machine:
     """The same machine, whose further commands run without privileges."""
-    machine.write(PLACE, SCRIPT.read_text(), mode=0o755)
+    machine.write(PLACE, programs.source("unprivileged.py"), mode=0o755)
     inside = Unprivileged(machine.root, machine.binds)
     for field in fields(Machine):
         if field.name not in {"root", "binds"}:

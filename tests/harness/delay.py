@@ -26,7 +26,7 @@ ROOM = 16 << 20  # bytes under way in one direction of one connection
 
 
 class Direction:
-    """What goes from `source` to `sink`: pieces, each with the time when it is due; an empty one is the end."""
+    """The data on the way from `source` to `sink`: pieces and the times when they are due; an empty one is the end."""
 
     def __init__(self, source: socket.socket, sink: socket.socket, opens: float) -> None:
         self.source, self.sink, self.opens = source, sink, opens

@@ -15,8 +15,10 @@ from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.drain import Drain
+from nix_autocache.uploader.ledger import Ledger
 from nix_autocache.uploader.plan import Policy
 from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.tasks import Tasks
 from nix_autocache.uploader.vouching import Vouching
 from tests.harness.nix_daemon import FakeNix
 
@@ -54,7 +56,7 @@ def draining(
     *,
     wrapped: Callable[[Pusher], Pusher] = lambda pusher: pusher,
     upstreams: tuple[keys.PublicKey, ...] = (),
-    care: float = 0.0,
+    maintenance_interval: float = 0.0,
 ) -> Iterator[Draining]:
     fake = FakeNix(directory / "nix")
     fake.create()
@@ -69,7 +71,9 @@ def draining(
     )
     policy = Policy(upstreams=upstreams, exclude=None, vouching=Vouching(began=0, trusted=()))
     with Store(fake.nix) as store:
-        drain = Drain(queue, store, wrapped(pusher), policy, care)
+        ledger = Ledger()
+        tasks = Tasks(wrapped(pusher), ledger, fake.nix.store_dir)
+        drain = Drain(queue, store, policy, tasks, ledger, maintenance_interval=maintenance_interval)
         thread = threading.Thread(target=drain.run, daemon=True)
         thread.start()
         try:

@@ -38,7 +38,7 @@ def limit(size: int) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What the proxy saw; `at` is on the monotonic clock."""
+    """A request that the proxy read; `at` is on the monotonic clock, in seconds."""
 
     at: float
     method: str

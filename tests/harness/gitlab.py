@@ -29,7 +29,7 @@ VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What is run; `project` is a directory of the machine with a git repository, see `git_project`."""
+    """One run; `project` is a directory of the machine with a git repository, see `git_project`."""
 
     project: str
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def binds() -> tuple[Bind, ...]:
-    """What a machine needs for it: the program, a Node that is new enough for it, and this project."""
+    """The binds of a machine that runs it: the program, a Node that is new enough, and this project."""
     return (Bind(npm.installed("gitlab-ci-local"), PROGRAM), Bind(tools.node(), act.NODE), *tools.project())
 
 

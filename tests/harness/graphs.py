@@ -42,6 +42,14 @@ def leaf(name: str) -> str:
     return f'let {SHELL} in sh "{name}" "echo {name} > $out"'
 
 
+def using(path: str) -> str:
+    """A derivation that refers to a path of the store and to a source."""
+    return f'''
+let {SHELL} given = builtins.storePath "{path}"; source = builtins.toFile "source" "text";
+in sh "using" "echo ${{given}} ${{source}} > $out"
+'''
+
+
 def doubled(name: str, times: int) -> str:
     """One derivation of ten digits, doubled so many times: 20 make 10 MB."""
     return f"""

@@ -52,7 +52,7 @@ class Machine:
     share_network_with: "Machine | None" = None
     """Another machine: what listens on its loopback is reached from this one."""
     init_script: Path | None = None
-    """What boot.sh sources to have another process 1."""
+    """A script that boot.sh sources to run another process 1."""
     init: int = field(default=0, init=False)
     """The host's number for the machine's process 1."""
     _outer: subprocess.Popen[bytes] = field(init=False, repr=False)
@@ -143,7 +143,7 @@ class Machine:
             self.write(f"/etc/sudoers.d/{name}", f"{name} ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
 
     def remove_nix(self) -> None:
-        """Makes it a machine that never had Nix; what else the packages brought, busybox too, stays."""
+        """Removes Nix as if it had never been there; the other packages stay, busybox too."""
         self.sh(REMOVE_NIX)
 
     def processes(self) -> list[ProcessInfo]:

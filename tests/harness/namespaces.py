@@ -1,4 +1,4 @@
-"""What Linux tells, from outside, about a machine's namespaces.
+"""A machine's namespaces, as Linux shows them from outside.
 
 Read from the host's /proc, so that looking starts no process inside. Paths below /proc/PID/root are never
 followed: an absolute link in there would lead back to the host's own files.

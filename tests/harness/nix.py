@@ -15,6 +15,8 @@ experimental-features = nix-command flakes
 """
 SOCKET = "/nix/var/nix/daemon-socket/socket"
 BUILD_USERS = 4
+NEXT_SECOND = "now=$(date +%s); until [ $(date +%s) != $now ]; do :; done"
+"""Shell that ends in the next second: Nix records whole seconds."""
 
 
 def without_daemon(machine: Machine, owner: str = "root") -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from nix_autocache.nix import base32, nar
 from nix_autocache.nix.store import Nix
+from tests.harness import programs
 
 DIE, HANG = b"die", b"hang"
-_PROGRAM = Path(__file__).with_name("nix_daemon_program.py")
 LAST, FAILED, LOGGED = 0x616C7473, 0x63787470, 0x6F6C6D67
 
 
@@ -43,7 +43,7 @@ def answer(
     registered: int = 0,
     ultimate: int = 1,
 ) -> bytes:
-    """What the daemon says of a valid path; the hash in base 16."""
+    """The daemon's answer for a valid path; the hash is in base 16."""
     head = number(LAST) + number(1) + text(deriver) + text(nar_hash) + texts(references)
     return head + number(registered) + number(nar_size) + number(ultimate) + texts(signatures) + text(ca)
 
@@ -73,7 +73,7 @@ class FakeNix:
         if not self.store_dir:
             self.store.mkdir()
         program = self.directory / "bin" / "nix-daemon"
-        program.write_text(f"#!{sys.executable} -SE\n{_PROGRAM.read_text()}")
+        program.write_text(f"#!{sys.executable} -SE\n{programs.source('nix_daemon.py')}")
         program.chmod(0o755)
 
     def path(self, name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, tool, tools
+from tests.harness import gitlab, graphs, nix, product, tools
 from tests.harness.gitlab import Outcome, Pipeline, Runner
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import NEW
@@ -23,7 +23,7 @@ LOCAL = "local: nix-autocache.yml"
 
 def environment() -> dict[str, str]:
     """A runner's, whose jobs share the packages of all machines."""
-    return {name: value for name, value in tool.environment().items() if not name.startswith("PYTHON")}
+    return {name: value for name, value in product.environment().items() if not name.startswith("PYTHON")}
 
 
 def pipeline(*script: str, inputs: Mapping[str, object] | None = None, include: str = LOCAL) -> str:
@@ -57,6 +57,6 @@ def cached(machine: Machine, directory: str = f"{PROJECT}/.nix-autocache/unprote
 
 def fresh(machine: MakeMachine, kept: Path) -> Machine:
     """A machine as a container of a job: all that it has of earlier ones is what the runner kept."""
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2], Bind(kept, gitlab.KEPT, writable=True)])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(kept, gitlab.KEPT, writable=True)])
     nix.without_daemon(made)
     return made

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.harness import nix, tool
+from tests.harness import binary_cache, nix, product, programs
 from tests.harness.commands import Completed
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT, Generation, root
 from tests.harness.servers import Server, rclone_http
 
 KEY = "/home/runner/key"
 SOLVED = "4. the pipeline's code cannot take the key or poison the cache: yes"
+NOT_SOLVED = "4. the pipeline's code cannot take the key or poison the cache: no, "
 
 
 @dataclass(frozen=True)
@@ -27,32 +28,28 @@ class Sealed:
 
     @property
     def secret(self) -> str:
-        """What of the key must not be found anywhere."""
+        """The part of the key that must be found nowhere."""
         return self.key.partition(":")[2]
 
     @property
     def machine(self) -> Machine:
         return self.job.machine
 
-    @property
-    def directory(self) -> str:
-        """The job's, in our state."""
-        return self.machine.sh("echo /var/lib/nix-autocache/jobs/*").stdout.strip()
-
     def attack(self, script: str, *, user: str = "runner") -> Completed:
-        """What the job's own code does in a later step; whether it succeeded is the test's affair."""
+        """Runs a script as the job's own code in a later step; it may fail."""
         return self.machine.sh(script, user=user, env=self.job.environment(), check=False, timeout=120)
 
-    def python(self, script: str, *words: str, user: str = "runner") -> Completed:
-        return self.machine.run(["python3", "-c", script, *words], user=user, check=False, timeout=120)
+    def python(self, name: str, *words: str, user: str = "runner") -> Completed:
+        """An attack that is one of the harness's programs."""
+        return self.machine.run(programs.python(name, *words), user=user, check=False, timeout=120)
 
     def uploader(self) -> int:
         """Its process."""
-        (pid,) = [each.pid for each in self.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
+        (pid,) = self.job.uploaders()
         return pid
 
     def cached(self) -> dict[str, dict[str, str]]:
-        return tool.narinfos(self.server.directory)
+        return binary_cache.narinfos(self.server.directory)
 
 
 @contextmanager
@@ -63,11 +60,11 @@ def job(
     inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Sealed]:
     """Debian's Nix with a daemon, the user `runner` with sudo, and the key in a file of theirs; not set up yet."""
-    with Machine(root(generation), tool.binds()) as made:
+    with Machine(root(generation), product.binds()) as made:
         made.add_user("runner", sudo=True)
         nix.with_daemon(made)
         prepare(made)
-        key = Job(made).run("keygen", "test-1").stdout.strip()
+        key = Job(made).keygen()
         made.write(KEY, key, mode=0o600, owner="runner")
         with rclone_http(made, directory / "cache") as server:
             server.wait()

@@ -25,8 +25,8 @@ from tests.harness.machine import PATH, Machine
 from tests.harness.tools import node, program
 from tests.harness.waiting import wait_for
 
-ACCESS_KEY = "GROUNDACCESSKEY00001"  # rclone refuses a shorter one
-SECRET_KEY = "ground/secret/key/of/forty/characters/00"
+ACCESS_KEY = "HARNESSACCESSKEY0001"  # rclone refuses a shorter one
+SECRET_KEY = "harness/secret/key/of/forty/characters/0"
 REGION = "us-east-1"
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -39,7 +39,7 @@ class Server:
     machine: Machine
     port: int
     directory: Path
-    """What it stores: for S3 a directory for each bucket."""
+    """The stored files; for S3 a directory for each bucket."""
     popen: subprocess.Popen[bytes]
     log: Path
     scheme: str = "http"
@@ -78,7 +78,7 @@ class Server:
 
 
 ServeS3 = Callable[[Machine, Path], AbstractContextManager[Server]]
-"""What a test asks for that runs against either make."""
+"""Starts a server of either make."""
 
 
 def s3_env() -> dict[str, str]:
@@ -180,7 +180,7 @@ def seaweedfs_http(machine: Machine, directory: Path, port: int = 8888) -> Itera
 def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterator[Server]:
     """S3 by SeaweedFS: slower to come up, nearer to large installations; makes a bucket on demand."""
     identity = {
-        "name": "ground",
+        "name": "harness",
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
         "actions": ["Admin", "Read", "List", "Tagging", "Write"],
     }

@@ -1,4 +1,4 @@
-"""How much a test tries: `make soak` tries all of it, other runs a tenth.
+"""The number of random inputs: `make soak` tries all of them, other runs a tenth.
 
 A test that has more to try is marked `soak` and asks for its number here: `@settings(max_examples=seeds(1000))`. Other
 runs try the same examples each time.
@@ -13,7 +13,7 @@ WHOLE = os.environ.get("SOAK") == "1"
 
 
 def seeds(whole: int) -> int:
-    """How many of `whole` examples to try in this run; at least one."""
+    """The share of `whole` examples that this run tries; at least one."""
     return whole if WHOLE else max(1, whole // 10)
 
 

@@ -26,5 +26,5 @@ def node() -> Path:
 
 
 def project() -> tuple[Bind, ...]:
-    """What a user of the action gets of this checkout, at `/nix-autocache`: no environment, no caches."""
+    """Binds of what users of the action get, at `/nix-autocache`: no environment, no caches."""
     return tuple(Bind(PROJECT / name, f"{TARGET}/{name}") for name in SHIPPED if (PROJECT / name).exists())

@@ -30,7 +30,7 @@ class Wheelhouse:
         return Bind(self.path, TARGET)
 
     def env(self) -> dict[str, str]:
-        """What sends pip, or uv, there and nowhere else, on a machine that has `bind()`."""
+        """Variables that send pip and uv there and nowhere else, on a machine that has `bind()`."""
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": TARGET, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         return pip | {"UV_NO_INDEX": "1", "UV_FIND_LINKS": TARGET}
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import binary_cache, graphs, nix, product
 from tests.harness.act import Outcome, Workflow, act, git_project
 from tests.harness.act import binds as act_binds
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import NEW
 from tests.harness.waiting import wait_for
@@ -37,9 +38,9 @@ def workflow(*steps: str, event: str = "push") -> str:
 @pytest.fixture
 def runner(machine: MakeMachine, tmp_path: Path) -> Machine:
     """A machine with the newest Nix, as root, with packages in act's tool cache and the embedded cache kept."""
-    made = machine(NEW, [*tool.binds(tmp_path), *act_binds()[:2]])
+    made = machine(NEW, [*product.binds(tmp_path), *act_binds()[:2]])
     nix.without_daemon(made)
-    made.sh(f"mkdir -p /root/.cache/act; ln -s {tool.TOOL_CACHE} /root/.cache/act/tool_cache")
+    made.sh(f"mkdir -p /root/.cache/act; ln -s {product.TOOL_CACHE} /root/.cache/act/tool_cache")
     for name in ("one", "two", "late"):
         made.write(f"/etc/leaves/{name}.nix", graphs.leaf(name))
     made.write("/etc/leaves/many.nix", graphs.independent(30))
@@ -54,7 +55,7 @@ def cache(tmp_path: Path) -> Path:
 def run(machine: Machine, text: str, **options: object) -> Outcome:
     git_project(machine, PROJECT, {".github/workflows/ci.yml": text})
     cancel_at = options.pop("cancel_at", None)
-    return act(machine, Workflow(PROJECT, env=tool.environment(), **options), cancel_at=cancel_at)  # type: ignore[arg-type]
+    return act(machine, Workflow(PROJECT, env=product.environment(), **options), cancel_at=cancel_at)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +75,7 @@ def test_a_job_pushes_what_it_builds_and_reports_it(runner: Machine, cache: Path
         ),
     )
     assert done.returncode == 0, done.text
-    assert set(tool.narinfos(cache)) == {"one"}
+    assert set(binary_cache.narinfos(cache)) == {"one"}
     assert '"limitations-solved": "1,2,3"' in done.log
     assert '"push": "true"' in done.log
     assert "1 pushed" in done.log
@@ -91,14 +92,14 @@ def test_used_twice_in_one_job(runner: Machine, cache: Path) -> None:
         ),
     )
     assert done.returncode == 0, done.text
-    assert set(tool.narinfos(cache)) == {"one", "two"}
+    assert set(binary_cache.narinfos(cache)) == {"one", "two"}
     assert [step.result for step in done.steps if step.stage == "Post"] == ["success"] * 2
 
 
 def test_a_failing_step_does_not_keep_the_post_step_from_flushing(runner: Machine, cache: Path) -> None:
     done = run(runner, workflow(ACTION, "run: nix-build --no-out-link /etc/leaves/one.nix; exit 1"))
     assert done.returncode == 1
-    assert set(tool.narinfos(cache)) == {"one"}
+    assert set(binary_cache.narinfos(cache)) == {"one"}
 
 
 def test_a_cancelled_job_flushes(runner: Machine, cache: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_cancelled_job_flushes(runner: Machine, cache: Path) -> None:
         cancel_at="cancel me",
     )
     assert done.returncode == 1
-    assert len(tool.narinfos(cache)) == 30
+    assert len(binary_cache.narinfos(cache)) == 30
 
 
 def test_a_fork_gets_pull_only_one_notice_and_no_failure(runner: Machine, cache: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_forks_code_with_the_key_in_reach_gets_pull_only(runner: Machine) -> N
 
 
 def test_the_key_never_shows_in_the_log(runner: Machine) -> None:
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     done = run(
         runner,
         workflow(

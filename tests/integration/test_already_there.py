@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import faults, graphs, nix, odd, servers, tool
-from tests.harness.installing import Job
+from tests.harness import binary_cache, faults, graphs, nix, odd, product, servers
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 
@@ -30,12 +30,12 @@ class Cache:
     top: str
 
     def push(self, cache: str = "", check: bool = True) -> str:
-        inputs = {"cache": cache or f"file://{tool.DATA}/cache", "signing-key": f"file:{KEY}"}
+        inputs = {"cache": cache or f"file://{product.DATA}/cache", "signing-key": f"file:{KEY}"}
         return Job(self.machine, inputs=inputs).said("push", self.top, check=check)
 
     def copy(self, options: str) -> None:
         """Fill the cache with `nix copy`."""
-        self.machine.sh(f"nix copy --to 'file://{tool.DATA}/cache?{options}' {self.top}")
+        self.machine.sh(f"nix copy --to 'file://{product.DATA}/cache?{options}' {self.top}")
 
     def narinfo(self, name: str) -> Path:
         (found,) = (
@@ -44,14 +44,14 @@ class Cache:
         return found
 
     def infos(self) -> dict[str, dict[str, str]]:
-        return tool.narinfos(self.directory)
+        return binary_cache.narinfos(self.directory)
 
     def is_whole(self) -> bool:
-        """Whether another Nix gets everything, trusting our key alone."""
+        """True if another Nix that trusts our key alone gets everything."""
         key = self.machine.read(f"{KEY}.pub")
         self.machine.sh("rm -rf /root/.cache/nix /root/other")
         options = f"--option trusted-public-keys {key}"
-        command = f"nix copy --from file://{tool.DATA}/cache --to 'local?root=/root/other' {options} {self.top}"
+        command = f"nix copy --from file://{product.DATA}/cache --to 'local?root=/root/other' {options} {self.top}"
         return self.machine.sh(command, check=False).returncode == 0
 
 
@@ -60,7 +60,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cache]:
     from tests.harness import roots
 
     directory = tmp_path_factory.mktemp("there")
-    with Machine(roots.root(RECENT), tool.binds(directory), None) as made:
+    with Machine(roots.root(RECENT), product.binds(directory), None) as made:
         nix.without_daemon(made)
         made.sh(f"nix-store --generate-binary-cache-key test-1 {KEY} {KEY}.pub")
         yield Cache(made, directory / "cache", nix.build(made, GRAPH))
@@ -160,7 +160,7 @@ def test_a_host_that_answers_with_a_page_is_no_cache(cache: Cache, tmp_path: Pat
 
 def test_paths_of_equal_content_are_uploaded_once(machine: MakeMachine, tmp_path: Path) -> None:
     """A server that locks what is being written refuses a second upload of it."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     nix.without_daemon(made)
     made.sh(f"nix-store --generate-binary-cache-key test-1 {KEY} {KEY}.pub")
     paths = nix.build(made, SAME).split()
@@ -174,4 +174,4 @@ def test_paths_of_equal_content_are_uploaded_once(machine: MakeMachine, tmp_path
         assert len([path for path in puts if path.startswith("/nar/")]) == 2
         assert len([path for path in puts if path.endswith(".narinfo")]) == 29
         assert job.said("push", *paths).startswith("1 pushed")
-        assert not tool.closed(tmp_path / "http")
+        assert not binary_cache.missing(tmp_path / "http")

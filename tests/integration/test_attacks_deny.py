@@ -6,84 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import sealing
-from tests.harness.installing import Job
+from tests.harness import programs, sealing
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.sealing import Sealed
 from tests.harness.waiting import wait_for
-
-# Lines that are no requests, and what may come in place of one: seeded, so that a failure can be had again.
-FUZZ = r"""
-import random, socket, sys
-choice = random.Random(7)
-shapes = [
-    lambda: choice.randbytes(choice.randrange(1, 6000)),
-    lambda: b"{" * choice.randrange(1, 4000) + b"\n",
-    lambda: b"[" * 4000 + b"\n",
-    lambda: b'{"do": "flush", "seconds": ' + choice.choice([b"NaN", b"-1", b"1e999", b'"x"', b"null", b"[]"]) + b"}\n",
-    lambda: b'{"do": ' + choice.choice([b"null", b"17", b'"job"', b'{"do": 1}', b'"\\ud800"', b'"status"']) + b"}\n",
-    lambda: choice.choice([b"\n", b"null\n", b"17\n", b'"stop"\n', b"[]\n", b"\0\n", b"\xff\xfe\n", b""]),
-    lambda: b'{"do": "status"' + b" " * 100000,
-]
-for _ in range(int(sys.argv[2])):
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(0.2)
-        connection.connect(sys.argv[1])
-        try:
-            connection.sendall(choice.choice(shapes)())
-            if choice.random() < 0.3:
-                connection.recv(100)
-        except OSError:
-            pass
-"""
-# Opens connections and says nothing on them, half a request, or asks for the longest flush there is; keeps them all.
-HOLD = r"""
-import socket, sys, time
-held = []
-for number in range(int(sys.argv[2])):
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(2)
-    try:
-        connection.connect(sys.argv[1])
-        connection.sendall([b"", b'{"do": ', b'{"do": "flush", "seconds": 1e300}\n'][number % 3])
-    except OSError:
-        pass
-    held.append(connection)
-print("held", flush=True)
-time.sleep(600)
-"""
-FLOOD = r"""
-import sys
-for number in range(int(sys.argv[2])):
-    name = f"{number:032d}-nothing"
-    with open(f"{sys.argv[1]}/{name}", "w") as file:
-        file.write("/nix/store/" + name + "\n.\n")
-"""
-LOCK = r"""
-import fcntl, os, time
-held = []
-for directory, _, names in os.walk("/var/lib/nix-autocache"):
-    for name in names:
-        try:
-            file = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NONBLOCK)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held.append(file)
-        except OSError:
-            pass
-print("held", flush=True)
-time.sleep(600)
-"""
-OTHERS = r"""
-import socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.settimeout(5)
-    connection.connect(sys.argv[1])
-    try:
-        connection.sendall(b'{"do": "status"}\n')
-        print(len(connection.recv(1000)))
-    except OSError:
-        print(0)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +20,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
 
 
 def pushes(sealed: Sealed, name: str) -> None:
-    """What is built now is in the cache after a flush."""
+    """Builds something, and finds it in the cache after a flush."""
     path = sealed.job.build(name)
     said = sealed.job.said("flush")
     assert "error" not in said
@@ -101,17 +28,17 @@ def pushes(sealed: Sealed, name: str) -> None:
 
 
 def test_garbage_on_the_socket_is_survived(sealed: Sealed) -> None:
-    pid, socket = sealed.uploader(), f"{sealed.directory}/uploader.sock"
-    done = sealed.python(FUZZ, socket, "600")
+    pid, socket = sealed.uploader(), f"{sealed.job.directory()}/uploader.sock"
+    done = sealed.python("fuzz_socket.py", socket, "600")
     assert done.returncode == 0, done.stderr
     assert sealed.uploader() == pid
-    assert "Traceback" not in sealed.machine.read(f"{sealed.directory}/uploader.log")
+    assert "Traceback" not in sealed.machine.read(f"{sealed.job.directory()}/uploader.log")
     pushes(sealed, "after-garbage")
 
 
 def test_connections_that_are_held_keep_nobody_out(sealed: Sealed) -> None:
-    pid, socket = sealed.uploader(), f"{sealed.directory}/uploader.sock"
-    with sealed.machine.start(["python3", "-c", HOLD, socket, "300"], user="runner") as holding:
+    pid, socket = sealed.uploader(), f"{sealed.job.directory()}/uploader.sock"
+    with sealed.machine.start(programs.python("hold_socket.py", socket, "300"), user="runner") as holding:
         wait_for(lambda: "held" in holding.text(), "what is held")
         pushes(sealed, "while-held")
         descriptors = sealed.machine.sh(f"ls /proc/{pid}/fd | wc -l").stdout
@@ -122,14 +49,14 @@ def test_connections_that_are_held_keep_nobody_out(sealed: Sealed) -> None:
 
 def test_other_users_are_not_heard(sealed: Sealed) -> None:
     sealed.machine.add_user("guest")
-    socket = f"{sealed.directory}/uploader.sock"
-    assert sealed.python(OTHERS, socket, user="guest").stdout == "0\n"
-    assert int(sealed.python(OTHERS, socket).stdout) > 0
+    socket = f"{sealed.job.directory()}/uploader.sock"
+    assert sealed.python("ask_status.py", socket, user="guest").stdout == "0\n"
+    assert int(sealed.python("ask_status.py", socket).stdout) > 0
 
 
 def test_who_locks_what_may_be_read_locks_nobody_out(sealed: Sealed) -> None:
     """Every file of ours that the job's user can open, while root sets up another job, which changes all of them."""
-    with sealed.machine.start(["python3", "-c", LOCK], user="runner") as holding:
+    with sealed.machine.start(programs.python("lock_files.py"), user="runner") as holding:
         wait_for(lambda: "held" in holding.text(), "what is held")
         pushes(sealed, "while-locked")
         Job(sealed.machine, inputs={"cache": "/tmp/other"}, name="other").run("setup", timeout=30)
@@ -143,7 +70,7 @@ def test_thousands_of_entries_of_nothing_hold_back_no_build(tmp_path: Path) -> N
     with sealing.job(tmp_path, inputs={"harden": "false"}) as opened:
         opened.job.run("setup")
         opened.job.build("before")
-        assert opened.python(FLOOD, f"{opened.directory}/queue/new", "2500").returncode == 0
+        assert opened.python("flood_queue.py", f"{opened.job.directory()}/queue/new", "2500").returncode == 0
         opened.job.build("behind")
         said = opened.job.run("finish", "--flush-timeout", "100", timeout=150).stderr
         assert set(opened.cached()) == {"before", "behind"}, said

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.harness import sealing
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.sealing import SOLVED, Sealed
 
 PROFILES = "/nix/var/nix/profiles/per-user/runner"

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from tests.harness import graphs, sealing
-from tests.harness.installing import Job
+from tests.harness.attacks import prepare
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.integration.test_attacks_poison import prepare
-from tests.integration.test_harden import NOT_SOLVED
-from tests.integration.test_signed import NEXT_SECOND
+from tests.harness.nix import NEXT_SECOND
+from tests.harness.sealing import NOT_SOLVED
 
 COMMANDS = [
     "::set-output name=x::y",
@@ -32,7 +32,7 @@ def test_a_path_that_was_never_built_gets_signed_and_the_report_has_said_that_it
         assert f"{NOT_SOLVED}the job's user can become root" in said, said
         path = opened.machine.read("/tmp/slipped")
         opened.job.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
-        entry = f"{opened.directory}/queue/new/{path.rpartition('/')[2]}.drv"
+        entry = f"{opened.job.directory()}/queue/new/{path.rpartition('/')[2]}.drv"
         opened.job.sh(f"printf '%s\\n.\\n' {path} >{entry}")
         opened.job.run("finish")
         assert "slipped-in" in opened.cached()
@@ -55,7 +55,7 @@ def test_nothing_that_others_wrote_is_taken_for_a_command_of_the_host(tmp_path: 
         job.run("setup")
         opened.machine.write("/tmp/talking.nix", TALKING)
         job.sh("nix-build --no-out-link /tmp/talking.nix", check=False)
-        directory = opened.directory
+        directory = opened.job.directory()
         forge(opened.machine, directory)
         said = job.said("finish")
         shown = opened.machine.read(summary["GITHUB_STEP_SUMMARY"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.harness import sealing, tools
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 
 ACTION = "/home/runner/action"

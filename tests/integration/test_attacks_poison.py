@@ -3,24 +3,21 @@
 Whatever they try, what is built afterwards is pushed as Nix made it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import add_signatures, graphs, sealing
-from tests.harness.installing import BUILD
-from tests.harness.machine import Machine
+from tests.harness import graphs, sealing
+from tests.harness.attacks import EVIL, prepare
+from tests.harness.job import BUILD
 from tests.harness.sealing import Sealed
-from tests.integration.test_attacks_read import ASK
-from tests.integration.test_signed import USING
 
 STATE = "/var/lib/nix-autocache"
-EVIL = "/home/runner/evil"
-ADD_SIGNATURES = Path(add_signatures.__file__).read_text()
 JOB = f"{STATE}/jobs/local-1000"
-# Ordered so that root, for whom they all succeed, can do one after the other.
+# All succeed for root, in this order.
 REFUSED = [
     "touch /nix/store/x",
     "path=$(nix-build --no-out-link /tmp/leaf.nix); chmod u+w $path && echo poison >>$path",
@@ -54,14 +51,9 @@ REFUSED = [
 ]
 
 
-def prepare(machine: Machine) -> None:
-    """What the attacks work with: an archive without a signature, a key of the attacker's, a program."""
-    slipped = machine.run(["nix-build", "--no-out-link", "--expr", graphs.leaf("slipped-in")]).stdout.strip()
-    machine.sh(f"nix-store --export {slipped} >/tmp/archive; nix-store --delete {slipped}")
-    machine.write("/tmp/slipped", slipped)
-    machine.write("/tmp/leaf.nix", graphs.leaf("leaf"))
-    machine.write(EVIL, "#!/bin/sh\nid >/tmp/evil-ran\n", mode=0o755)
-    machine.sh("nix-store --generate-binary-cache-key other-1 ~/other-key ~/other-key.pub", user="runner")
+def digest(text: str) -> str:
+    """A name for a derivation, the same in each run."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +70,7 @@ def what_is_built_is_pushed_all_the_same(request: pytest.FixtureRequest) -> Iter
     if "sealed" not in request.fixturenames:
         return
     sealed = request.getfixturevalue("sealed")
-    name = f"after-{abs(hash(request.node.name))}"
+    name = f"after-{digest(request.node.name)}"
     path = sealed.job.build(name)
     said = sealed.job.said("flush")
     assert sealed.cached()[name]["StorePath"] == path, said
@@ -110,11 +102,11 @@ def test_signatures_that_the_user_adds_bring_nothing_into_a_narinfo_but_a_few_si
     bytes_of_any_kind = [text.encode().hex() for text in (*formed, *odd)] + ["6576696c2d313aff", "ff*40000000"]
     try:
         path = sealed.job.sh("nix-build --no-out-link /tmp/signed.nix").stdout.strip()
-        done = sealed.python(ADD_SIGNATURES, path, *bytes_of_any_kind)
+        done = sealed.python("add_signatures.py", path, *bytes_of_any_kind)
         assert done.returncode == 0, done.stderr
     finally:
         sealed.machine.sh(f"cp -p /tmp/hook {STATE}/hook")
-    sealed.machine.write("/tmp/using.nix", USING % path)
+    sealed.machine.write("/tmp/using.nix", graphs.using(path))
     sealed.job.sh("nix-build --no-out-link /tmp/using.nix")
     sealed.job.run("flush")
     hash_part = path.rpartition("/")[2][:32]
@@ -143,7 +135,7 @@ def test_signatures_that_the_user_adds_bring_nothing_into_a_narinfo_but_a_few_si
     ],
 )
 def test_an_option_that_only_a_trusted_user_may_set_changes_nothing(sealed: Sealed, options: str) -> None:
-    name = f"option-{abs(hash(options))}"
+    name = f"option-{digest(options)}"
     sealed.machine.write(f"/tmp/{name}.nix", BUILD.format(name=name))
     sealed.attack(
         f"nix-build --no-out-link /tmp/{name}.nix {options}; nix-build --no-out-link /tmp/{name}.nix --check {options}"
@@ -163,7 +155,7 @@ def test_what_is_built_in_a_store_of_the_users_own_is_not_pushed(sealed: Sealed)
 
 
 def test_depending_on_a_path_that_could_not_be_imported_fails(sealed: Sealed) -> None:
-    sealed.machine.write("/tmp/using.nix", USING % sealed.machine.read("/tmp/slipped"))
+    sealed.machine.write("/tmp/using.nix", graphs.using(sealed.machine.read("/tmp/slipped")))
     done = sealed.attack("nix-store --import </tmp/archive; nix-build --no-out-link /tmp/using.nix")
     assert "signature" in done.stderr, done.stderr
     assert done.returncode
@@ -174,7 +166,7 @@ def test_what_the_user_adds_is_pushed_under_a_name_that_is_made_from_its_content
     """A source is not an import: nobody who does not name this very content is given it."""
     sealed.machine.write("/home/runner/source", "content", owner="runner")
     path = sealed.job.sh("nix-store --add /home/runner/source").stdout.strip()
-    sealed.machine.write("/tmp/using.nix", USING % path)
+    sealed.machine.write("/tmp/using.nix", graphs.using(path))
     sealed.job.sh("nix-build --no-out-link /tmp/using.nix")
     sealed.job.run("flush")
     assert sealed.cached()["source"]
@@ -182,14 +174,14 @@ def test_what_the_user_adds_is_pushed_under_a_name_that_is_made_from_its_content
 
 def test_the_jobs_user_cannot_end_the_uploader_by_its_socket(sealed: Sealed) -> None:
     pid = sealed.uploader()
-    said = sealed.python(ASK, f"{sealed.directory}/uploader.sock", '{"do": "stop"}').stdout
+    said = sealed.python("ask.py", f"{sealed.job.directory()}/uploader.sock", '{"do": "stop"}').stdout
     assert json.loads(said)["error"] == "only root ends this uploader"
     assert sealed.uploader() == pid
 
 
 def test_a_forged_note_of_the_set_up_gives_the_post_step_no_key(sealed: Sealed) -> None:
-    """That note is the job's own: it leads its own steps only."""
-    note = f"{sealed.directory}/steps/setup.json"
+    """The note belongs to the job, and only the job's own steps follow it."""
+    note = f"{sealed.job.directory()}/steps/setup.json"
     before = sealed.machine.read(note)
     facts = {**json.loads(before), "apart": False, "cache": "file:///home/runner/cache"}
     sealed.machine.write(note, json.dumps(facts), owner="runner")

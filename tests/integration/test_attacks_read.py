@@ -8,63 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import graphs, sealing
-from tests.harness.sealing import Sealed
-from tests.integration.test_harden import NOT_SOLVED
+from tests.harness import graphs, programs, sealing
+from tests.harness.sealing import NOT_SOLVED, Sealed
 
-# Everything that processes show of themselves, to whoever runs this: where the secret is, then what could be read.
-PROCESSES = r"""
-import os, sys
-secret, found, readable = sys.argv[1].encode(), [], set()
-
-def pieces(pid, name):
-    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
-        readable.add(name)
-        if name != "mem":
-            yield file.read()
-            return
-        for line in open(f"/proc/{pid}/maps"):
-            place, rights = line.split()[:2]
-            low, high = (int(part, 16) for part in place.split("-"))
-            if rights.startswith("rw"):
-                os.lseek(file.fileno(), low, os.SEEK_SET)
-                yield os.read(file.fileno(), min(high - low, 64 << 20))
-
-for pid in sys.argv[2:] or filter(str.isdigit, os.listdir("/proc")):
-    if int(pid) == os.getpid():
-        continue
-    for name in ("cmdline", "environ", "maps", "mem", "stack", "auxv", "io", "syscall"):
-        try:
-            if any(secret in piece for piece in pieces(pid, name)):
-                found.append(f"{pid}/{name}")
-        except OSError:
-            continue
-    for name in ("cwd", "root", "exe", "fd/0", "fd/1", "fd/3"):
-        try:
-            os.readlink(f"/proc/{pid}/{name}")
-            readable.add(name)
-        except OSError:
-            continue
-print(*found)
-print(*sorted(readable))
-"""
-# Attaches to a process, and reads of its memory without attaching; from sys/ptrace.h and asm/unistd_64.h.
-TRACE = r"""
-import ctypes, sys
-libc = ctypes.CDLL(None, use_errno=True)
-print(libc.ptrace(16, int(sys.argv[1]), None, None))
-vector = (ctypes.c_ulong * 2)(ctypes.addressof(ctypes.create_string_buffer(8)), 8)
-remote = (ctypes.c_ulong * 2)(int(open("/proc/self/maps").readline().split("-")[0], 16), 8)
-print(libc.process_vm_readv(int(sys.argv[1]), vector, 1, remote, 1, 0))
-"""
-ASK = r"""
-import json, socket, sys
-for request in sys.argv[2:]:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(sys.argv[1])
-        connection.sendall(request.encode() + b"\n")
-        print(connection.makefile().read())
-"""
 # All that is written to on such a machine.
 EVERYWHERE = "grep -rslF --devices=skip -- '%s' /etc /home /nix /root /run /srv /tmp /var || true"
 # Reads what it can from within the sandbox; its output is what it read.
@@ -94,14 +40,14 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
 
 
 def test_no_process_shows_the_key_to_the_jobs_user(sealed: Sealed) -> None:
-    found, _ = sealed.python(PROCESSES, sealed.secret).stdout.split("\n")[:2]
+    found, _ = sealed.python("read_processes.py", sealed.secret).stdout.split("\n")[:2]
     assert found == ""
 
 
 def test_of_the_uploader_nothing_but_its_arguments_can_be_read(sealed: Sealed) -> None:
-    said = sealed.python(PROCESSES, sealed.secret, str(sealed.uploader())).stdout
+    said = sealed.python("read_processes.py", sealed.secret, str(sealed.uploader())).stdout
     assert said.split() == ["cmdline"]
-    assert sealed.python(TRACE, str(sealed.uploader())).stdout.split() == ["-1", "-1"]
+    assert sealed.python("trace.py", str(sealed.uploader())).stdout.split() == ["-1", "-1"]
 
 
 def test_the_key_is_in_no_file_of_the_machine(sealed: Sealed) -> None:
@@ -113,7 +59,7 @@ def test_the_key_is_in_no_file_of_the_machine(sealed: Sealed) -> None:
 
 def test_the_socket_tells_no_secret(sealed: Sealed) -> None:
     requests = ['{"do": "status"}', '{"do": "job"}', '{"do": "key"}', '{"do": "flush", "seconds": 0}', '{"do": null}']
-    said = sealed.python(ASK, f"{sealed.directory}/uploader.sock", *requests).stdout
+    said = sealed.python("ask.py", f"{sealed.job.directory()}/uploader.sock", *requests).stdout
     assert said.count('"done": true') == len(requests)
     assert sealed.secret not in said
     assert sealed.server.url not in said
@@ -161,8 +107,7 @@ def test_in_an_open_job_root_finds_the_key_and_the_report_has_said_so(tmp_path: 
         said = opened.job.said("setup")
         assert f"{NOT_SOLVED}the job's user can become root" in said, said
         pid = str(opened.uploader())
-        script = opened.job.sh(
-            f"cat >/tmp/script <<'END'\n{PROCESSES}\nEND\nsudo python3 /tmp/script '{opened.secret}' {pid}"
-        )
+        opened.machine.write("/tmp/script", programs.source("read_processes.py"))
+        script = opened.job.sh(f"sudo python3 /tmp/script '{opened.secret}' {pid}")
         assert f"{pid}/mem" in script.stdout
         assert opened.machine.sh(EVERYWHERE % opened.secret).stdout.split() == [sealing.KEY]

@@ -4,34 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import sealing
-from tests.harness.installing import STATE, Job
+from tests.harness import programs, sealing
+from tests.harness.job import STATE, Job
+from tests.harness.listing import listing
 from tests.harness.machine import Machine
 from tests.harness.sealing import KEY, SOLVED
 from tests.harness.waiting import wait_for
-from tests.integration.test_install_undo import listing
 
-SWAP = (Path(__file__).parents[1] / "harness/swap.py").read_text()
-DEEP = """
-import os, sys
-here = os.open(sys.argv[1], os.O_DIRECTORY)
-for _ in range(3000):
-    os.mkdir("d", dir_fd=here)
-    here = os.open("d", os.O_DIRECTORY, dir_fd=here)
-"""
 VICTIM = "stat -c '%a %U %n' /srv/victim /srv/victim/* | sort"
 UNDO = f"{STATE}/undo"
 
 
 def test_root_is_led_nowhere_by_what_a_user_turns_round_meanwhile(tmp_path: Path) -> None:
     with sealing.sealed(tmp_path) as sealed:
-        made, steps = sealed.machine, f"{sealed.directory}/steps"
+        made, steps = sealed.machine, f"{sealed.job.directory()}/steps"
         made.sh(
             "mkdir -m 755 /srv/victim; install -m 644 /etc/hostname /srv/victim/file; mkdir -m 751 /srv/victim/inner"
         )
         before = made.sh(VICTIM).stdout
-        assert sealed.python(DEEP, steps).returncode == 0
-        with made.start(["python3", "-c", SWAP, steps, "/srv/victim"], user="runner") as swapping:
+        assert sealed.python("deep_directory.py", steps).returncode == 0
+        with made.start(programs.python("swap.py", steps, "/srv/victim"), user="runner") as swapping:
             wait_for(lambda: "ready" in swapping.text(), "the directories", 30)
             made.run([UNDO], timeout=100)
             assert made.sh(VICTIM).stdout == before

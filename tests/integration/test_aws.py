@@ -7,18 +7,17 @@ import pytest
 
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import binary_cache, graphs, nix, product
 from tests.harness.aws import GIVEN, ROLE, Account, in_machine
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.tool import Tool
 
 KEY = keys.generate("cache-1")
 
 
 @pytest.fixture
 def builder(machine: MakeMachine) -> Machine:
-    made = machine(binds=tool.binds())
+    made = machine(binds=product.binds())
     nix.without_daemon(made)
     return made
 
@@ -36,7 +35,7 @@ def job(builder: Machine, account: Account, key: str = "aws-ssm:/ci/key", **env:
 
 
 def pushed(account: Account) -> set[str]:
-    return {tool.name_of(tool.parse(text)["StorePath"]) for text in account.objects().values()}
+    return {binary_cache.name_of(binary_cache.parse(text)["StorePath"]) for text in account.objects().values()}
 
 
 def test_a_repository_needs_no_stored_secret(builder: Machine, account: Account) -> None:
@@ -49,15 +48,15 @@ def test_a_repository_needs_no_stored_secret(builder: Machine, account: Account)
     account.control(expired="all")
     nix.build(builder, graphs.leaf("second"))
     assert "2 pushed" in one.said("flush")
-    assert account.control()["sessions"] == 4, "what uploads and what Nix reads by have one each, and had it anew once"
+    assert account.control()["sessions"] == 4, "the uploader and the reader have one each, and each renewed it once"
 
-    Tool(builder).kill_uploader()
+    Job(builder).kill_uploader()
     nix.build(builder, graphs.leaf("third"))
     said = one.said("finish")
     assert "uploading from here" in said
     assert f"::add-mask::{KEY}" in said
     assert pushed(account) == {"first", "second", "third"}
-    assert all(tool.parse(text)["Sig"].startswith("cache-1:") for text in account.objects().values())
+    assert all(binary_cache.parse(text)["Sig"].startswith("cache-1:") for text in account.objects().values())
     secret = str(KEY).partition(":")[2]
     assert builder.sh(f"grep -rslF '{secret}' /var/lib/nix-autocache /etc/nix /root /tmp || true").stdout == ""
 

@@ -3,41 +3,16 @@
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, sealing, servers, tool
-from tests.harness.installing import Job
-from tests.harness.machine import Machine
+from tests.harness import graphs, nix, product, sealing, servers
+from tests.harness.content_addressed import FEATURE, FLOATING, ready
+from tests.harness.job import Job
 from tests.harness.roots import OLD, Generation
-
-FEATURE = "extra-experimental-features = ca-derivations\n"
-FLOATING = '__contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256";'
-# A chain of three, the second with two outputs and text that looks like a derivation's; then one whose own outputs are
-# named before it is built.
-EXPRESSION = rf"""
-let
-  sh = more: name: script: derivation ({{
-    inherit name;
-    system = builtins.currentSystem;
-    builder = "/bin/sh";
-    args = [ "-ec" script ];
-  }} // more);
-  floating = {{ {FLOATING} }};
-  one = sh floating "one" "echo one > $out";
-  two = sh (floating // {{ outputs = [ "out" "dev" ]; text = "],[],[(\"out\",\"\\\\\")]"; }}) "two"
-    "echo ${{one}} > $out; echo dev > $dev";
-  three = sh floating "three" "echo ${{two}} ${{two.dev}} > $out";
-in sh {{ }} "four" "echo ${{three}} > $out"
-"""
-
-
-def ready(machine: Machine) -> None:
-    machine.sh(f"echo '{FEATURE}' >>/etc/nix/nix.conf")
-    machine.write("/root/ca.nix", EXPRESSION)
 
 
 def test_an_empty_machine_builds_nothing_again(
     machine: MakeMachine, nix_generation: Generation, tmp_path: Path
 ) -> None:
-    first = machine(nix_generation, tool.binds(tmp_path))
+    first = machine(nix_generation, product.binds(tmp_path))
     nix.without_daemon(first)
     ready(first)
     job = Job(first)
@@ -46,11 +21,11 @@ def test_an_empty_machine_builds_nothing_again(
     said = job.said("finish")
     assert "5 pushed" in said, said
     assert "NOT pushed" not in said
-    second = machine(nix_generation, tool.binds(tmp_path))
+    second = machine(nix_generation, product.binds(tmp_path))
     nix.without_daemon(second)
     ready(second)
     key = (tmp_path / "signing-key.pub").read_text()
-    options = f"--option substituters file://{tool.DATA}/cache --option trusted-public-keys {key}"
+    options = f"--option substituters file://{product.DATA}/cache --option trusted-public-keys {key}"
     done = second.sh(f"nix-build --no-out-link /root/ca.nix {options}")
     assert done.stdout == built
     assert "\nbuilding " not in done.stderr
@@ -74,10 +49,10 @@ def test_realisations_are_read_by_way_of_the_reader(
     machine: MakeMachine, nix_generation: Generation, tmp_path: Path
 ) -> None:
     """Their names have characters that a client may encode."""
-    one = machine(nix_generation, tool.binds())
+    one = machine(nix_generation, product.binds())
     nix.without_daemon(one)
     ready(one)
-    key = Job(one).run("keygen", "test-1").stdout.strip()
+    key = Job(one).keygen()
     with servers.rclone_http(one, tmp_path / "http", ["nar", "realisations"]) as server:
         server.wait()
         job = Job(one, inputs={"cache": server.url.replace("//", "//me:word@"), "signing-key": key})

@@ -5,27 +5,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
-from tests.harness.machine import Bind
+from tests.harness import binary_cache, graphs, nix, product, programs
+from tests.harness.job import Job
 from tests.harness.roots import RECENT
-from tests.harness.tool import Tool
 
-KILLS = "/kills.py"
 ROUNDS = 100
 SEEDS = (1, 2)  # a process each
 
 
 def test_200_kills_leave_the_cache_closed_and_a_flush_completes_it(machine: MakeMachine) -> None:
     """No narinfo without its archive and references, nothing lost, nothing uploaded twice that was visible."""
-    one = machine(RECENT, [*tool.binds(), Bind(Path(tool.__file__).with_name("kills.py"), KILLS)])
+    one = machine(RECENT, product.binds())
     nix.without_daemon(one)
     paths = nix.build(one, graphs.layered(8, 8)).split()
     closure = one.run(["nix-store", "--query", "--requisites", *paths]).stdout.split()
     assert len(closure) == 64
-    Tool(one).run("keygen", "any-1")  # makes the environment
+    Job(one).run("keygen", "any-1")  # makes the environment
     with ExitStack() as stack:
-        commands = (["python3", "-sP", KILLS, f"/root/{seed}", str(ROUNDS), str(seed), *closure] for seed in SEEDS)
-        running = [stack.enter_context(one.start(command, env=tool.environment())) for command in commands]
+        commands = (programs.python("kills.py", f"/root/{seed}", str(ROUNDS), str(seed), *closure) for seed in SEEDS)
+        running = [stack.enter_context(one.start(command, env=product.environment())) for command in commands]
         for process in running:
             assert process.wait(120) == 0, process.text()
     for process in running:
@@ -38,28 +36,28 @@ def test_200_kills_leave_the_cache_closed_and_a_flush_completes_it(machine: Make
 
 
 def test_two_jobs_that_push_the_same_closure_at_once_are_both_right(machine: MakeMachine, tmp_path: Path) -> None:
-    one = machine(RECENT, tool.binds(tmp_path))
+    one = machine(RECENT, product.binds(tmp_path))
     nix.without_daemon(one)
     paths = nix.build(one, graphs.layered(8, 8)).split()
-    job = Tool(one)
+    job = Job(one)
     job.run("keygen", "any-1")
     with job.start("push", *paths) as first, job.start("push", *paths) as second:
         for process in (first, second):
             assert process.wait() == 0, process.text()
             assert sum(map(int, re.findall(r"(\d+) (?:pushed|already there)", process.text()))) == 64
-    assert len(tool.narinfos(tmp_path / "cache")) == 64
-    assert not tool.closed(tmp_path / "cache")
+    assert len(binary_cache.narinfos(tmp_path / "cache")) == 64
+    assert not binary_cache.missing(tmp_path / "cache")
 
 
 def test_a_second_uploader_on_the_same_queue_leaves_it_to_the_first(machine: MakeMachine, tmp_path: Path) -> None:
-    one = machine(RECENT, tool.binds(tmp_path))
+    one = machine(RECENT, product.binds(tmp_path))
     nix.without_daemon(one)
-    job = Tool(one)
+    job = Job(one)
     job.run("setup")
-    first = [process.pid for process in one.processes() if "uploader.process.main" in " ".join(process.argv)]
-    one.sh(f"mv {job.job()}/uploader.sock {job.job()}/hidden")  # so that nobody finds and stops it
+    first = job.uploaders()
+    one.sh(f"mv {job.directory()}/uploader.sock {job.directory()}/hidden")  # so that nobody finds and stops it
     assert "another uploader has" in job.run("flush").stderr
-    assert first == [process.pid for process in one.processes() if "uploader.process.main" in " ".join(process.argv)]
-    one.sh(f"mv {job.job()}/hidden {job.job()}/uploader.sock")
+    assert first == job.uploaders()
+    one.sh(f"mv {job.directory()}/hidden {job.directory()}/uploader.sock")
     nix.build(one, graphs.leaf("only"))
     assert "1 pushed" in job.run("flush").stderr

@@ -5,35 +5,35 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import binary_cache, graphs, nix, product
 from tests.harness.graphs import BIG
+from tests.harness.job import Job
 from tests.harness.roots import RECENT
-from tests.harness.tool import Tool
 from tests.harness.waiting import wait_for
 
 STATE = "/var/lib/nix-autocache"
 
 
 @pytest.fixture
-def job(machine: MakeMachine, tmp_path: Path) -> Tool:
+def job(machine: MakeMachine, tmp_path: Path) -> Job:
     """A machine whose state directory is a file system of its own, of half a megabyte."""
-    one = machine(RECENT, tool.binds(tmp_path))
+    one = machine(RECENT, product.binds(tmp_path))
     nix.without_daemon(one)
     one.sh(f"mkdir {STATE}; mount -t tmpfs -o size=512k none {STATE}")
-    return Tool(one)
+    return Job(one)
 
 
-def fill(job: Tool) -> None:
+def fill(job: Job) -> None:
     job.machine.sh(f"cat /dev/zero > {STATE}/filler 2>/dev/null || :")
 
 
-def test_a_full_disk_under_the_queue_loses_no_build_and_no_upload(job: Tool, tmp_path: Path) -> None:
+def test_a_full_disk_under_the_queue_loses_no_build_and_no_upload(job: Job, tmp_path: Path) -> None:
     job.run("setup")
     fill(job)
     nix.build(job.machine, graphs.layered(2, 3))
     done = job.run("flush")
-    assert len(tool.narinfos(tmp_path / "cache")) == 6
-    assert not tool.closed(tmp_path / "cache")
+    assert len(binary_cache.narinfos(tmp_path / "cache")) == 6
+    assert not binary_cache.missing(tmp_path / "cache")
     assert "6 pushed" in done.stderr, "the report does not depend on the disk"
     assert "outcomes.jsonl" in done.stderr
     job.machine.sh(f"rm {STATE}/filler")
@@ -43,7 +43,7 @@ def test_a_full_disk_under_the_queue_loses_no_build_and_no_upload(job: Tool, tmp
     assert len(job.outcomes()) == 7
 
 
-def test_a_state_directory_that_became_read_only_is_one_line(job: Tool) -> None:
+def test_a_state_directory_that_became_read_only_is_one_line(job: Job) -> None:
     job.run("setup")
     nix.build(job.machine, graphs.leaf("something"))
     job.kill_uploader()  # its open log would not let it become read-only
@@ -59,7 +59,7 @@ def test_a_state_directory_that_became_read_only_is_one_line(job: Tool) -> None:
     assert set(job.outcomes()) == {"something", "more", "again"}, "what the hook could not note is found in the store"
 
 
-def test_setup_in_a_read_only_state_directory_says_what_cannot_be_written(job: Tool) -> None:
+def test_setup_in_a_read_only_state_directory_says_what_cannot_be_written(job: Job) -> None:
     job.machine.sh(f"mount -o remount,ro {STATE}")
     done = job.run("setup", check=False)
     assert done.returncode == 3
@@ -69,10 +69,10 @@ def test_setup_in_a_read_only_state_directory_says_what_cannot_be_written(job: T
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_under_a_directory_cache_sets_one_path_aside_until_there_is_room(job: Tool, tmp_path: Path) -> None:
+def test_a_full_disk_under_a_directory_cache_sets_one_path_aside_until_there_is_room(job: Job, tmp_path: Path) -> None:
     job.machine.sh("mkdir /srv/cache; mount -t tmpfs -o size=1m none /srv/cache")
-    key = job.run("keygen", "test-1").stdout.strip()
-    job = Tool(job.machine, {"cache": "file:///srv/cache", "signing-key": key, "compression": "none"})
+    key = job.keygen()
+    job = Job(job.machine, inputs={"cache": "file:///srv/cache", "signing-key": key, "compression": "none"})
     job.run("setup")
     nix.build(job.machine, f"[ ({BIG}) ({graphs.leaf('small')}) ]")
     said = job.run("flush").stderr

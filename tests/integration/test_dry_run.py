@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeMachine
 from tests.harness import faults, nix
 from tests.harness.faults import RESET, SILENT, Faults, answer
-from tests.harness.installing import Job, debian
+from tests.harness.job import Job, debian
 from tests.harness.roots import NEW
 from tests.harness.servers import rclone_http
 
@@ -32,7 +32,7 @@ def server(job: Job, tmp_path: Path) -> Iterator[Faults]:
 
 
 def told(job: Job, name: str, cache: str, **inputs: str) -> str:
-    """What a whole job says at its end that built one path."""
+    """The last output of a whole job that built one path."""
     job = replace(job, inputs={**job.inputs, "cache": cache, **inputs})
     job.run("setup")
     job.build(name)
@@ -73,7 +73,7 @@ def test_a_key_without_credentials_for_the_bucket_is_a_dry_run_too(job: Job) -> 
 def test_what_the_cache_has_is_asked_and_nothing_is_written(job: Job, tmp_path: Path) -> None:
     with rclone_http(job.machine, tmp_path) as cache:
         cache.wait()
-        key = job.run("keygen", "test-1").stdout.strip()
+        key = job.keygen()
         path = job.build("there")
         real = replace(job, inputs={"cache": cache.url, "signing-key": key}, env={})
         real.run("push", path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import act, tool, tools, wheels
+from tests.harness import act, product, programs, tools, wheels
 from tests.harness.commands import Completed
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import RECENT
@@ -17,7 +17,7 @@ FRESH = "/root/tool-cache"
 def shim(machine: Machine, user: str = "root", cwd: str | None = None, **env: str) -> Completed:
     """The action's main step without its inputs, as a runner starts it; a wrong input ends it once it could begin."""
     variables = {
-        **wheels.wheelhouse(tool.LOCKS).env(),
+        **wheels.wheelhouse(product.LOCKS).env(),
         "PATH": f"{act.NODE}:/usr/local/bin:/usr/bin:/bin",
         "RUNNER_TOOL_CACHE": FRESH,
         "GITHUB_ACTIONS": "true",
@@ -30,7 +30,7 @@ def shim(machine: Machine, user: str = "root", cwd: str | None = None, **env: st
 
 
 def began(done: Completed) -> bool:
-    """Whether the packages could be had: the wrong input was seen, and nothing else was said."""
+    """True if the packages were installed: the program saw the wrong input, and said nothing else."""
     return done.returncode == 2 and "not one of auto" in done.stdout and "Traceback" not in done.stderr
 
 
@@ -44,7 +44,7 @@ def post(machine: Machine, state: str) -> Completed:
 
 @pytest.fixture
 def binds() -> list[Bind]:
-    return [*tool.binds(), act.binds()[1]]
+    return [*product.binds(), act.binds()[1]]
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
@@ -61,7 +61,7 @@ def test_it_is_made_once_and_kept(machine: MakeMachine, binds: list[Bind], insta
 
 
 def test_a_package_with_another_hash_is_refused(machine: MakeMachine, binds: list[Bind], tmp_path: Path) -> None:
-    good = wheels.wheelhouse(tool.LOCKS).path
+    good = wheels.wheelhouse(product.LOCKS).path
     for wheel in good.iterdir():
         shutil.copy(wheel, tmp_path)
     for wheel in tmp_path.glob("idna-*.whl"):
@@ -201,14 +201,7 @@ def test_packages_that_another_user_could_have_put_there_are_not_imported(
     shim(made)
     (name,) = made.sh(f"cd {FRESH}/nix-autocache; ls -d ????????????????????").stdout.split()
     made.sh("mkdir -m 1777 /sticky; mkdir -m 777 /open; mkdir /root/link; : >/tmp/proof; chmod 666 /tmp/proof")
-    plant = f"""
-for home in /tmp/nix-autocache-0 /sticky/nix-autocache /open/nix-autocache /home/mallory/nix-autocache; do
-  mkdir -p $home/{name}
-  for package in nacl obstore actions_toolkit requests; do
-    echo 'open("/tmp/proof", "a").write("run")' >$home/{name}/$package.py
-  done
-done"""
-    made.sh(plant, user="mallory")
+    made.run(programs.shell("plant_packages.sh", name), user="mallory")
     made.sh("ln -s /home/mallory/nix-autocache /root/link/nix-autocache")
     for cache in ("/sticky", "/open", "/home/mallory", "/root/link", ""):
         done = shim(made, RUNNER_TOOL_CACHE=cache, HOME="/nonexistent")
@@ -251,7 +244,7 @@ def test_an_error_that_no_code_expected_is_one_line_and_a_file(machine: MakeMach
 
 REPOSITORY = {
     "uv.toml": f'cache-dir = ".uv"\nrequired-version = ">=99"\nindex-url = "file://{ELSEWHERE}"\n',
-    "pyproject.toml": f'[tool.uv]\nno-index = false\ncache-dir = ".uv"\n[tool.uv.pip]\ntarget = "{ELSEWHERE}"\n',
+    "pyproject.toml": f'[product.uv]\nno-index = false\ncache-dir = ".uv"\n[product.uv.pip]\ntarget = "{ELSEWHERE}"\n',
     "pip.conf": f"[global]\nindex-url = file://{ELSEWHERE}\ntarget = {ELSEWHERE}\n",
     "setup.cfg": f"[install]\nprefix = {ELSEWHERE}\n[easy_install]\nindex_url = file://{ELSEWHERE}\n",
     ".python-version": "3.99\n",

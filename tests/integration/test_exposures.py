@@ -8,31 +8,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import dotnet, nix, roots, tool, tools
-from tests.harness.installing import Job, debian
-from tests.harness.machine import Bind, Machine
+from tests.harness import nix, product, programs, roots
+from tests.harness.job import Job, debian
+from tests.harness.machine import Machine
+from tests.harness.programs import dotnet
 from tests.harness.waiting import wait_for
-from tests.integration.test_caches import key_of
 
-HARNESS = "/harness"
 OF_ROOT = "the job's user can change what root runs, /home/runner"
-PROGRAM = ("python3", "-sP", f"{HARNESS}/exposed.py")
 NOT_SANDBOXED = "builds are not always sandboxed, so what runs beside one can change what it makes"
 CONF = "/etc/nix/nix.conf"
-LISTEN = """
-import socket, sys, time
-address = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 2 else sys.argv[1]
-with socket.socket(socket.AF_INET if len(sys.argv) > 2 else socket.AF_UNIX) as server:
-    server.bind(address)
-    server.listen()
-    time.sleep(600)
-"""
 
 
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Machine]:
     """Nix with a daemon that trusts root only, and the user `runner`, who may do nothing."""
-    with Machine(roots.root(roots.RECENT), [*tool.binds(), Bind(tools.PROJECT / "tests/harness", HARNESS)]) as made:
+    with Machine(roots.root(roots.RECENT), product.binds()) as made:
         made.add_user("runner")
         nix.with_daemon(made, "sandbox = true\nsandbox-fallback = false\n")
         made.sh("touch /etc/kept; chmod 755 /home/runner")
@@ -40,9 +30,9 @@ def closed() -> Iterator[Machine]:
 
 
 def ways(machine: Machine, *words: str, python: str = "python3", prefix: tuple[str, ...] = ()) -> list[str]:
-    """What the job's user finds; as root with `prefix`, which makes the user of it."""
-    command = [*prefix, python, *PROGRAM[1:], *words]
-    done = machine.run(command, user="root" if prefix else "runner", env=tool.environment(), cwd="/")
+    """The ways that the job's user finds; with `prefix`, a command that root runs to become that user."""
+    command = [*prefix, python, *programs.python("exposed.py", *words)[1:]]
+    done = machine.run(command, user="root" if prefix else "runner", env=product.environment(), cwd="/")
     return done.stdout.splitlines()
 
 
@@ -192,7 +182,7 @@ def test_an_unsigned_substituter_that_is_not_one_is_not_named(closed: Machine) -
     ],
 )
 def test_what_listens_is_found(closed: Machine, words: tuple[str, ...], sentence: str) -> None:
-    with closed.start(["python3", "-c", LISTEN, *words]):
+    with closed.start(programs.python("listen.py", *words)):
         wait_for(lambda: closed.sh(f"ss -lnxt | grep -q '{words[-1]}'", check=False).returncode == 0, "the listener")
         if words[0].startswith("/"):
             closed.sh(f"chmod 666 {words[0]}")
@@ -202,7 +192,7 @@ def test_what_listens_is_found(closed: Machine, words: tuple[str, ...], sentence
 
 
 def test_the_diagnostic_port_of_a_process_of_dotnet_is_found(closed: Machine) -> None:
-    with closed.start(["python3", f"{HARNESS}/dotnet.py"], user="runner"):
+    with closed.start(programs.python("dotnet.py"), user="runner"):
         wait_for(lambda: closed.exists(dotnet.PIPE), "the port")
         (found,) = ways(closed)
         closed.sh(f"chown root: {dotnet.PORT} {dotnet.PIPE}")
@@ -254,7 +244,7 @@ def test_a_cloud_that_gives_its_credentials_to_everybody_is_found(
     kind, size = ("-6", "128 nodad") if ":" in address else ("-4", "32")
     closed.sh(f"ip {kind} addr add {address}/{size} dev lo")
     try:
-        with closed.start(["python3", f"{HARNESS}/metadata.py", address, "80", serves]):
+        with closed.start(programs.python("trust/metadata.py", address, "80", serves)):
             wait_for(lambda: closed.sh("ss -lnt | grep -q ':80 '", check=False).returncode == 0, "the service")
             found = ways(closed, f"cloud={cloud}")
             assert ways(closed) == []
@@ -276,7 +266,7 @@ def test_what_no_hardening_takes_away_is_in_the_report(
 ) -> None:
     made = debian(machine, roots.RECENT, "runner", sudo=True).machine
     nix.with_daemon(made) if daemon else nix.without_daemon(made, "runner")
-    given = {"cache": "file:///srv/cache", "signing-key": key_of(made), "harden": "true", **inputs}
+    given = {"cache": "file:///srv/cache", "signing-key": Job(made).keygen(), "harden": "true", **inputs}
     made.sh("mkdir -m 777 /srv/cache")
     said = Job(made, "runner", given, name="job").said("setup", check=False)
     assert f"the key or poison the cache: no, {sentence}" in said or f"::harden: {sentence}" in said, said
@@ -299,8 +289,8 @@ def test_what_root_runs_is_found_however_it_was_started(closed: Machine, start: 
     closed.sh("cp /bin/sleep /opt/agent; chown -R runner: /opt/agent")
     with closed.start(["bash", "-c", start]) as process:
         wait_for(lambda: closed.sh("pgrep -f 'agent|sleep.600'", check=False).returncode == 0, "the agent")
-        programs = closed.run(["python3", "-sP", f"{HARNESS}/programs.py"], env=tool.environment(), cwd="/").stdout
-        found = ways(closed, *(f"program={line}" for line in programs.splitlines()))
+        run = closed.run(programs.python("root_programs.py"), env=product.environment(), cwd="/").stdout
+        found = ways(closed, *(f"program={line}" for line in run.splitlines()))
         process.kill()
     closed.sh("rm -r /opt/agent")
-    assert [way for way in found if "can change what root runs, /opt/agent" in way], (found, programs)
+    assert [way for way in found if "can change what root runs, /opt/agent" in way], (found, run)

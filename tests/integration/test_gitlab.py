@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, tool
+from tests.harness import gitlab, graphs, nix, product, programs
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.pipelines import FORK, PROJECT, PROTECTED, SCRIPT, cached, environment, fresh, pipeline, runs
 from tests.harness.roots import NEW
@@ -42,7 +43,7 @@ def test_a_failing_script_flushes_and_its_cache_is_kept(runner: Machine) -> None
 @pytest.mark.parametrize("user", ["root", "ci"])
 def test_nothing_is_lost_when_every_process_ends_with_the_script(machine: MakeMachine, user: str) -> None:
     """As in Docker's executor: neither our uploader nor the nix-daemon lives when after_script begins."""
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2]])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     made.add_user("ci", sudo=True)
     nix.with_daemon(made)
     for name, program in (("end-uploader", "uploader[.]daemon"), ("end-daemon", "^nix-daemon")):
@@ -62,7 +63,7 @@ def test_a_forks_merge_request_only_pulls(runner: Machine) -> None:
     assert "notice: pull only: merge_request_event from a fork is not trusted" in done.log
     assert "warning" not in done.log
     assert not cached(runner, "/srv/cache")
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     own = {**FORK, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1217", "KEY": key}
     assert runs(runner, pipeline(inputs=given), own, expression=graphs.leaf("own")).returncode == 0
     assert cached(runner, "/srv/cache").endswith("-own\n")
@@ -110,14 +111,7 @@ def test_the_kept_cache_stays_below_its_size_by_least_recent_use(machine: MakeMa
 
 def two_days_later(machine: Machine) -> None:
     """As the archives of earlier jobs are two days on: a use is noted once a day."""
-    machine.sh(f"""for archive in {gitlab.KEPT}/*.tar; do
-      if [ ! -e "$archive" ]; then continue; fi
-      rm -rf /tmp/aged; mkdir /tmp/aged; tar -C /tmp/aged -xf "$archive"
-      find /tmp/aged -name '*.narinfo' | while read -r file; do
-        touch -d "@$(($(stat -c %Y "$file") - 2 * 86400))" "$file"
-      done
-      tar -C /tmp/aged -cf "$archive" .nix-autocache
-    done""")
+    machine.run(programs.shell("age_archives.sh", gitlab.KEPT))
 
 
 def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
@@ -134,7 +128,7 @@ def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
 
 
 def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> None:
-    """What after_script returns fails no job, so that the script's own end has to."""
+    """GitLab ignores the exit status of after_script, so the end of the script must fail the job."""
     spoil = (
         "pkill -KILL -f uploader[.]daemon",
         SCRIPT,
@@ -159,7 +153,7 @@ def test_a_trap_of_the_scripts_own_is_noticed(runner: Machine) -> None:
 
 def test_the_flush_ends_with_the_time_that_after_script_has(runner: Machine) -> None:
     given = {"cache": "http://127.0.0.1:9", "signing-key": "$KEY"}
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     env = {**environment(), "NIX_CONFIG": "download-attempts = 1"}
     done = runs(runner, pipeline(inputs=given), {"KEY": key, "RUNNER_AFTER_SCRIPT_TIMEOUT": "16s"}, env=env)
     assert done.returncode == 0

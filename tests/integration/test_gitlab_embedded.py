@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, tool
-from tests.harness.installing import Job
+from tests.harness import gitlab, graphs, nix, product
+from tests.harness.content_addressed import ready
+from tests.harness.job import Job
 from tests.harness.machine import Bind, Machine
 from tests.harness.pipelines import PROJECT, PROTECTED, fresh, pipeline, runs
 from tests.harness.roots import NEW, OLD, RECENT, Generation
-from tests.integration.test_content_addressed import ready
 
 KEPT = f"{PROJECT}/.nix-autocache"
 SHOW = "nix --extra-experimental-features nix-command show-config | sed -n 's/^trusted-public-keys = /keys=/p'"
@@ -48,7 +48,7 @@ def test_no_key_is_in_the_project_its_archives_or_the_store(machine: MakeMachine
 
 def test_an_old_key_that_a_cache_brings_is_deleted_and_never_trusted(machine: MakeMachine, tmp_path: Path) -> None:
     made = fresh(machine, tmp_path)
-    old = tool.Tool(made).run("keygen", "nix-autocache-0ld-1")
+    old = Job(made).run("keygen", "nix-autocache-0ld-1")
     made.sh("mkdir -p /tmp/x/.nix-autocache/unprotected /tmp/x/.nix-autocache/protected-true")
     made.write("/tmp/x/.nix-autocache/signing-key", old.stdout, 0o600)
     for name in ("signing-key.pub", "unprotected/nix-autocache.pub", "protected-true/nix-autocache.pub"):
@@ -75,7 +75,7 @@ def test_an_old_key_that_a_cache_brings_is_deleted_and_never_trusted(machine: Ma
 )
 def test_what_one_job_built_the_next_one_fetches(machine: MakeMachine, generation: Generation, user: str) -> None:
     """As root without a daemon, and as a user of one; whatever public-keys says; on a machine that stays."""
-    made = machine(generation, tool.binds())
+    made = machine(generation, product.binds())
     if user == "root":
         nix.without_daemon(made)
     else:
@@ -98,7 +98,7 @@ def test_what_one_job_built_the_next_one_fetches(machine: MakeMachine, generatio
 
 def test_what_a_job_fetched_goes_elsewhere_without_its_signature(machine: MakeMachine) -> None:
     """On a machine that stays, the store keeps the signature of a key that is gone."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     nix.without_daemon(made)
     made.sh(f"mkdir -p {PROJECT}")
     build = f"nix-build --no-out-link --expr '{graphs.leaf('one')}'"
@@ -110,8 +110,8 @@ def test_what_a_job_fetched_goes_elsewhere_without_its_signature(machine: MakeMa
         if number == 1:
             made.sh(f"nix-store --delete {path}")
     assert "nix-autocache-job-" in made.sh(f"nix path-info --sigs {path}").stdout
-    key = tool.Tool(made).run("keygen", "other-1").stdout.strip()
-    tool.Tool(made, {"cache": "file:///srv/other", "signing-key": key}).run("push", path)
+    key = Job(made).keygen("other-1")
+    Job(made, inputs={"cache": "file:///srv/other", "signing-key": key}).run("push", path)
     said = made.sh("cat /srv/other/*.narinfo").stdout
     assert "Sig: other-1:" in said
     assert "nix-autocache-job-" not in said
@@ -120,7 +120,7 @@ def test_what_a_job_fetched_goes_elsewhere_without_its_signature(machine: MakeMa
 def test_content_addressed_derivations_are_fetched_too(machine: MakeMachine, tmp_path: Path) -> None:
     """A realisation is signed for the job like a path."""
     for number in (1, 2):
-        made = machine(RECENT, [*tool.binds(), Bind(tmp_path, PROJECT, writable=True)])
+        made = machine(RECENT, [*product.binds(), Bind(tmp_path, PROJECT, writable=True)])
         nix.without_daemon(made)
         ready(made)
         job = of_gitlab(made, "root", number)
@@ -132,7 +132,7 @@ def test_content_addressed_derivations_are_fetched_too(machine: MakeMachine, tmp
 
 def test_what_others_packed_does_not_end_a_job(machine: MakeMachine) -> None:
     """Narinfos that refer to each other in a circle, links, and bytes: nix.conf is what it was, all else untouched."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     nix.without_daemon(made)
     before = made.sh("cat /etc/nix/nix.conf").stdout
     made.sh(f"mkdir -p {PROJECT} /srv/foreign; echo >/srv/foreign/precious.narinfo")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, nix, tool, tools
+from tests.harness import gitlab, nix, product, tools
 from tests.harness.commands import Completed
 from tests.harness.machine import Machine
 from tests.harness.pipelines import PROJECT
@@ -16,7 +16,7 @@ TRAP = f"id -un >>{LOOT}; env >>{LOOT}"
 
 
 def ready(machine: MakeMachine) -> Machine:
-    made = machine(NEW, tool.binds())
+    made = machine(NEW, product.binds())
     made.add_user("gitlab")
     made.add_user("mallory")
     nix.without_daemon(made, owner="gitlab")
@@ -26,7 +26,7 @@ def ready(machine: MakeMachine) -> Machine:
 
 def part(machine: Machine, name: str, shell: str = "bash", user: str = "gitlab", **inputs: str) -> Completed:
     env = {
-        **{name: value for name, value in tool.environment().items() if not name.startswith("PYTHON")},
+        **{name: value for name, value in product.environment().items() if not name.startswith("PYTHON")},
         "CI_JOB_ID": "4711",
         "CI_PROJECT_DIR": PROJECT,
         "CI_PIPELINE_SOURCE": "push",
@@ -107,7 +107,7 @@ def test_no_value_of_an_input_is_run(machine: MakeMachine) -> None:
 
 
 def test_a_directory_of_any_name_holds_the_program(machine: MakeMachine) -> None:
-    """What before_script notes for after_script is read by a shell."""
+    """A shell reads the file that before_script writes for after_script."""
     made = ready(machine)
     name = "it's; touch loot; $(touch loot) \\' \""
     made.run(["ln", "-s", tools.TARGET, f"{PROJECT}/{name}"])

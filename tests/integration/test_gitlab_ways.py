@@ -13,10 +13,11 @@ import yaml
 from tools.reference import EXAMPLES, script
 
 from tests.conftest import MakeMachine
-from tests.harness import act, gitlab, graphs, nix, tool, tools, wheels
+from tests.harness import act, gitlab, graphs, nix, product, programs, tools, wheels
 from tests.harness.aws import GIVEN, ROLE, in_machine
 from tests.harness.container import unprivileged
 from tests.harness.gitlab import Pipeline, git_project
+from tests.harness.job import Job
 from tests.harness.machine import Bind, Machine
 from tests.harness.pipelines import PROJECT, SCRIPT, cached, environment, fresh, pipeline, runs
 from tests.harness.release import release
@@ -26,28 +27,15 @@ from tests.harness.waiting import wait_for
 GOLDEN = Path(__file__).with_name("golden")
 SOMEWHERE = "https://gitlab.com/nix-autocache/nix-autocache.git"
 PLACEHOLDER = "0" * 40
-SERVE = """
-mkdir -p /srv/gitlab/nix-autocache/work
-cp -r "$1/." /srv/gitlab/nix-autocache/work
-cd /srv/gitlab/nix-autocache/work
-git init -q -b main
-git add -A
-git commit -qm release
-git tag 0.1.0
-git clone -q --bare . ../nix-autocache.git
-git -C ../nix-autocache.git config uploadpack.allowFilter true
-git -C ../nix-autocache.git config uploadpack.allowAnySHA1InWant true
-git rev-parse HEAD
-"""
 
 
 def serve(machine: Machine) -> str:
     """This project as a repository of gitlab.com, with version 0.1.0; its commit."""
-    return machine.run(["sh", "-euc", SERVE, "serve", tools.TARGET], env=act.AUTHOR).stdout.strip()
+    return machine.run(programs.shell("serve_project.sh", tools.TARGET), env=act.AUTHOR).stdout.strip()
 
 
 def rewriting() -> dict[str, str]:
-    """What leads git there: the second address is that of gitlab-ci-local's questions for versions."""
+    """Variables that lead git there; gitlab-ci-local asks for versions at the second address."""
     rules = {"/srv/gitlab/nix-autocache/": "nix-autocache/", "/srv/gitlab/": ":443/"}
     env = {"GIT_CONFIG_COUNT": str(len(rules)), "GIT_CONFIG_GLOBAL": "/dev/null"}
     for number, (path, address) in enumerate(rules.items()):
@@ -58,7 +46,9 @@ def rewriting() -> dict[str, str]:
 
 def tools_of_its_own(machine: Machine) -> str:
     """A tool cache that has all packages, and may be written to."""
-    machine.sh(f"mkdir -p /root/tools/nix-autocache; ln -s {tool.TOOL_CACHE}/nix-autocache/* /root/tools/nix-autocache")
+    machine.sh(
+        f"mkdir -p /root/tools/nix-autocache; ln -s {product.TOOL_CACHE}/nix-autocache/* /root/tools/nix-autocache"
+    )
     return "/root/tools"
 
 
@@ -75,7 +65,7 @@ def test_the_examples_are_whole_pipelines(runner: Machine, example: Path) -> Non
     text = example.read_text().replace(PLACEHOLDER, commit)
     text = text.replace("s3://my-bucket?region=eu-west-1", "file:///srv/cache")
     git_project(runner, PROJECT, {".gitlab-ci.yml": text, "default.nix": graphs.leaf("one")})
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     done = gitlab.run(runner, Pipeline(PROJECT, {"NIX_SIGNING_KEY": key}, env))
     assert done.returncode == 0, done.text
     assert "1 pushed" in done.logs["build"]
@@ -126,16 +116,16 @@ def test_a_commit_is_fetched_once_and_kept_with_its_packages(machine: MakeMachin
     del env["RUNNER_TOOL_CACHE"]
     commits = []
     for reachable in (True, False):
-        made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2], Bind(tmp_path, gitlab.KEPT, writable=True), uv])
+        made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(tmp_path, gitlab.KEPT, writable=True), uv])
         nix.without_daemon(made)
         commits += [serve(made)] if reachable else []
         env |= {} if reachable else {"UV_FIND_LINKS": "/nonexistent"}
         done = runs(made, pipeline(inputs={"install": f"git+{SOMEWHERE}@{commits[0]}"}), env=env)
         assert done.returncode == 0, done.text
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2]])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     done = runs(made, pipeline(inputs={"install": f"git+{SOMEWHERE}@{commits[0]}"}), env=env)
     assert done.status == 3
-    assert f"install: commit {commits[0]} cannot be had with git; see above" in done.log
+    assert f"install: commit {commits[0]} cannot be fetched with git; see above" in done.log
 
 
 def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine, tmp_path: Path) -> None:
@@ -148,7 +138,7 @@ def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine,
     subprocess.run([*build, str(index), str(source)], check=True)
     (wheel,) = index.iterdir()
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2], Bind(index, "/index")])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(index, "/index")])
     nix.without_daemon(made)
     env = {**environment(), "PIP_FIND_LINKS": f"{wheels.TARGET} /index", "RUNNER_TOOL_CACHE": tools_of_its_own(made)}
     env |= {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PIP_CONSTRAINT": "/nonexistent"}  # of the image's own
@@ -173,7 +163,7 @@ def test_the_scripts_run_in_the_shells_of_images(runner: Machine, shell: str) ->
             text = text.replace(f"$[[ inputs.{name} ]]", str(given.get(name, row["default"])))
         runner.write(f"/tmp/{part}", text)
     runner.write(f"{PROJECT}/default.nix", graphs.leaf("one"))
-    key = tool.Tool(runner).run("keygen", "test-1").stdout.strip()
+    key = Job(runner).keygen()
     job = {"CI_JOB_ID": "1", "CI_PIPELINE_SOURCE": "push", "CI_PROJECT_DIR": PROJECT, "KEY": key}
     said = ""
     for part in ("setup", "finish"):
@@ -191,19 +181,19 @@ def test_without_a_python_one_line_says_what_to_do(runner: Machine) -> None:
     done = runs(runner, pipeline())
     assert done.status == 3
     (line,) = [line for line in done.log.splitlines() if "Python" in line]
-    assert "take an image that has it" in line
+    assert "use an image that has it" in line
     assert "nothing was set up in this job" in done.log
 
 
 def without_nix(machine: MakeMachine, user: str) -> tuple[Machine, Mapping[str, object]]:
     """The inside of a container without privileges, and where that user's job gets a Nix from."""
     tarball = release(RECENT)
-    made = machine(RECENT, [*tool.binds(), *gitlab.binds()[:2], tarball.bind()], nix=False)
+    made = machine(RECENT, [*product.binds(), *gitlab.binds()[:2], tarball.bind()], nix=False)
     made.write("/etc/nix/nix.conf", nix.CONFIG)
     if user != "root":
         made.add_user(user)
         made.sh(f"install -d -o {user} /nix /builds/acme; chown {user} /builds")
-        tool.Tool(made).run("--version")  # the packages are root's
+        Job(made).run("--version")  # the packages are root's
     return unprivileged(made), {"nix-url": tarball.url(), "nix-sha256": tarball.sha256}
 
 
@@ -220,10 +210,10 @@ def test_in_a_container_without_privileges(machine: MakeMachine, user: str) -> N
 
 
 def test_a_role_is_assumed_with_the_components_id_token(machine: MakeMachine, tmp_path: Path) -> None:
-    made = machine(NEW, [*tool.binds(), *gitlab.binds()[:2]])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     nix.without_daemon(made)
     with in_machine(made, tmp_path / "aws") as account:
-        account.keep(tool.Tool(made).run("keygen", "cache-1").stdout.strip())
+        account.keep(Job(made).keygen("cache-1"))
         inputs = {"cache": account.cache, "aws-role": ROLE, "signing-key": "aws-ssm:/ci/key"}
         env = {**environment(), **account.env()}
         done = runs(made, pipeline(inputs=inputs), {"NIX_AUTOCACHE_ID_TOKEN": GIVEN}, env=env)

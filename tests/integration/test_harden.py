@@ -1,44 +1,34 @@
 """`harden`: what is taken away, what is said of it, and that root gets all of it back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.harness import dotnet, sealing, tools
-from tests.harness.installing import Job
+from tests.harness import programs, sealing, tools
+from tests.harness.job import Job
+from tests.harness.listing import listing
 from tests.harness.machine import Machine
+from tests.harness.programs import dotnet
 from tests.harness.roots import Generation
-from tests.harness.sealing import KEY, SOLVED
+from tests.harness.sealing import KEY, NOT_SOLVED, SOLVED
 from tests.harness.waiting import wait_for
-from tests.integration.test_install_undo import listing
 
 EVENTS = Path(__file__).parents[1] / "unit" / "events" / "github"
-NOT_SOLVED = "4. the pipeline's code cannot take the key or poison the cache: no, "
-# A socket as Docker's, for the group that a hosted runner's user is in; it stands for an engine that is not here.
-DOCKER = """
-import os, socket, grp, time
-with socket.socket(socket.AF_UNIX) as server:
-    server.bind("/run/docker.sock")
-    os.chown("/run/docker.sock", 0, grp.getgrnam("docker").gr_gid)
-    os.chmod("/run/docker.sock", 0o660)
-    server.listen()
-    time.sleep(600)
-"""
 
 CLOSED = f"/run/docker.sock {dotnet.PORT} {dotnet.PIPE} /etc/cron.hourly /dev/sdz /opt /opt/agent /opt/agent/agent"
 RIGHTS = f"stat -c '%a %U:%G %n' {CLOSED}; sudo -l -U runner"
 
 
 def as_hosted(machine: Machine) -> None:
-    """What hosted runners are known to leave open, and some more."""
+    """Opens what hosted runners leave open, and more."""
     machine.sh("groupadd docker; usermod --append --groups docker runner")
-    machine.start(["python3", "-c", DOCKER])
+    machine.start(programs.python("docker_socket.py"))
     machine.sh("mkdir -p /usr/share/polkit-1/rules.d; chmod -R 777 /usr/share/polkit-1 /usr/share/dbus-1 || true")
     machine.sh("mkdir /etc/cron.hourly || true; chmod 777 /etc/cron.hourly; mknod -m 666 /dev/sdz b 7 99")
     machine.sh("mkdir /opt/agent; cp /bin/sleep /opt/agent/agent; chmod 777 /opt /opt/agent /opt/agent/agent")
     machine.start(["/opt/agent/agent", "600"])
-    machine.write("/usr/lib/dotnet.py", (tools.PROJECT / "tests/harness/dotnet.py").read_text())
-    machine.start(["python3", "/usr/lib/dotnet.py"], user="runner")
+    machine.start(programs.python("dotnet.py"), user="runner")
     # Rules that come after every file of sudoers.d, and a user whom Nix trusts.
     machine.sh("echo 'runner ALL=(ALL) NOPASSWD: ALL' >>/etc/sudoers; visudo -c -q")
     machine.sh("echo 'trusted-users = root runner' >>/etc/nix/nix.conf; pkill nix-daemon; nix-daemon >/dev/null 2>&1 &")
@@ -86,7 +76,8 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
         assert SOLVED in said, said
         connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
         for path in ("/run/docker.sock", dotnet.PORT):
-            assert "PermissionError" in sealed.python(connect, path).stderr
+            refused = made.run(["python3", "-c", connect, path], user="runner", check=False)
+            assert "PermissionError" in refused.stderr
         assert sealed.attack(f"echo x >{dotnet.PIPE} & wait $!").returncode
         assert sealed.attack(f"rm -f {dotnet.PORT}").returncode, "another would be taken for the runner's"
         rules = "touch /usr/share/polkit-1/rules.d/x"
@@ -138,9 +129,8 @@ def nothing(machine: Machine) -> None:
     ids=["unsandboxed", "key as text", "own cache", "key with two names", "another job"],
 )
 def test_what_harden_cannot_take_away_is_named(
-    prepare: object, inputs: dict[str, str], reason: str, tmp_path: Path
+    prepare: Callable[[Machine], object], inputs: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
-    assert callable(prepare)
     with sealing.job(tmp_path, inputs=inputs) as sealed:
         prepare(sealed.machine)
         job = Job(sealed.machine, "runner", sealed.job.inputs, env={"NIX_KEY": sealed.key})
@@ -161,16 +151,18 @@ def test_a_fork_whose_code_could_reach_the_key_gets_pull_only_and_the_key_is_not
         assert job.sh("sudo -n true", check=False).returncode
 
 
+SETTING = "/proc/sys/kernel/yama/ptrace_scope"
 YAMA = "/run/yama"
 GUARDED = "/opt/guarded"
 
 
 def with_yama(machine: Machine) -> None:
     """The program as it sees a kernel with Yama, whose setting a plain file stands for: the tests' kernel has none,
-    and with anything mounted over /proc Nix's sandbox cannot be had."""
+    and with anything mounted over /proc Nix's sandbox does not work."""
     machine.write(YAMA, "0\n")
-    machine.sh(f"cp -r {tools.TARGET} {GUARDED}; sed -i 's,/proc/sys/kernel/yama/ptrace_scope,{YAMA},' \\\n"
-               f"{GUARDED}/src/nix_autocache/trust/probes.py")  # fmt: skip
+    machine.sh(f"cp -r {tools.TARGET} {GUARDED}")
+    files = machine.sh(f"grep -rl --include='*.py' {SETTING} {GUARDED}/src").stdout.split()
+    machine.run(["sed", "-i", f"s,{SETTING},{YAMA},", *files])
 
 
 def test_a_forks_code_pushes_from_a_sealed_job_on_a_hosted_runner(tmp_path: Path) -> None:

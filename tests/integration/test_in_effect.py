@@ -1,4 +1,4 @@
-"""What Nix really uses after set-up: other files and variables that take our lines away, on all three generations."""
+"""The settings that Nix uses after set-up, where other files and variables override ours; all three generations."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -6,8 +6,8 @@ from types import MappingProxyType
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import nix
-from tests.harness.installing import BUILD, Job, debian
+from tests.harness import nix, programs
+from tests.harness.job import BUILD, Job, debian
 from tests.harness.machine import Machine
 from tests.harness.roots import NEW, OLD, Generation
 
@@ -27,7 +27,7 @@ def in_named_file(machine: Machine) -> None:
 
 
 def in_custom_file(machine: Machine) -> None:
-    """Determinate Nix writes nix.conf anew, and includes the file for people's settings."""
+    """Determinate Nix rewrites nix.conf, and includes the file for people's settings."""
     machine.sh("echo '!include nix.custom.conf' >>/etc/nix/nix.conf")
     machine.write("/etc/nix/nix.custom.conf", THEIRS)
 
@@ -54,7 +54,7 @@ def single_user(machine: MakeMachine, generation: Generation) -> Job:
     job = debian(machine, generation)
     nix.without_daemon(job.machine)
     job.machine.sh("mkdir /w")
-    key = job.run("keygen", "test-1").stdout.strip()
+    key = job.keygen()
     return Job(job.machine, inputs={"cache": "file:///w/cache", "signing-key": key})
 
 
@@ -142,7 +142,7 @@ def test_a_users_own_substituters_do_not_take_the_cache_from_a_daemon(machine: M
     """Nix lets users that it does not trust choose among the daemon's substituters, so theirs count for both."""
     job = debian(machine, NEW, "runner", sudo=True)
     nix.with_daemon(job.machine)
-    key = job.run("keygen", "test-1").stdout.strip()
+    key = job.keygen()
     job.machine.write("/home/runner/key", key, mode=0o600, owner="runner")
     job.machine.write("/home/runner/.config/nix/nix.conf", THEIRS, owner="runner")
     job.machine.sh("chown -R runner: /home/runner/.config; install -d -o nobody /srv/cache")
@@ -157,16 +157,6 @@ def test_a_users_own_substituters_do_not_take_the_cache_from_a_daemon(machine: M
     assert job.machine.read("/home/runner/.config/nix/nix.conf").startswith(THEIRS)
 
 
-INSIDE = """
-mount -t proc proc /proc; mount -t tmpfs tmpfs /etc/nix; mount -t tmpfs tmpfs /var/lib
-for part in /nix/store /nix/var/nix/db; do mount --bind $part $part; mount -o remount,ro,bind $part; done
-export NIX_REMOTE=daemon
-python3 -sP -m nix_autocache.cli.bootstrap setup
-nix-build --no-out-link --expr "$EXPRESSION"
-python3 -sP -m nix_autocache.cli.bootstrap finish
-"""
-
-
 @pytest.mark.parametrize("generation", [OLD, NEW])
 def test_a_container_with_the_daemon_of_the_machine_around_it_goes_on(
     machine: MakeMachine, generation: Generation
@@ -175,7 +165,7 @@ def test_a_container_with_the_daemon_of_the_machine_around_it_goes_on(
     job = single_user(machine, generation)
     nix.with_daemon(job.machine)
     job.build("warm")
-    job.machine.write("/w/inside.sh", INSIDE)
+    job.machine.write("/w/inside.sh", programs.source("inside_container.sh"))
     for name, spaces in {"inside-1": "--mount --pid --fork", "inside-2": "--mount"}.items():
         inside = Job(job.machine, inputs=job.inputs, env={"EXPRESSION": BUILD.format(name=name)})
         said = inside.sh(f"unshare {spaces} sh -eu /w/inside.sh 2>&1").stdout

@@ -2,9 +2,8 @@
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import BUILD, Job, debian
+from tests.harness.job import BUILD, Job, debian
 from tests.harness.roots import NEW, Generation
-from tests.integration.test_caches import key_of
 
 # Nix 2.8 takes %20 as it stands, 2.26 and 2.34 decode it, and none takes a letter with a dot.
 DIRECTORIES = ("/w/my cache", "file:///w/your%20cache?priority=10&trusted=no", "/w/Zwischenablage-ü", "/w/a+b=c")
@@ -17,7 +16,7 @@ def forgotten(job: Job, path: str) -> None:
 def test_a_directory_of_any_name_is_written_where_nix_reads(machine: MakeMachine, nix_generation: Generation) -> None:
     made = debian(machine, nix_generation)
     nix.without_daemon(made.machine)
-    key = key_of(made.machine)
+    key = Job(made.machine).keygen()
     for number, cache in enumerate(DIRECTORIES):
         job = Job(made.machine, inputs={"cache": cache, "signing-key": key}, name=f"job{number}")
         job.run("setup")
@@ -65,7 +64,7 @@ def test_what_is_wrong_in_a_store_url_ends_the_command_before_anything_is_writte
 def test_public_keys_that_do_not_hold_the_signing_keys_own_are_told_of(machine: MakeMachine) -> None:
     job = debian(machine, NEW)
     nix.without_daemon(job.machine)
-    secret, other = key_of(job.machine), job.run("keygen", "cache.example.org-1").stderr.split()[-1]
+    secret, other = Job(job.machine).keygen(), job.run("keygen", "cache.example.org-1").stderr.split()[-1]
     inputs = {"cache": "file:///w/c", "signing-key": f"\ufeff{secret}", "public-keys": other}
     first = Job(job.machine, inputs=inputs, name="one")
     said = first.said("setup")

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import certificates
+from tests.harness import certificates, programs
 from tests.harness.commands import Process
-from tests.harness.installing import Job, bare
+from tests.harness.job import Job, bare
 from tests.harness.machine import Machine
 from tests.harness.release import Release, release
 from tests.harness.roots import RECENT
 
-SERVER = Path(__file__).with_name("publisher.py")
 DIRECTORY = f"/srv/nix/nix-{RECENT.nix}"
 # What runs under sudo, and sudo itself, name the module in their arguments.
 WATCH = """
@@ -31,9 +29,8 @@ def tarball() -> Release:
 @contextmanager
 def publisher(machine: Machine, *options: str) -> Iterator[Process]:
     """A server of /srv at port 8000, or with `tls` as releases.nixos.org; its output names what it was asked for."""
-    machine.write("/opt/publisher.py", SERVER.read_text())
     machine.sh(f"mkdir -p {DIRECTORY}; cp {tarball().bind().target} {DIRECTORY}/")
-    with machine.start(["python3", "/opt/publisher.py", *options]) as process:
+    with machine.start(programs.python("publisher.py", *options)) as process:
         process.wait_for_text("ready")
         yield process
 

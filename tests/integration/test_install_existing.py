@@ -2,7 +2,7 @@
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import Job, bare, debian
+from tests.harness.job import Job, bare, debian
 from tests.harness.roots import NEW, Generation
 from tests.harness.waiting import wait_for
 

@@ -2,7 +2,7 @@
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import BUILD, Job, bare, debian
+from tests.harness.job import BUILD, Job, bare, debian
 from tests.harness.roots import OLD, RECENT, Generation
 from tests.harness.waiting import wait_for
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.harness import busybox, container
-from tests.harness.installing import PROFILE, STATE, Job, bare
+from tests.harness.job import PROFILE, STATE, Job, bare
 from tests.harness.machine import Machine
 from tests.harness.roots import NEW, Generation
 from tests.harness.waiting import wait_for
@@ -151,7 +151,7 @@ def test_secrets_in_extra_nix_conf_reach_nix_and_no_other_user(machine: MakeMach
 def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -> None:
     job = bare(machine, user="runner", sudo=True)
     job.run("setup")
-    (uploader,) = [each.pid for each in job.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
+    (uploader,) = job.uploaders()
     job.machine.run(["kill", "-KILL", str(uploader)])
     path = job.build("afterwards")
     for process in job.machine.processes():
@@ -165,9 +165,7 @@ def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -
 def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> None:
     job = bare(machine, user="runner", sudo=True)
     unusable = {"cache": "file:///proc/cache", "on-upload-failure": "fail"}
-    job = Job(
-        job.machine, "runner", {**job.inputs, **unusable, "signing-key": job.run("keygen", "key-1").stdout.strip()}
-    )
+    job = Job(job.machine, "runner", {**job.inputs, **unusable, "signing-key": job.keygen("key-1")})
     done = job.run("setup", check=False)
     assert done.returncode == 1
     assert "/proc/cache" in done.stderr

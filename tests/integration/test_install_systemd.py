@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import act, nix, systemd, tool
+from tests.harness import act, binary_cache, nix, product, systemd
 from tests.harness.act import Workflow
-from tests.harness.installing import BUILD, Job
+from tests.harness.job import BUILD, Job
 from tests.harness.machine import Machine
 from tests.harness.release import Release, release
 from tests.harness.roots import RECENT
@@ -47,7 +47,7 @@ jobs:
 @pytest.fixture
 def runner() -> Iterator[tuple[Machine, Release]]:
     tarball = release(RECENT)
-    shared = [bind for bind in tool.binds() if bind.target not in {each.target for each in act.binds()}]
+    shared = [bind for bind in product.binds() if bind.target not in {each.target for each in act.binds()}]
     with systemd.SystemdMachine(systemd.root(), [*act.binds(), *shared, tarball.bind()]) as machine:
         machine.remove_nix()
         machine.write("/etc/nix/nix.conf", nix.CONFIG)
@@ -62,7 +62,9 @@ def test_a_workflow_on_a_hosted_runner_builds_through_a_unit_of_systemd(runner: 
     text = WORKFLOW.replace("URL", tarball.url()).replace("SHA256", tarball.sha256)
     files = {".github/workflows/w.yml": text, "default.nix": BUILD.format(name="by-the-action")}
     act.git_project(machine, "/home/runner/project", files, user="runner")
-    env = {name: value for name, value in tool.environment().items() if name.startswith(("PIP", "UV", "RUNNER_TOOL"))}
+    env = {
+        name: value for name, value in product.environment().items() if name.startswith(("PIP", "UV", "RUNNER_TOOL"))
+    }
     workflow = Workflow("/home/runner/project", user="runner", secrets={"KEY": key}, env=env)
     outcome = act.act(machine, workflow)
     assert outcome.returncode == 0, outcome.text
@@ -124,7 +126,7 @@ jobs:
 
 
 def test_a_hardened_workflow_has_no_root_and_pushes(runner: tuple[Machine, Release], tmp_path: Path) -> None:
-    """What is left is the runner itself, whose memory this kernel does not guard, and the report says so."""
+    """Only the runner stays open, since this kernel does not guard its memory; the report says so."""
     machine, tarball = runner
     key = Job(machine).run("keygen", "a-1").stdout
     with rclone_http(machine, tmp_path / "cache") as server:
@@ -132,11 +134,11 @@ def test_a_hardened_workflow_has_no_root_and_pushes(runner: tuple[Machine, Relea
         text = HARDENED.replace("URL", tarball.url()).replace("SHA256", tarball.sha256).replace("SERVER", server.url)
         files = {".github/workflows/ci.yml": text, "default.nix": BUILD.format(name="hardened")}
         act.git_project(machine, "/home/runner/project", files, user="runner")
-        workflow = Workflow("/home/runner/project", env=tool.environment(), secrets={"KEY": key}, user="runner")
+        workflow = Workflow("/home/runner/project", env=product.environment(), secrets={"KEY": key}, user="runner")
         done = act.act(machine, workflow)
         assert done.returncode == 0, done.text
         assert "1 pushed" in done.log
-        assert set(tool.narinfos(server.directory)) == {"hardened"}
+        assert set(binary_cache.narinfos(server.directory)) == {"hardened"}
     assert "this runner outlives its jobs" in done.text
     assert ("no Yama" in done.text) is not Path("/proc/sys/kernel/yama").exists()
     Job(machine).run("undo")

@@ -1,4 +1,4 @@
-"""What `undo` leaves: the machine as it was, after one job, after many, after jobs at once or killed ones."""
+"""`undo` leaves the machine as it was, after one job, after many, after jobs at once or killed ones."""
 
 import os
 import signal
@@ -7,29 +7,12 @@ import pytest
 
 from tests.conftest import MakeMachine
 from tests.harness import nix
-from tests.harness.installing import STATE, Job, bare, debian
-from tests.harness.machine import Machine
+from tests.harness.job import STATE, Job, bare, debian
+from tests.harness.listing import listing
 from tests.harness.roots import RECENT
 from tests.harness.waiting import wait_for
 
 ROUNDS = int(os.environ.get("NIX_AUTOCACHE_ROUNDS", "5"))
-# Every file by name, mode, owner and, for configuration, content. What is Nix's own memory of builds is left out,
-# as is what is kept for the next job on purpose: the environment of packages, the embedded cache and its key.
-LISTING = r"""
-cd /
-find etc nix var/lib usr/local home root run -xdev \
-  -not -path 'nix/var/log/*' -not -path 'nix/var/nix/db*' -not -path 'nix/store/.links/*' \
-  -not -path '*/gcroots/auto/*' -not -path 'nix/var/nix/gc-socket*' \
-  -not -path '*/.cache*' -not -path '*/.local/share*' -not -path 'run/sudo*' -not -path 'var/lib/sudo*' \
-  -not -name '*.lock' -not -path 'run/log*' -not -path 'etc/*-' \
-  -printf '%y %m %U:%G %p %l\n' | sort
-find etc -type f -not -name '*-' -print0 | sort -z | xargs -0 md5sum
-mount | wc -l
-"""
-
-
-def listing(machine: Machine) -> list[str]:
-    return machine.sh(LISTING).stdout.splitlines()
 
 
 def prepared(machine: MakeMachine, kind: str) -> Job:
@@ -106,7 +89,7 @@ def test_a_setup_that_was_killed_is_cleaned_up_by_the_next(machine: MakeMachine,
 @pytest.mark.parametrize("kind", ["bare", "daemon and sudo", "own store"])
 def test_two_jobs_that_begin_at_once_do_not_disturb_each_other(machine: MakeMachine, kind: str) -> None:
     plain = prepared(machine, kind)
-    key = plain.run("keygen", "a-1").stdout.strip()
+    key = plain.keygen("a-1")
     jobs = [
         Job(plain.machine, "runner", {**plain.inputs, "signing-key": key, "cache": f"/home/runner/{name}"}, name=name)
         for name in ("first", "second")

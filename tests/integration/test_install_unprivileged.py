@@ -1,7 +1,7 @@
 """A user without any right: Nix in a /nix that is theirs, or a refusal that says what to change."""
 
 from tests.conftest import MakeMachine
-from tests.harness.installing import bare
+from tests.harness.job import bare
 from tests.harness.roots import Generation
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import nix, sealing, tool, tools
+from tests.harness import nix, product, programs, sealing
 from tests.harness.aws import REGION, Account, in_machine
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 from tests.harness.sealing import SOLVED
@@ -31,14 +31,13 @@ print(found.get_parameter(Name="/ci/key", WithDecryption=True)["Parameter"]["Val
 
 
 def with_role(machine: Machine) -> None:
-    machine.write("/opt/metadata.py", (tools.PROJECT / "tests/harness/metadata.py").read_text())
     machine.sh(f"ip addr add {ADDRESS}/32 dev lo")
-    machine.start(["python3", "/opt/metadata.py", ADDRESS, "80", "aws"])
+    machine.start(programs.python("trust/metadata.py", ADDRESS, "80", "aws"))
     wait_for(lambda: machine.sh(f"ss -lnt | grep -q {ADDRESS}:80", check=False).returncode == 0, "the service")
 
 
 def stolen(machine: Machine, account: Account, packages: str) -> str:
-    """What the job's code gets of the key by the machine's role."""
+    """The output of the job's code that fetches the key with the machine's role."""
     env = {"PYTHONPATH": machine.sh(f"echo {packages} | tr ' ' :").stdout.strip()}
     return machine.run(["python3", "-c", THEFT, REGION, account.url], user="runner", env=env, check=False).stdout
 
@@ -46,7 +45,7 @@ def stolen(machine: Machine, account: Account, packages: str) -> str:
 def test_the_report_of_a_provisioned_machine_says_that_its_role_is_for_everybody(
     machine: MakeMachine, tmp_path: Path
 ) -> None:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     made.add_user("runner")
     nix.with_daemon(made)
     with_role(made)

@@ -6,27 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
-from tests.harness import act, add_signatures, nix, servers, systemd, tool
+from tests.harness import act, binary_cache, graphs, nix, product, programs, servers, systemd
 from tests.harness.act import Workflow
-from tests.harness.installing import BUILD, STATE, Job
+from tests.harness.job import BUILD, STATE, Job
+from tests.harness.listing import listing
 from tests.harness.machine import Machine
+from tests.harness.provisioned import CREDENTIALS, KEY, NEW_KEY, configure
 from tests.harness.roots import RECENT
 from tests.harness.servers import Server
 from tests.harness.waiting import wait_for
-from tests.integration.test_install_undo import listing
-from tests.integration.test_signed import USING
 
-KEY, NEW_KEY = keys.generate("machine-1"), keys.generate("machine-2")
-CONFIGURATION = """
-cache = "s3://bucket?endpoint={url}&region=us-east-1"
-signing-key = "file:/etc/nix-autocache/key"
-public-keys = ["{old}", "{new}"]
-[environment]
-AWS_SHARED_CREDENTIALS_FILE = "/etc/nix-autocache/aws"
-"""
-CREDENTIALS = f"[default]\naws_access_key_id = {servers.ACCESS_KEY}\naws_secret_access_key = {servers.SECRET_KEY}\n"
 WORKFLOW = """
 on: push
 jobs:
@@ -36,31 +26,27 @@ jobs:
       - uses: nix-autocache/nix-autocache@v1
       - run: nix-build --no-out-link /home/runner/project/default.nix
 """
-# Ways to a key of which each prints it where it succeeds.
-THEFTS = """
-cat /etc/nix-autocache/* /run/credentials/*/* /run/nix-autocache/credentials/* /etc/nix-autocache.toml
-for process in /proc/[0-9]*; do cat $process/environ $process/cmdline; cat $process/fd/*; done
-strings -a /proc/[0-9]*/mem
-cat /etc/nix/* /var/lib/nix-autocache/* /var/lib/nix-autocache/*/* /var/lib/nix-autocache/jobs/*/*
-journalctl --no-pager
-systemctl show nix-autocache.service
-"""
-
-
-def configure(machine: Machine, url: str) -> None:
-    machine.write("/etc/nix-autocache/aws", CREDENTIALS, mode=0o600)
-    machine.write("/etc/nix-autocache/key", str(KEY), mode=0o600)
-    machine.write("/etc/nix-autocache.toml", CONFIGURATION.format(url=url, old=KEY.public, new=NEW_KEY.public))
 
 
 def signers(server: Server) -> dict[str, str]:
     """The name of the key that signed each path in the bucket."""
-    return {name: info["Sig"].partition(":")[0] for name, info in tool.narinfos(server.directory / "bucket").items()}
+    return {
+        name: info["Sig"].partition(":")[0] for name, info in binary_cache.narinfos(server.directory / "bucket").items()
+    }
+
+
+def thefts(machine: Machine) -> str:
+    """All that the job's user reads of files, processes and logs; no process shows them the key."""
+    stolen = machine.run(programs.shell("thefts.sh"), user="runner").stdout
+    assert "every way was tried" in stolen
+    reading = programs.python("read_processes.py", str(KEY).partition(":")[2])
+    assert machine.run(reading, user="runner").stdout.startswith("\n")
+    return stolen
 
 
 @pytest.fixture
 def booted() -> Iterator[Machine]:
-    shared = [bind for bind in tool.binds() if bind.target not in {each.target for each in act.binds()}]
+    shared = [bind for bind in product.binds() if bind.target not in {each.target for each in act.binds()}]
     with systemd.SystemdMachine(systemd.root(), [*act.binds(), *shared]) as made:
         made.write("/etc/nix/nix.conf", nix.CONFIG)
         made.add_user("runner")
@@ -85,11 +71,13 @@ def test_a_service_signs_what_jobs_build_that_have_no_secret(booted: Machine, se
     assert "4. the pipeline's code cannot take the key or poison the cache: yes" in outcome.log, outcome.log
     assert "1 pushed" in outcome.log
     assert signers(server) == {"by-the-action": "machine-1"}
-    stolen = booted.sh(f"{THEFTS}\ntrue", user="runner", check=False).stdout
+    stolen = thefts(booted)
     assert "machine-1" in stolen  # its public half, from nix.conf
     assert str(KEY).partition(":")[2][:43] not in stolen
     assert servers.SECRET_KEY not in stolen
-    booted.run(["nix-store", "--delete", tool.narinfos(server.directory / "bucket")["by-the-action"]["StorePath"]])
+    booted.run(
+        ["nix-store", "--delete", binary_cache.narinfos(server.directory / "bucket")["by-the-action"]["StorePath"]]
+    )
     booted.sh("rm -rf /root/.cache/nix /home/runner/.cache/nix")  # where Nix noted that it was not there
     again = booted.sh("nix-build --no-out-link --max-jobs 0 /home/runner/project/default.nix", user="runner").stderr
     assert "copying path" in again
@@ -104,7 +92,7 @@ def test_jobs_at_once_wait_for_what_they_built(booted: Machine, server: Server) 
     paths = [job.build(job.name) for job in jobs]
     with jobs[0].start("finish") as one, jobs[1].start("finish") as two:
         assert (one.wait(), two.wait()) == (0, 0), one.text() + two.text()
-    assert set(signers(server)) == {tool.name_of(path) for path in paths}
+    assert set(signers(server)) == {binary_cache.name_of(path) for path in paths}
     assert Job(booted, "runner").doctor()["mode"] == "managed"
     fork = {"GITHUB_EVENT_NAME": "pull_request_target"}
     assert "warning" not in Job(booted, "runner", env=fork, name="third").said("setup")
@@ -122,20 +110,20 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
     configure(booted, server.url)
     root, runner = Job(booted), Job(booted, "runner", name="job")
     root.run("provision")
-    with starting_anew(booted):
-        booted.write("/etc/nix-autocache/aws", CREDENTIALS.replace("ground", "no"), mode=0o600)
+    with restarting(booted):
+        booted.write("/etc/nix-autocache/aws", CREDENTIALS.replace(servers.SECRET_KEY, "no"), mode=0o600)
     runner.run("setup")
     runner.build("early")
     said = runner.said("flush")
     assert "are the credentials right" in said
 
-    with starting_anew(booted):
+    with restarting(booted):
         booted.write("/etc/nix-autocache/key", str(NEW_KEY), mode=0o600)
         booted.write("/etc/nix-autocache/aws", CREDENTIALS, mode=0o600)
     runner.build("late")
     assert "2 pushed" in runner.said("flush")
     assert signers(server) == {"early": "machine-2", "late": "machine-2"}
-    with starting_anew(booted):
+    with restarting(booted):
         booted.sh("systemctl reload nix-autocache")
     runner.build("later")
     assert "3 pushed" in runner.said("finish")
@@ -143,7 +131,7 @@ def test_a_new_key_is_used_at_once_and_what_failed_is_tried_again(booted: Machin
 
 def test_what_another_user_adds_to_a_path_does_not_hold_back_a_job(machine: MakeMachine, tmp_path: Path) -> None:
     """One signature that is not UTF-8 once ended the uploads of all jobs of a machine, for ever."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     for user in ("runner", "guest"):
         made.add_user(user)
     nix.with_daemon(made)
@@ -155,8 +143,8 @@ def test_what_another_user_adds_to_a_path_does_not_hold_back_a_job(machine: Make
         root.run("provision")
         runner.set_up("managed")
         path = guest.sh("echo source >~/source; nix-store --add ~/source").stdout.strip()
-        made.run(["python3", "-c", Path(add_signatures.__file__).read_text(), path, "6576696c2d313afffe"], user="guest")
-        made.write("/tmp/guest.nix", USING % path)
+        made.run(programs.python("add_signatures.py", path, "6576696c2d313afffe"), user="guest")
+        made.write("/tmp/guest.nix", graphs.using(path))
         guest.sh("nix-build --no-out-link /tmp/guest.nix")
         runner.build("innocent")
         runner.run("finish", "--flush-timeout", "30")
@@ -169,20 +157,20 @@ def test_a_service_that_hangs_is_started_again(booted: Machine, server: Server) 
     root.run("provision")
     said = booted.sh("systemctl show -p WatchdogUSec nix-autocache").stdout
     assert said.strip() == "WatchdogUSec=5min"
-    with starting_anew(booted):
+    with restarting(booted):
         booted.write("/etc/systemd/system/nix-autocache.service.d/quick.conf", "[Service]\nWatchdogSec=3\n")
         assert booted.sh("systemctl is-active nix-autocache.socket").stdout.strip() == "active"  # the reader's
         booted.sh("systemctl daemon-reload; systemctl restart nix-autocache")
     runner.set_up("managed")
     before = uploader(booted)
-    with starting_anew(booted):
+    with restarting(booted):
         booted.run(["kill", "-STOP", str(before)])
     runner.build("afterwards")
     assert "1 pushed" in runner.said("finish")
 
 
 def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: Path) -> None:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     made.add_user("runner")
     nix.with_daemon(made)
     root, runner = Job(made), Job(made, "runner")
@@ -200,7 +188,7 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
         runner.build("something")
         assert "1 pushed" in runner.said("finish")
         assert signers(server) == {"something": "machine-1"}
-        stolen = made.sh(f"{THEFTS}\ntrue", user="runner", check=False).stdout
+        stolen = thefts(made)
         assert str(KEY).partition(":")[2][:43] not in stolen
         made.run([f"{STATE}/undo"])
         runner.run("undo")
@@ -209,8 +197,8 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
 
 
 @contextmanager
-def starting_anew(machine: Machine) -> Iterator[None]:
-    """Ends when another uploader listens than before."""
+def restarting(machine: Machine) -> Iterator[None]:
+    """Ends when another uploader than before runs."""
     before = uploader(machine)
     yield
     wait_for(lambda: uploader(machine) not in {before, 0}, "another uploader", 15)

@@ -1,8 +1,8 @@
 """A provisioned machine's secrets: refused where others may read them, and tried by each job."""
 
 from tests.conftest import MakeMachine
-from tests.harness import nix, tool
-from tests.harness.installing import Job
+from tests.harness import nix, product
+from tests.harness.job import Job
 from tests.harness.machine import PATH
 from tests.harness.roots import RECENT
 
@@ -23,10 +23,10 @@ HOLDS = {
 
 
 def test_secrets_that_others_may_read_are_refused_and_later_found(machine: MakeMachine) -> None:
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     made.add_user("runner")
     nix.with_daemon(made, "trusted-users = root\n")
-    key = tool.Tool(made).run("keygen", "machine-1").stdout.strip()
+    key = Job(made).keygen("machine-1")
     made.write("/etc/key", key, 0o600)
     for name, text in HOLDS.items():
         made.write(FILE, text.format(key=key), 0o644)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import nix, sealing, tool
-from tests.harness.installing import PROFILE, STATE, Job, bare, debian
+from tests.harness import nix, product, sealing
+from tests.harness.job import PROFILE, STATE, Job, bare, debian
 from tests.harness.machine import Machine
 from tests.harness.roots import RECENT
 
@@ -97,7 +97,7 @@ def rules(job: Job, uploader: str) -> Iterator[tuple[str, re.Pattern[str], re.Pa
 
 
 def wrong(job: Job, made: set[str], uploader: str) -> list[str]:
-    """What is not in the table, or not as it says."""
+    """Files that the table lacks, or whose mode or owner differs."""
     table = list(rules(job, uploader))
     bad = []
     for line in sorted(made):
@@ -184,10 +184,10 @@ def test_what_a_hardened_job_makes_is_as_the_table_says(umask: str, tmp_path: Pa
 @pytest.mark.parametrize("umask", ["0000", "0077"])
 def test_what_provision_makes_is_as_the_table_says(machine: MakeMachine, umask: str) -> None:
     """The cache, which is not there yet, is the service's; all else is root's."""
-    made = machine(RECENT, tool.binds())
+    made = machine(RECENT, product.binds())
     nix.with_daemon(made)
     root = Job(made, umask=umask)
-    made.write("/etc/nix-autocache/key", root.run("keygen", "test-1").stdout.strip(), mode=0o600)
+    made.write("/etc/nix-autocache/key", root.keygen(), mode=0o600)
     made.write("/etc/nix-autocache.toml", PROVISIONED, mode=0o600)
     before = found(made)
     said = root.said("provision")

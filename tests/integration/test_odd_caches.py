@@ -5,18 +5,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, servers, tool
+from tests.harness import binary_cache, graphs, nix, product, servers
 from tests.harness.graphs import BIG
-from tests.harness.installing import Job
+from tests.harness.job import Job
 from tests.harness.roots import NEW
-from tests.integration.test_caches import key_of
 
 
 @pytest.fixture
 def job(machine: MakeMachine) -> Job:
-    made = machine(NEW, tool.binds())
+    made = machine(NEW, product.binds())
     nix.without_daemon(made)
-    return Job(made, inputs={"signing-key": key_of(made), "flush-timeout": "20"})
+    return Job(made, inputs={"signing-key": Job(made).keygen(), "flush-timeout": "20"})
 
 
 def to(job: Job, cache: str, env: dict[str, str] | None = None) -> Job:
@@ -38,7 +37,7 @@ def test_odd_servers_are_pushed_to_and_read_as_nix_does(job: Job, tmp_path: Path
             one = to(job, server.url)
             assert one.said("push", *paths).startswith("6 pushed"), modes
             assert one.said("push", *paths).startswith("0 pushed, 6 already there"), modes
-            assert not tool.closed(directory)
+            assert not binary_cache.missing(directory)
             job.machine.run(["nix-store", "--delete", *paths])
             reading = ["--option", "substituters", server.url, "--option", "require-sigs", "false"]
             job.machine.run(["nix-store", "--realise", *reading, *paths])
@@ -54,7 +53,7 @@ def test_a_path_that_is_refused_for_its_own_sake_does_not_end_the_drain(job: Job
         assert "7 pushed, 5 NOT pushed" in done.stderr
         assert "HTTP status 403" in done.stderr
         assert "are the credentials right" not in done.stderr
-    assert len(tool.narinfos(tmp_path / "some")) == 7
+    assert len(binary_cache.narinfos(tmp_path / "some")) == 7
 
 
 def test_a_cache_that_refuses_its_own_nix_cache_info_says_that_it_is_the_credentials(job: Job, tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import binary_cache, graphs, nix, product
+from tests.harness.job import Job
 from tests.harness.roots import NEW, RECENT
-from tests.harness.tool import Tool
-from tests.integration.test_caches import key_of
 
 ONE_OF_EACH = f"""
 let {graphs.SHELL}
@@ -25,12 +24,12 @@ in {{
 
 
 def test_the_outcomes_are_exactly_the_paths_of_all_closures(machine: MakeMachine, tmp_path: Path) -> None:
-    one = machine(RECENT, tool.binds(tmp_path))
+    one = machine(RECENT, product.binds(tmp_path))
     nix.without_daemon(one)
     one.sh("nix-store --generate-binary-cache-key theirs-1 /root/theirs /root/theirs.pub")
     (theirs, there, altered) = (nix.build(one, f"({ONE_OF_EACH}).{name}") for name in ("theirs", "there", "altered"))
     one.run(["nix", "store", "sign", "--key-file", "/root/theirs", theirs])
-    job = Tool(one, {"upstream-keys": one.read("/root/theirs.pub").strip(), "exclude": "^left-"})
+    job = Job(one, inputs={"upstream-keys": one.read("/root/theirs.pub").strip(), "exclude": "^left-"})
     assert "1 pushed, 1 upstream" in job.run("push", there).stderr
     one.sh(f"chmod u+w {altered}; echo evil > {altered}")
     job.run("setup")
@@ -41,18 +40,18 @@ def test_the_outcomes_are_exactly_the_paths_of_all_closures(machine: MakeMachine
         "theirs": "upstream", "there": "present", "ours": "pushed", "top": "pushed", "left-out": "skipped",
         "needs-left-out": "skipped", "altered": "failed", "needs-altered": "failed",
     }  # fmt: skip
-    assert set(job.outcomes()) == {tool.name_of(path) for path in closure}
-    rows = [json.loads(line) for line in one.read(f"{job.job()}/queue/outcomes.jsonl").splitlines()]
+    assert set(job.outcomes()) == {binary_cache.name_of(path) for path in closure}
+    rows = [json.loads(line) for line in one.read(f"{job.directory()}/queue/outcomes.jsonl").splitlines()]
     settled = [row["path"] for row in rows if row["outcome"] != "failed"]
     assert len(settled) == len(set(settled)), "only what failed is tried again"
     assert "2 pushed, 1 already there, 1 upstream, 2 skipped, 2 NOT pushed" in said
 
 
 def test_nix_copy_finds_ours_already_there(machine: MakeMachine) -> None:
-    one = machine(NEW, tool.binds())
+    one = machine(NEW, product.binds())
     nix.without_daemon(one)
     path = nix.build(one, f"({graphs.CHAIN}).top")
-    Tool(one, {"cache": "file:///root/cache", "signing-key": key_of(one)}).run("push", path)
+    Job(one, inputs={"cache": "file:///root/cache", "signing-key": Job(one).keygen()}).run("push", path)
     listing = "cd /root/cache; find . -type f -printf '%p %i %T@\\n' | sort"
     before = one.sh(listing).stdout
     assert before.count(".narinfo") == 4

@@ -6,23 +6,24 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, servers, tool
+from tests.harness import graphs, nix, product, programs, servers
 from tests.harness.graphs import BIG
-from tests.harness.installing import Job, bare
+from tests.harness.job import Job, bare
 from tests.harness.machine import Machine
+from tests.harness.provisioned import configure
 from tests.harness.roots import OLD, RECENT, Generation
-from tests.harness.tool import Tool
-from tests.harness.tools import PROJECT
 from tests.harness.waiting import wait_for
-from tests.integration.test_caches import key_of
-from tests.integration.test_managed import configure
 
 
 def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: MakeMachine, tmp_path: Path) -> None:
     empty = bare(machine, user="runner", sudo=True)
     with servers.rclone_s3(empty.machine, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
-        inputs = {**empty.inputs, "cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(empty.machine)}
+        inputs = {
+            **empty.inputs,
+            "cache": f"s3://bucket?endpoint={server.url}",
+            "signing-key": Job(empty.machine).keygen(),
+        }
         job = Job(empty.machine, "runner", inputs, servers.s3_env())
         job.run("setup")
         build = f"nix-build --no-out-link --expr '[ ({BIG}) ({graphs.leaf('small')}) ]'"
@@ -39,12 +40,12 @@ def test_a_daemon_reads_a_private_bucket_with_the_jobs_credentials(machine: Make
 
 def test_a_repeated_setup_keeps_the_place_where_nix_reads(machine: MakeMachine, tmp_path: Path) -> None:
     """And a Nix that knows no such stores reads it there."""
-    one = machine(OLD, tool.binds())
+    one = machine(OLD, product.binds())
     nix.without_daemon(one)
     with servers.google_xml(one, tmp_path / "gs", "bucket") as server:
         server.wait()
-        inputs = {"cache": "gs://bucket/prefix?scheme=http", "signing-key": key_of(one)}
-        job = Tool(one, inputs, servers.google_env(server))
+        inputs = {"cache": "gs://bucket/prefix?scheme=http", "signing-key": Job(one).keygen()}
+        job = Job(one, inputs=inputs, env=servers.google_env(server))
         job.run("setup")
         before = one.sh("cat /etc/nix/nix-autocache.conf").stdout
         assert "http://127.0.0.1:" in before
@@ -61,12 +62,12 @@ def test_a_repeated_setup_keeps_the_place_where_nix_reads(machine: MakeMachine, 
 def test_no_build_fails_because_the_cache_cannot_be_read(
     machine: MakeMachine, nix_generation: Generation, down: str, tmp_path: Path
 ) -> None:
-    one = machine(nix_generation, tool.binds())
+    one = machine(nix_generation, product.binds())
     nix.without_daemon(one)
     with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
-        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one)}
-        job = Tool(one, inputs, servers.s3_env())
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": Job(one).keygen()}
+        job = Job(one, inputs=inputs, env=servers.s3_env())
         job.run("setup")
         nix.build(one, graphs.leaf("while-it-is-well"))
         if down == "the cache":
@@ -74,18 +75,18 @@ def test_no_build_fails_because_the_cache_cannot_be_read(
         else:
             job.kill_uploader()
         assert len(nix.build(one, graphs.independent(3)).split()) == 3
-        Tool(one, {**inputs, "flush-timeout": "1"}, servers.s3_env()).run("finish")
+        Job(one, inputs={**inputs, "flush-timeout": "1"}, env=servers.s3_env()).run("finish")
         wait_for(lambda: not one.processes(), "the end of uploader and reader")
 
 
 def test_what_no_binary_cache_holds_is_not_served(machine: MakeMachine, tmp_path: Path) -> None:
-    one = machine(binds=tool.binds())
+    one = machine(binds=product.binds())
     nix.without_daemon(one)
     with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
         (tmp_path / "s3/bucket/secret").write_text("of somebody else")
-        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one)}
-        job = Tool(one, inputs, servers.s3_env())
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": Job(one).keygen()}
+        job = Job(one, inputs=inputs, env=servers.s3_env())
         job.run("setup")
         conf = one.sh("cat /etc/nix/nix-autocache.conf").stdout
         (url,) = [line.split()[-1] for line in conf.splitlines() if line.startswith("extra-substituters")]
@@ -104,12 +105,12 @@ def test_what_no_binary_cache_holds_is_not_served(machine: MakeMachine, tmp_path
 
 @pytest.mark.parametrize("login", ["me:s3cret", "s3cret-token", "s3cret-token:"])
 def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachine, login: str, tmp_path: Path) -> None:
-    one = machine(binds=tool.binds())
+    one = machine(binds=product.binds())
     nix.without_daemon(one)
     with servers.rclone_http(one, tmp_path / "http") as server:
         server.wait()
         cache = server.url.replace("//", f"//{login}@")
-        job = Tool(one, {"cache": cache, "signing-key": key_of(one)})
+        job = Job(one, inputs={"cache": cache, "signing-key": Job(one).keygen()})
         done = job.run("setup")
         assert "s3cret" not in done.stdout + done.stderr
         assert one.run(["grep", "-r", "s3cret", "/etc/nix", "/var/lib/nix-autocache"], check=False).stdout == ""
@@ -123,7 +124,7 @@ def test_a_password_is_not_written_where_others_could_read_it(machine: MakeMachi
 
 def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMachine, tmp_path: Path) -> None:
     """A user whom `allowed-users` shuts out of Nix, and who holds more connections than a service has descriptors."""
-    one = machine(RECENT, tool.binds())
+    one = machine(RECENT, product.binds())
     for user in ("runner", "guest", "visitor"):
         one.add_user(user)
     nix.with_daemon(one, "allowed-users = root runner nix-autocache\n")
@@ -132,9 +133,8 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
     with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
         server.wait()
         configure(one, server.url)
-        one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
-        with one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking:
-            one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(tool.CLI)} provision"], env=root.environment())
+        with one.start(programs.python("take_port.py", "/etc/nix/nix-autocache.conf"), user="guest") as taking:
+            one.run(["bash", "-c", f"ulimit -Sn 1024; {' '.join(product.CLI)} provision"], env=root.environment())
             taking.wait_for_text("refused")
         job.run("setup")
         path = job.build("private")
@@ -146,8 +146,7 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
         one.sh("chmod 700 /usr/bin/nix")  # as where nothing can be started for a moment
         assert one.run(ask, user="visitor", check=False).stdout == ""
         one.sh("chmod 755 /usr/bin/nix")
-        one.write("/opt/holding.py", (PROJECT / "tests/harness/holding.py").read_text())
-        holding = ["python3", "/opt/holding.py", url.rpartition(":")[2], "1200"]
+        holding = programs.python("hold_port.py", url.rpartition(":")[2], "1200")
         with one.start(holding, user="guest") as guest:
             guest.wait_for_text("held")
             assert path in one.run(ask, user="runner").stdout
@@ -157,18 +156,21 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
 @pytest.mark.parametrize("harden", [False, True], ids=["the job's own uploader", "an uploader of another user"])
 def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine, harden: bool, tmp_path: Path) -> None:
     """And a reader that dies is started again, on the same socket."""
-    one = machine(RECENT, tool.binds())
+    one = machine(RECENT, product.binds())
     one.add_user("guest")
     one.add_user("runner", sudo=True)
     nix.with_daemon(one)
     Job(one).run("--version")
-    one.write("/opt/taking.py", (PROJECT / "tests/harness/taking.py").read_text())
     with (
         servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server,
-        one.start(["python3", "/opt/taking.py", "/etc/nix/nix-autocache.conf"], user="guest") as taking,
+        one.start(programs.python("take_port.py", "/etc/nix/nix-autocache.conf"), user="guest") as taking,
     ):
         server.wait()
-        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key_of(one), "harden": str(harden)}
+        inputs = {
+            "cache": f"s3://bucket?endpoint={server.url}",
+            "signing-key": Job(one).keygen(),
+            "harden": str(harden),
+        }
         job = Job(one, "runner", {**inputs, "push": "always"}, servers.s3_env())
         job.run("setup")
         taking.wait_for_text("refused")

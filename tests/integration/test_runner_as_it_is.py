@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from tests.conftest import MakeMachine
-from tests.harness import nix, tool
-from tests.harness.installing import BUILD, Job, bare, debian
+from tests.harness import nix, product
+from tests.harness.job import BUILD, Job, bare, debian
 from tests.harness.machine import PATH, Machine
 from tests.harness.roots import NEW, OLD, RECENT
 
@@ -14,7 +14,7 @@ KEY = "nix-autocache-test-1:" + "A" * 86 + "=="
 
 @dataclass(frozen=True)
 class Said:
-    """What a whole job of a user without an account said, and whether what it built is in the cache."""
+    """The output of a whole job of a user without an account; `cached` if its build is in the cache."""
 
     text: str
     cached: bool
@@ -24,7 +24,7 @@ def job_of_number(machine: Machine, name: str, home: str | None) -> Said:
     """Set-up, a step that builds, and the end; variables are exported as GitHub hands them from step to step."""
     cache = f"/tmp/cache-{name}"
     inputs = f"--cache file://{cache} --signing-key {KEY}"
-    command = " ".join(tool.CLI)
+    command = " ".join(product.CLI)
     expression = BUILD.format(name=name)
     script = f"""
 : >$GITHUB_ENV
@@ -33,7 +33,7 @@ while IFS='<' read -r variable _ end; do read -r value; export "$variable=$value
 nix-build --no-out-link --expr '{expression}'
 {command} finish {inputs}"""
     host = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_ENV": f"/tmp/env-{name}"}
-    variables = {"PATH": PATH, "LANG": "C.UTF-8", **tool.environment(), **host}
+    variables = {"PATH": PATH, "LANG": "C.UTF-8", **product.environment(), **host}
     variables |= {} if home is None else {"HOME": home}
     words = ["setpriv", f"--reuid={NUMBER}", f"--regid={NUMBER}", "--clear-groups", "env", "-i"]
     words += [f"{name}={value}" for name, value in variables.items()]

@@ -1,19 +1,12 @@
-"""What carries our signature: what Nix vouches for, and nothing that somebody slipped into the store."""
+"""Our signature is on paths that Nix vouches for, and on nothing that somebody slipped into the store."""
 
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import graphs, nix, tool
+from tests.harness import binary_cache, graphs, nix, product
+from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.roots import Generation
-from tests.harness.tool import Tool
-
-USING = f"""
-let {graphs.SHELL} given = builtins.storePath "%s"; source = builtins.toFile "source" "text";
-in sh "using" "echo ${{given}} ${{source}} > $out"
-"""
-# Nix notes whole seconds.
-NEXT_SECOND = "now=$(date +%s); until [ $(date +%s) != $now ]; do :; done"
 
 
 def slipped_in(machine: Machine, name: str) -> str:
@@ -26,38 +19,38 @@ def slipped_in(machine: Machine, name: str) -> str:
 def test_a_path_imported_without_signature_is_not_signed_and_neither_is_what_depends_on_it(
     machine: MakeMachine, nix_generation: Generation, tmp_path: Path
 ) -> None:
-    one = Tool(machine(nix_generation, tool.binds(tmp_path)))
+    one = Job(machine(nix_generation, product.binds(tmp_path)))
     nix.with_daemon(one.machine)
     path = slipped_in(one.machine, "slipped-in")
     one.run("setup")
-    one.machine.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
-    nix.build(one.machine, USING % path)
+    one.machine.sh(f"{nix.NEXT_SECOND}; nix-store --import </tmp/archive")
+    nix.build(one.machine, graphs.using(path))
     nix.build(one.machine, graphs.leaf("honest"))
     said = one.run("finish").stderr
     assert f"NOT pushed: {path}: it was imported without a signature that Nix trusts" in said, said
-    assert set(tool.narinfos(tmp_path / "cache")) == {"honest", "source"}
+    assert set(binary_cache.narinfos(tmp_path / "cache")) == {"honest", "source"}
 
 
 def test_what_was_in_the_store_before_the_job_is_the_machines_own(machine: MakeMachine, tmp_path: Path) -> None:
-    one = Tool(machine(binds=tool.binds(tmp_path)))
+    one = Job(machine(binds=product.binds(tmp_path)))
     nix.without_daemon(one.machine)
     path = slipped_in(one.machine, "there-before")
     one.machine.sh("nix-store --import </tmp/archive")
     one.run("setup")
-    nix.build(one.machine, USING % path)
+    nix.build(one.machine, graphs.using(path))
     one.run("finish")
-    assert set(tool.narinfos(tmp_path / "cache")) == {"there-before", "source", "using"}
+    assert set(binary_cache.narinfos(tmp_path / "cache")) == {"there-before", "source", "using"}
 
 
 def test_what_nobody_vouches_for_is_not_signed_because_it_is_in_the_cache(machine: MakeMachine, tmp_path: Path) -> None:
     """Somebody who can write the cache put it there, without a signature, and had the job import it."""
-    one = Tool(machine(binds=tool.binds(tmp_path)))
+    one = Job(machine(binds=product.binds(tmp_path)))
     nix.with_daemon(one.machine)
     path = nix.build(one.machine, graphs.leaf("slipped-in"))
-    one.machine.sh(f"nix copy --to file://{tool.DATA}/cache {path}")
+    one.machine.sh(f"nix copy --to file://{product.DATA}/cache {path}")
     path = slipped_in(one.machine, "slipped-in")
     one.run("setup")
-    one.machine.sh(f"{NEXT_SECOND}; nix-store --import </tmp/archive")
-    nix.build(one.machine, USING % path)
+    one.machine.sh(f"{nix.NEXT_SECOND}; nix-store --import </tmp/archive")
+    nix.build(one.machine, graphs.using(path))
     assert f"NOT pushed: {path}: it was imported without a signature" in one.run("finish").stderr
-    assert "Sig" not in tool.narinfos(tmp_path / "cache")["slipped-in"]
+    assert "Sig" not in binary_cache.narinfos(tmp_path / "cache")["slipped-in"]

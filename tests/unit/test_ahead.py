@@ -1,4 +1,4 @@
-"""Pieces made ahead of their use: the same pieces, no more than were asked for, and their errors."""
+"""Pieces made prefetch of their use: the same pieces, no more than were asked for, and their errors."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a cache's refusal means: to ask again, when, or never."""
+"""A cache's refusal: ask again, ask later, or never."""
 
 import errno
 import threading

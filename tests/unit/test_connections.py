@@ -1,7 +1,6 @@
 """HTTP on kept connections: what is answered plainly counts, all else is left to be asked again."""
 
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.presence import THERE
 from nix_autocache.uploader.push import BinaryCache
+from tests.harness.waiting import wait_for
 
 HASHES = ["0123456789abcdfghijklmnpqrsvwxyz", "1123456789abcdfghijklmnpqrsvwxyz", "2123456789abcdfghijklmnpqrsvwxyz"]
 PATHS = [StorePath(f"/nix/store/{text}-path") for text in HASHES]
@@ -50,6 +50,10 @@ class Hasty(Plain):
     """Closes a connection that is idle for a moment."""
 
     timeout = 0.05
+
+    def finish(self) -> None:
+        super().finish()
+        self.server.ended += 1  # type: ignore[attr-defined]
 
 
 class Silent(Plain):
@@ -96,7 +100,7 @@ def serve(tmp_path: Path) -> Iterator[partial[ThreadingHTTPServer]]:
 
     def start(handler: type[Plain]) -> ThreadingHTTPServer:
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
-        server.connections = 0  # type: ignore[attr-defined]
+        server.connections = server.ended = 0  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         running.append(server)
         return server
@@ -149,7 +153,7 @@ def test_a_put_goes_on_when_the_server_closed_its_connection(
     cache = cache_of(server)
     for name in ("a", "b"):
         cache.put(name, name.encode(), "text/plain")
-        time.sleep(2 * Hasty.timeout)
+        wait_for(lambda: server.ended == server.connections, "the end of an idle connection")  # type: ignore[attr-defined]
     assert (tmp_path / "a").read_text() + (tmp_path / "b").read_text() == "ab"
     assert server.connections == 2  # type: ignore[attr-defined]
 

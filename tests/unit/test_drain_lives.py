@@ -9,15 +9,13 @@ import pytest
 
 from nix_autocache.nix import keys
 from nix_autocache.nix import store as store_module
-from nix_autocache.nix.narinfo import Brought, fingerprint
+from nix_autocache.nix.narinfo import Uploaded, fingerprint
 from nix_autocache.nix.store import PathInfo, Store, StorePath
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
-from nix_autocache.uploader.ledger import Ledger
-from nix_autocache.uploader.plan import _with_few_signatures
+from nix_autocache.uploader.graph import Graph
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache, Pusher
-from nix_autocache.uploader.vouching import Vouching
 from tests.harness.draining import Draining, draining
 from tests.harness.nix_daemon import DIE, HANG, answer, refusal
 from tests.harness.waiting import wait_for
@@ -124,17 +122,17 @@ class Panics:
             raise Panics.Panic("asked")
         return self._pusher.find(info)
 
-    def upload(self, info: PathInfo, found: Found) -> Brought:
+    def upload(self, info: PathInfo, found: Found) -> Uploaded:
         if info.path.name == "panics":
             raise Panics.Panic("uploaded")
         if info.path.name == "recurses":
             raise RecursionError
         return self._pusher.upload(info, found)
 
-    def publish(self, brought: Brought) -> None:
-        if brought.path.name == "not-published":
-            raise KeyError(brought.path)
-        self._pusher.publish(brought)
+    def publish(self, uploaded: Uploaded) -> None:
+        if uploaded.path.name == "not-published":
+            raise KeyError(uploaded.path)
+        self._pusher.publish(uploaded)
 
 
 def test_whatever_a_cache_raises_is_the_paths_own_failure(tmp_path: Path) -> None:
@@ -178,7 +176,7 @@ def test_an_error_in_admission_that_nobody_foresaw_is_reported(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "_link", broken)
+        patched.setattr(Graph, "link", broken)
         drained.queued(bad)
         assert drained.flush()
     assert drained.failed().keys() == {"bad"}
@@ -216,11 +214,3 @@ def test_a_signature_in_the_name_of_an_upstream_does_not_keep_a_path_out_of_the_
         assert drained.flush()
         assert drained.pushed() == {"claimed"}
         assert {each.what for each in drained.queue.outcomes.recorded()} == {"pushed", "upstream"}
-
-
-def test_a_thousand_signatures_of_a_path_are_not_kept_in_memory() -> None:
-    trusted, true = keys.generate("trusted-1").public, f"trusted-1:{'A' * 86}=="
-    many = [f"many-{number}:{'A' * 86}==" for number in range(1000)]
-    info = PathInfo(StorePath(f"/nix/store/{'0' * 32}-x"), "", (), "sha256:0", 5, "", (*many, true))
-    kept = _with_few_signatures(info, Vouching(began=0, trusted=(trusted,))).signatures
-    assert kept == (true, *many[:31])

@@ -21,10 +21,22 @@ from nix_autocache.uploader.compress import CORRUPT, unpacked
 from nix_autocache.uploader.presence import decoded, judge
 from nix_autocache.uploader.push import _fields
 from nix_autocache.uploader.trim import trim
+from tests.harness.samples import (
+    CA,
+    FILE,
+    INFO,
+    KEY,
+    OTHERS,
+    PATH,
+    READERS,
+    SIGNED,
+    UNSIGNED,
+    Nothing,
+    derivation,
+    narinfo,
+    output,
+)
 from tests.harness.soak import seeds
-from tests.unit.test_presence import FILE, INFO, KEY, OTHERS, PATH, READERS, SIGNED, UNSIGNED
-from tests.unit.test_realisation import CA, derivation, output
-from tests.unit.test_trim import Nothing, narinfo
 
 LINES = [line.encode() for text in (SIGNED, UNSIGNED, render(INFO, FILE, OTHERS)) for line in text.splitlines()]
 ODD = [b"", b": ", b"StorePath: ", b"Sig: " + KEY.sign(b"x").encode(), b"NarSize: 121", b"References: ", b"CA: x"]

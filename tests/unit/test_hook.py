@@ -34,7 +34,7 @@ def queue(tmp_path: Path) -> Queue:
 
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
 def test_nobody_else_can_change_an_entry(queue: Queue, shell: list[str], umask: int) -> None:
-    """What an entry names gets signed."""
+    """The uploader signs what an entry names."""
     before = os.umask(umask)
     try:
         run(queue, shell, {"DRV_PATH": DRV, "OUT_PATHS": OUT})

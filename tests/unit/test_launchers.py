@@ -1,4 +1,4 @@
-"""What finds a Python for us: the umask that Python has when it compiles its first module is said before it starts."""
+"""The launchers that find a Python set the umask before Python compiles its first module."""
 
 import os
 import subprocess

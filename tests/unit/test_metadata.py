@@ -7,7 +7,7 @@ import pytest
 
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.trust import metadata
-from tests.harness.metadata import SECRET, serving
+from tests.harness.programs.metadata import SECRET, serving
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What counts as "already there": only what Nix could read, what is the path's own, and what readers trust."""
+"""A path is "already there" if Nix can read its narinfo, it describes this path, and readers trust it."""
 
 import base64
 import bz2
@@ -15,28 +15,19 @@ import pytest
 from nix_autocache.caches.http import Http
 from nix_autocache.errors import CacheError
 from nix_autocache.nix import keys
-from nix_autocache.nix.narinfo import NarFile, render
-from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.narinfo import render
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.compress import CORRUPT, Codec, unpacked
 from nix_autocache.uploader.pack import verified
 from nix_autocache.uploader.presence import ABSENT, THERE, decoded, judge
 from nix_autocache.uploader.push import BinaryCache
 from tests.harness import odd
+from tests.harness.samples import FILE, INFO, KEY, OTHER, OTHERS, PATH, READERS, SIGNED, UNSIGNED
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a")
-OTHER = StorePath("/nix/store/1123456789abcdfghijklmnpqrsvwxyz-b")
-KEY, OTHERS = keys.generate("ours-1"), keys.generate("theirs-1")
-FILE = NarFile("nar/x.nar.zst", "zstd", "1" * 52, 99)
-INFO = PathInfo(PATH, f"{OTHER}.drv", (OTHER,), f"sha256:{'0' * 52}", 120, "", ())
-SIGNED = render(INFO, FILE, KEY)
-UNSIGNED = render(INFO, FILE, None)
-READERS = (KEY.public,)
 
 
 @pytest.mark.parametrize(

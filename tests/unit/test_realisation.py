@@ -9,23 +9,7 @@ import pytest
 from nix_autocache.nix import keys
 from nix_autocache.nix.realisation import is_floating, realisations
 from nix_autocache.nix.store import StorePath
-
-HASH = "0123456789abcdfghijklmnpqrsvwxyz"
-CA = (
-    'Derive([("out","","r:sha256","")],[],[],"x86_64-linux","/bin/sh",["-c","echo ca > $out"],[("builder","/bin/sh"),'
-    '("name","ca"),("out","/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"),("outputHashAlgo","sha256"),'
-    '("outputHashMode","recursive"),("system","x86_64-linux")])'
-)
-
-
-def derivation(directory: Path, text: str, name: str = "ca") -> StorePath:
-    path = directory / f"{HASH}-{name}.drv"
-    path.write_text(text)
-    return StorePath(path)
-
-
-def output(name: str) -> StorePath:
-    return StorePath(f"/nix/store/{HASH}-{name}")
+from tests.harness.samples import CA, HASH, derivation, output
 
 
 def test_an_id_is_the_one_that_nix_2_26_gives(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from nix_autocache.ci.detect import detect
 from nix_autocache.job import report
 from nix_autocache.queue.outcomes import Outcome
-from nix_autocache.uploader.progress import Rest
+from nix_autocache.uploader.progress import FlushResult
 
 MARKUP = [
     "![x](https://evil.example/x.png)",
@@ -35,8 +35,8 @@ def summary(tmp_path: Path, failed: list[Outcome], unsolved: dict[int, str]) -> 
     file = tmp_path / "summary"
     file.unlink(missing_ok=True)
     host = detect({"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(file)})
-    rest = Rest(0)
-    result = report.Result(outcomes=tuple(failed), rest=rest, waited=0.0, unsolved=unsolved, dry_run=False)
+    flush = FlushResult(left=0)
+    result = report.Result(outcomes=tuple(failed), flush=flush, waited=0.0, unsolved=unsolved, dry_run=False)
     report.flushed(host, result, "warn")
     return file.read_text()
 

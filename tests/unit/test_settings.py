@@ -81,7 +81,7 @@ def test_a_key_that_is_given_as_another_input_is_not_repeated(name: str, written
 
 
 def refusal(name: str, value: str) -> str:
-    """What is said of a wrong value; nothing of a right one."""
+    """The error for a wrong value; empty for a right one."""
     try:
         read({name: value}, {}, {})
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What Nix answers of one path may be wrong in any byte; it is that path's error, and no other's."""
+"""Any byte of Nix's answer for a path may be wrong; that is an error of this path alone."""
 
 import os
 from pathlib import Path

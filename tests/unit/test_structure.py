@@ -124,7 +124,7 @@ MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "mach
 
 
 def makes(node: ast.AST) -> bool:
-    """Whether it is a call that makes something with a mode that the umask has a say in."""
+    """True for a call that makes something whose mode depends on the umask."""
     if not isinstance(node, ast.Call):
         return False
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -164,3 +164,51 @@ def test_one_module_starts_programs() -> None:
             elif of_os and isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "os":
                 found.append(f"{path.name} calls os.{used}")
     assert found == []
+
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_no_test_file_imports_another() -> None:
+    """Helpers that several tests use are in the harness."""
+    wrong = []
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+            if any(part.startswith("test_") for name in names for part in name.split(".")):
+                wrong.append(f"{path.relative_to(TESTS)}:{node.lineno}: {ast.unparse(node)}")
+    assert wrong == []
+
+
+def uses(node: ast.AST) -> set[str]:
+    """The names that a statement refers to; parameters and the names of fixtures in strings count."""
+    found = set()
+    for each in ast.walk(node):
+        match each:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
+                found.add(name)
+            case ast.Call(func=ast.Attribute(attr="getfixturevalue" | "usefixtures"), args=words):
+                found |= {str(word.value) for word in words if isinstance(word, ast.Constant)}
+    return found
+
+
+def is_called_by_pytest(node: ast.FunctionDef) -> bool:
+    return node.name.startswith(("test_", "pytest_")) or any(
+        "autouse=True" in ast.unparse(each) for each in node.decorator_list
+    )
+
+
+def test_every_helper_and_fixture_of_the_tests_is_used() -> None:
+    """A helper that nobody calls was a test once, or should become one."""
+    statements = [(path, node) for path in TESTS.rglob("*.py") for node in ast.parse(path.read_text()).body]
+    used = [uses(node) for _, node in statements]
+    unused = [
+        f"{path.relative_to(TESTS)}:{node.lineno}: {node.name}"
+        for number, (path, node) in enumerate(statements)
+        if isinstance(node, ast.FunctionDef)
+        and not is_called_by_pytest(node)
+        and not any(node.name in names for other, names in enumerate(used) if other != number)
+    ]
+    assert unused == []

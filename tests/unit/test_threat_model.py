@@ -25,15 +25,9 @@ def test_every_invariant_names_tests_that_are_there() -> None:
 
 
 SENTENCES = (
-    "trust/probes",
-    "trust/isolation",
-    "job/exposures",
-    "job/hardening",
-    "job/secrets",
-    "ci/github",
-    "ci/gitlab",
-    "ci/local",
-)
+    "trust/probes", "trust/isolation", "job/exposures", "job/hardening", "job/secrets",
+    "ci/github", "ci/gitlab", "ci/local",
+)  # fmt: skip
 WORDS = 5  # of a sentence that a test must have in one piece
 
 

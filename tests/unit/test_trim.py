@@ -1,4 +1,4 @@
-"""What goes from a cache that is too large: least recent use first, and the rest stays closed."""
+"""A cache that is too large loses its least recently used paths, and stays closed."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.narinfo import NarFile, render
-from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
+from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.trim import Kept, _read, surplus, trim
+from tests.harness.samples import Nothing, narinfo
 
 
 def info(name: str, used: float, *references: str, archive: str = "") -> Kept:
@@ -57,28 +57,6 @@ def test_referrers_go_before_what_they_refer_to(limit: int) -> None:
 def test_an_archive_that_two_share_is_freed_with_the_second() -> None:
     infos = [info("a", 1, archive="nar/x"), info("b", 2, archive="nar/x"), info("c", 3)]
     assert gone(infos, 12) == ["a", "b"]
-
-
-class Nothing(Store):
-    """A store in which nothing is used."""
-
-    def __init__(self) -> None:
-        super().__init__(Nix(Path("/nonexistent")))
-
-    def path_infos(self, paths: object) -> dict[StorePath, PathInfo]:
-        return {}
-
-
-def narinfo(cache: Path, letter: str, *references: str, archive: str = "") -> Path:
-    """A narinfo of the path with the hash of that letter, and its archive of 100 bytes."""
-    (cache / "nar").mkdir(parents=True, exist_ok=True)
-    paths = [StorePath(f"/nix/store/{each * 32}-{each}") for each in (letter, *references)]
-    url = archive or f"nar/{letter}.nar"
-    (cache / url).write_bytes(bytes(100))
-    known = PathInfo(paths[0], "", tuple(paths[1:]), f"sha256:{'0' * 52}", 100, "", ())
-    file = cache / f"{letter * 32}.narinfo"
-    file.write_text(render(known, NarFile(url, "none", "0" * 52, 100), None))
-    return file
 
 
 def trimmed(cache: Path, limit: int = 0) -> int:

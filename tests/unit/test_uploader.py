@@ -153,8 +153,15 @@ def test_a_retry_ends_at_once_when_told_to_stop() -> None:
 
 
 def test_a_budget_lets_the_largest_through_alone() -> None:
-    budget = Budget(10)
+    budget, entered = Budget(10), threading.Event()
+
+    def largest() -> None:
+        with budget.hold(1000):
+            entered.set()
+
     with budget.hold(4), budget.hold(6):
-        pass
-    with budget.hold(1000):
+        threading.Thread(target=largest, daemon=True).start()
+        assert not entered.is_set()
+    assert entered.wait(10), "nobody else holds any of it"
+    with budget.hold(10):
         pass

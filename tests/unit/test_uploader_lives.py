@@ -65,7 +65,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> FakeNix:
 def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator[UploaderClient]:
     directory = tmp_path_factory.mktemp("uploader")
     uploader = UploaderClient(directory)
-    started = uploader.start(replace(job(directory, fake), care=0.2))
+    started = uploader.start(replace(job(directory, fake), maintenance_interval=0.2))
     uploader.wait_ready(started)
     yield uploader
     assert started.lives()

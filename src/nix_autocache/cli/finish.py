@@ -30,10 +30,10 @@ def flush(context: Context) -> None:
     interruption = report.interruption(context.host, uploads.queue(context))
     with context.host.group("nix-autocache: flushing"), interruption:
         revive_daemon(context, state)
-        rest = uploads.drain(context, state, begun + _allowed(context))
+        flushed = uploads.drain(context, state, begun + _allowed(context))
         result = report.Result(
             outcomes=tuple(uploads.outcomes(context)),
-            rest=rest,
+            flush=flushed,
             waited=time.monotonic() - begun,
             unsolved=state.unsolved,
             dry_run=state.dry_run,

@@ -34,10 +34,10 @@ def push(context: Context, paths: list[str]) -> None:
         if job.secret_key and (doubts := place.doubts(str(job.secret_key.public))):
             context.host.warning(doubts)
         tell = report.ProgressLines(context.host)
-        rest = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
+        flushed = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
         result = report.Result(
             outcomes=tuple(queue.outcomes.recorded()),
-            rest=rest,
+            flush=flushed,
             waited=time.monotonic() - since,
             unsolved={},
             dry_run=job.dry_run,

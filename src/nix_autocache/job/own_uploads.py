@@ -20,7 +20,7 @@ from ..queue.outcomes import Outcome
 from ..system.descriptors import offered
 from ..uploader.foreground import drain_here
 from ..uploader.process.client import Started, UploaderClient
-from ..uploader.progress import Rest
+from ..uploader.progress import FlushResult
 from ..uploader.read_proxy import launch
 from ..uploader.spec import UploadSpec
 from . import report, store_scan, upload_spec
@@ -145,8 +145,8 @@ def outcomes(context: Context) -> Iterable[Outcome]:
     return context.job.queue.outcomes.recorded()
 
 
-def drain(context: Context, state: JobState, deadline: float) -> Rest:
-    """Let the uploader empty the queue, or do it here when none lives that can; what is left."""
+def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
+    """Let the uploader empty the queue, or do it here when none lives that can."""
     try:
         store_scan.queue_new(context, state)
     except (Error, OSError) as error:
@@ -155,13 +155,10 @@ def drain(context: Context, state: JobState, deadline: float) -> Rest:
     uploader = UploaderClient(context.job.directory)
     answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
     if answer and not answer.error:
-        progress = answer.progress
-        if answer.dry:
-            return Rest(0, progress.trouble if state.dry_run else "", progress.unrecorded)
-        return Rest(progress.waiting, progress.trouble, progress.unrecorded)
+        return answer.progress.result(drained=answer.dry, dry_run=state.dry_run)
     if state.apart:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
-        return Rest(sum(1 for _ in context.job.queue.names()), why)
+        return FlushResult.of_queue(context.job.queue, why)
     context.host.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
@@ -171,7 +168,7 @@ def drain(context: Context, state: JobState, deadline: float) -> Rest:
         context.host.mask(str(job.secret_key or ""))
         return drain_here(job, deadline, tell)
     except (Error, OSError) as error:
-        return Rest(sum(1 for _ in context.job.queue.names()), one_line(error))
+        return FlushResult.of_queue(context.job.queue, one_line(error))
 
 
 def tidy(context: Context, state: JobState) -> None:

@@ -18,7 +18,7 @@ from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
 from ..settings import OnFailure
 from ..trust.policy import ASSUMED, LIMITATIONS
-from ..uploader.progress import Progress, Rest
+from ..uploader.progress import FlushResult, Progress
 
 if TYPE_CHECKING:
     from ..uploader.process.client import Reply
@@ -40,10 +40,10 @@ _EVERY: Final = 5.0  # seconds between lines of progress
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The end of a flush. `rest` were still in work; `waited` is in seconds."""
+    """The end of a flush; `waited` is in seconds."""
 
     outcomes: tuple[Outcome, ...]
-    rest: Rest
+    flush: FlushResult
     waited: float
     unsolved: Mapping[int, str]
     dry_run: bool
@@ -73,8 +73,8 @@ class ProgressLines:
 
 
 def flushed(host: Host, result: Result, on_failure: OnFailure) -> None:
-    """Tell what became of everything that was queued. Raises what `on_failure: fail` makes of the rest."""
-    counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.rest.unrecorded)
+    """Tell what became of everything that was queued. With `on_failure: fail`, raises for what was not pushed."""
+    counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.flush.unrecorded)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
     host.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")
@@ -86,14 +86,14 @@ def flushed(host: Host, result: Result, on_failure: OnFailure) -> None:
     host.measure(_figures(result, counts))
     complaint = _complaint(result)
     if complaint and on_failure == "fail":
-        raise (DeadlineError if result.rest.paths else Error)(complaint)
+        raise (DeadlineError if result.flush.left else Error)(complaint)
     if complaint:
         host.warning(complaint)
 
 
 def _tell_what_would_be(host: Host, result: Result) -> None:
-    if result.rest.why and not result.rest.paths:
-        host.info(f"the cache: {result.rest.why}")
+    if result.flush.why and not result.flush.left:
+        host.info(f"the cache: {result.flush.why}")
     paths = [str(outcome.path) for outcome in result.outcomes if outcome.what == "pushed"]
     for path in paths[:_SHOWN]:
         host.info(f"would be pushed: {path}")
@@ -150,14 +150,14 @@ def size(count: int) -> str:
 def _complaint(result: Result) -> str:
     """One line that says what is not in the cache; empty when everything is."""
     parts = []
-    rest = result.rest
-    if rest.paths:
-        why = f" ({rest.why})" if rest.why else ""
-        parts.append(f"{rest.paths} paths were not pushed in time{why}; they stay queued for the next flush")
-    elif rest.why and not result.dry_run:
-        parts.append(rest.why)
-    if result.rest.unrecorded:
-        parts.append(f"the disk did not take {sum(result.rest.unrecorded.values())} lines of outcomes.jsonl")
+    flush = result.flush
+    if flush.left:
+        why = f" ({flush.why})" if flush.why else ""
+        parts.append(f"{flush.left} paths were not pushed in time{why}; they stay queued for the next flush")
+    elif flush.why and not result.dry_run:
+        parts.append(flush.why)
+    if flush.unrecorded:
+        parts.append(f"the disk did not take {sum(flush.unrecorded.values())} lines of outcomes.jsonl")
     if result.failed:
         first = result.failed[0]
         others = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
@@ -167,13 +167,13 @@ def _complaint(result: Result) -> str:
 
 def _figures(result: Result, counts: Counter[str]) -> dict[str, float]:
     paths = {f"paths_{what}": float(counts[what]) for what in _WORDS}
-    return {**paths, "paths_not_in_time": result.rest.paths, "bytes_pushed": result.pushed_bytes}
+    return {**paths, "paths_not_in_time": result.flush.left, "bytes_pushed": result.pushed_bytes}
 
 
 def _summary(result: Result, counts: Counter[str]) -> str:
     rows = [f"| {word} | {counts[what]} |" for what, word in _WORDS.items()]
-    if result.rest.paths:
-        rows.append(f"| not in time | {result.rest.paths} |")
+    if result.flush.left:
+        rows.append(f"| not in time | {result.flush.left} |")
     head = "### nix-autocache" + (" (dry run)" if result.dry_run else "")
     note = f"{size(result.pushed_bytes)} pushed; the job waited {result.waited:.1f} s."
     unsolved = {number: _quoted(reason) for number, reason in result.unsolved.items()}

@@ -20,7 +20,7 @@ from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
 from ..trust.policy import Verdict
 from ..uploader.process.client import UploaderClient
-from ..uploader.progress import Rest
+from ..uploader.progress import FlushResult
 from . import report
 from .context import Context
 from .state import JobState
@@ -63,21 +63,19 @@ def outcomes(context: Context) -> Iterable[Outcome]:
     return chain(settled, queue(context).set_aside(begun))
 
 
-def drain(context: Context, state: JobState, deadline: float) -> Rest:
-    """Wait until what is queued by now is settled; what is left. An uploader that is restarted meanwhile is awaited."""
+def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
+    """Wait until what is queued by now is settled. An uploader that is restarted meanwhile is waited for."""
     tell, heard = report.ProgressLines(context.host), time.monotonic()
     while time.monotonic() < min(deadline, heard + _GONE):
         answer = uploader(context).ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
-        if answer and answer.error:
-            return Rest(answer.progress.waiting, answer.error)
-        if answer and answer.dry:
-            return Rest(0, unrecorded=answer.progress.unrecorded)
+        if answer and (answer.error or answer.dry):
+            return answer.progress.result(drained=not answer.error, error=answer.error)
         if answer:
             heard = time.monotonic()
         time.sleep(_AGAIN)
     last = uploader(context).ask({"do": "status"})
     why = last.progress.trouble if last else "the machine's uploader does not answer"
-    return Rest(sum(1 for _ in queue(context).names()), why)
+    return FlushResult.of_queue(queue(context), why)
 
 
 def _verdict(event: Event, exposures: tuple[str, ...]) -> Verdict:

@@ -9,7 +9,7 @@ from ..machine.modes import Mode
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
 from ..uploader.process.client import UploaderClient
-from ..uploader.progress import Rest
+from ..uploader.progress import FlushResult
 from . import own_uploads, shared_uploads
 from .context import Context
 from .state import JobState
@@ -22,7 +22,7 @@ class Uploads(Protocol):
 
     def uploader(self, context: Context) -> UploaderClient: ...
 
-    def drain(self, context: Context, state: JobState, deadline: float) -> Rest: ...
+    def drain(self, context: Context, state: JobState, deadline: float) -> FlushResult: ...
 
     def outcomes(self, context: Context) -> Iterable[Outcome]: ...
 

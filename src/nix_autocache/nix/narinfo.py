@@ -31,7 +31,7 @@ class NarFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class Uploaded:
     """A path whose content is in the cache, and the narinfo that will make it visible.
 
     `size` is what was uploaded for it, in bytes, `file` the archive, which other paths may share. `what` becomes of

@@ -1,4 +1,4 @@
-"""What became of every path: outcomes.jsonl in the queue's directory, a line each, for reports and for who looks.
+"""What became of every path: outcomes.jsonl in the queue's directory, a line each, for reports and for people.
 
 Lines are appended whole or not at all; the last one of a path counts.
 """
@@ -61,11 +61,14 @@ class Outcomes:
         last: dict[str, Outcome] = {}
         for line in chain(_lines(self._old), _lines(self.path)):
             outcome, at = _parsed(line)
-            if outcome is None or at < since:
-                continue
-            if outcome.what != "present" or outcome.path not in last or last[outcome.path].what == "failed":
+            if outcome and at >= since and _replaces(outcome, last.get(outcome.path)):
                 last[outcome.path] = outcome
         yield from last.values()
+
+
+def _replaces(outcome: Outcome, earlier: Outcome | None) -> bool:
+    """A path that is present later was still pushed first; one that failed was not."""
+    return outcome.what != "present" or earlier is None or earlier.what == "failed"
 
 
 def _parsed(line: str) -> tuple[Outcome | None, float]:

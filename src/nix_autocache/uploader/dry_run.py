@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import CacheBusy, CacheError, Error, StoreError, one_line
-from ..nix.narinfo import Brought
+from ..nix.narinfo import Uploaded
 from .presence import ABSENT
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ class DryRun:
     def archive(self, info: PathInfo) -> str:
         return ""
 
-    def upload(self, info: PathInfo, found: Found) -> Brought:
-        return Brought(info.path, 0, b"", what="signed" if found.archive else "pushed")
+    def upload(self, info: PathInfo, found: Found) -> Uploaded:
+        return Uploaded(info.path, 0, b"", what="signed" if found.archive else "pushed")
 
-    def describe(self, info: PathInfo, file: NarFile) -> Brought:
-        return Brought(info.path, 0, b"")
+    def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
+        return Uploaded(info.path, 0, b"")
 
-    def realise(self, realised: Realisation) -> Brought | None:
+    def realise(self, realised: Realisation) -> Uploaded | None:
         return None
 
-    def publish(self, brought: Brought) -> None:
+    def publish(self, uploaded: Uploaded) -> None:
         pass
 
     @cached_property

@@ -17,8 +17,7 @@ from ..nix.store_url import CacheUrl, parse_cache_url
 
 if TYPE_CHECKING:
     from ..caches.protocol import Cache
-    from .drain import Drain
-    from .progress import Progress, Rest
+    from .progress import FlushResult, Progress
     from .spec import UploadSpec
 
 _LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
@@ -51,8 +50,8 @@ def drain_here(
     *,
     begun: Begun | None = None,
     check: bool = False,
-) -> Rest:
-    """Empty the job's queue before the monotonic clock passes `deadline`; what is left.
+) -> FlushResult:
+    """Empty the job's queue before the monotonic clock passes `deadline`.
 
     Raises CacheError when asked to `check` the cache and it cannot be used; else its paths fail with that reason.
     Raises Error when another process drains this queue.
@@ -70,16 +69,8 @@ def drain_here(
         try:
             if check:
                 drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
-            return _rest(drain, dry=drain.flush(deadline, tell), dry_run=job.dry_run)
+            drained = drain.flush(deadline, tell)
+            return drain.progress().result(drained=drained, dry_run=job.dry_run, error=drain.refused)
         finally:
             drain.end()
             running.join(_RECORD)
-
-
-def _rest(drain: Drain, *, dry: bool, dry_run: bool) -> Rest:
-    from .progress import Rest
-
-    progress = drain.progress()
-    if dry:
-        return Rest(0, progress.trouble if dry_run else "", progress.unrecorded)
-    return Rest(progress.waiting, drain.refused or progress.trouble, progress.unrecorded)

@@ -1,214 +1,198 @@
-"""The state of a drain: which paths are in work, what each waits for, what became of them, and so of the entries.
+"""What is in work and what is settled: paths, and the entries of the queue that wait for them.
 
-For one thread at a time; knows no threads, no network and no disk. A path is *ready* when its archive is in the cache
-and the narinfos of all its references are visible: only then may its own be published.
+A monitor: the workers call it from any thread when they are done with a path, and it returns what may be published
+next. It knows no network and no disk. `Graph` is the part that keeps the cache closed.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field
-from typing import Final
+import threading
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
-from ..nix.narinfo import Brought
-from ..nix.realisation import Realisation
+from ..errors import as_error, one_line
+from ..nix.narinfo import Uploaded
 from ..nix.store import PathInfo, StorePath
 from ..queue.directory import Entry
 from ..queue.outcomes import Outcome
+from ..system import log
+from .entries import Entries, Pending
+from .graph import Graph, follows
 from .plan import Plan
+from .progress import Progress
 
-GOOD: Final = frozenset({"pushed", "signed", "realised", "present", "upstream"})
+_REFUSALS: Final = 3  # paths refused in a row, after which the cache itself is asked whether it is the credentials
 
-
-@dataclass(slots=True)
-class _Node:
-    """A path in work. `waiting` counts the references that are not in the cache yet."""
-
-    info: PathInfo
-    waiting: int = 0
-    dependents: list[StorePath] = field(default_factory=list)
-    brought: Brought | None = None
-
-
-@dataclass(slots=True)
-class Pending:
-    """An entry in work: its outputs, how many are not settled yet, and what went wrong with one."""
-
-    entry: Entry
-    outputs: tuple[StorePath, ...]
-    left: int
-    reason: str = ""
+Realised: TypeAlias = tuple[Uploaded, StorePath]
+"""A realisation that can be published as soon as the path is visible that it names."""
 
 
 class Ledger:
-    """What is in work and what is settled. `records` and `finished` are for the caller to take away."""
+    """For any thread. `changed` is set when an entry is finished or nothing is in work: the drain waits for that."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.pushed_bytes = 0
-        self.pending: dict[str, Pending] = {}
-        self.records: list[Outcome] = []
-        self.finished: list[Pending] = []
-        self._nodes: dict[StorePath, _Node] = {}
-        self._settled: dict[str, Outcome | None] = {}  # None for what is in the cache; else why it is not
-        self._awaited: dict[StorePath, list[Pending]] = {}
-        self._ready: list[Brought] = []
-
-    @property
-    def in_work(self) -> int:
-        return len(self._nodes)
+        self.changed = threading.Event()
+        self.refused = ""  # why nothing can be pushed with these credentials
+        self._lock = threading.Lock()
+        self._graph = Graph()
+        self._entries = Entries()
+        self._outcomes: list[Outcome] = []
+        self._counts: Counter[str] = Counter()
+        self._pushed_bytes = 0
+        self._refusals, self._refusals_allowed = 0, _REFUSALS
 
     @property
     def known(self) -> Container[str]:
         """Paths that are in work or settled."""
-        return _Known(self)
+        return self._graph
 
-    def admit(
-        self, entries: Iterable[Entry], planned: Plan, realise: Callable[[Realisation], Brought | None]
-    ) -> list[PathInfo]:
-        """Take entries into work; the paths to bring to the cache, those that others refer to first.
+    @property
+    def in_work(self) -> int:
+        with self._lock:
+            return len(self._graph)
 
-        A realisation is a path here, too, one that refers to the path that it names and needs no archive.
+    def entries(self) -> set[str]:
+        """Names of the entries that were taken and have not left the queue."""
+        with self._lock:
+            return self._entries.copy()
+
+    def unfinished(self) -> set[str]:
+        """Names of the entries that wait for a path."""
+        with self._lock:
+            return self._entries.unfinished()
+
+    def progress(self) -> Progress:
+        """How far it is with the entries that were taken."""
+        with self._lock:
+            return Progress(counts=dict(self._counts), pushed_bytes=self._pushed_bytes, waiting=len(self._graph))
+
+    def admit(self, planned: Plan, realised: Mapping[str, Sequence[Realised]]) -> tuple[list[PathInfo], list[Uploaded]]:
+        """Take the entries of a plan into work, with the realisations of each by its name.
+
+        Returns the paths whose archives the cache needs, those first that others refer to, and what may be published
+        at once. A bug that breaks it off fails these entries and their paths: nothing waits for ever.
         """
-        for outcome in planned.settled:
-            self.settle(StorePath(outcome.path), outcome)
-        for info in planned.candidates:
-            self._nodes[info.path] = _Node(info)
-        realised = {entry.name: self._realised(planned.realised[entry.name], realise) for entry in entries}
-        for entry in entries:
-            self._await_outputs(entry, planned.outputs[entry.name], [info.path for info in realised[entry.name]])
-        for info in (*planned.candidates, *(info for infos in realised.values() for info in infos)):
-            self._link(info)
-        return [info for info in reversed(planned.candidates) if info.path in self._nodes]
+        with self._lock:
+            try:
+                self._admit(planned, realised)
+            except Exception as error:
+                log.exception()
+                self._give_up(planned, realised, one_line(as_error(error)))
+            infos = [info for info in reversed(planned.candidates) if self._graph.is_in_work(info.path)]
+            return infos, self._graph.take_ready()
 
-    def reject(self, entry: Entry, reason: str) -> None:
-        """Take an entry that cannot be planned: it is finished, with the reason."""
-        self.pending[entry.name] = pending = Pending(entry, (), left=0, reason=reason)
-        self.finished.append(pending)
+    def reject(self, entries: Iterable[Entry], reason: str) -> None:
+        """Take entries that cannot be planned: they are finished, with the reason."""
+        with self._lock:
+            for entry in entries:
+                self._entries.add(entry, (), (), reason)
 
-    def give_up(self, entries: Iterable[Entry], planned: Plan, reason: str) -> None:
-        """Undo an admission that failed half-way: its paths and entries have failed."""
-        for info in planned.candidates:
-            self.settle(info.path, Outcome(info.path, "failed", reason=reason))
-        for entry in entries:
-            if entry.name not in self.pending:
-                self.reject(entry, reason)
+    def present(self, path: StorePath) -> list[Uploaded]:
+        """The cache has this path already. This and the next three return what may be published now."""
+        return self._settle(Outcome(path, "present"))
 
-    def brought(self, brought: Brought) -> None:
+    def uploaded(self, uploaded: Uploaded) -> list[Uploaded]:
         """The archive of a path is in the cache."""
-        if node := self._nodes.get(brought.path):
-            node.brought = brought
-            self._note_if_ready(node)
+        with self._lock:
+            self._graph.upload(uploaded)
+            return self._graph.take_ready()
 
-    def settle(self, path: StorePath, outcome: Outcome) -> None:
-        """Note what became of a path, and so of all that waited for it."""
-        todo = deque([(path, outcome)])
-        while todo:
-            path, outcome = todo.popleft()
-            node = self._nodes.pop(path, None)
-            if path in self._settled:
-                continue
-            bad = None if outcome.what in GOOD else outcome
-            self._settled[path] = bad
-            self._count(outcome)
-            for pending in self._awaited.pop(path, ()):
-                self._finish_output(pending, bad)
-            for dependent in node.dependents if node else ():
-                if bad:
-                    todo.append((dependent, _follows(dependent, bad)))
-                elif waiting := self._nodes.get(dependent):
-                    waiting.waiting -= 1
-                    self._note_if_ready(waiting)
+    def published(self, uploaded: Uploaded) -> list[Uploaded]:
+        """The narinfo of a path is visible."""
+        self._refusals = 0
+        return self._settle(Outcome(uploaded.path, uploaded.what, uploaded.size))
 
-    def take_ready(self) -> list[Brought]:
-        """What may be published since the last call."""
-        ready, self._ready = self._ready, []
-        return ready
+    def failed(self, path: StorePath, reason: str) -> list[Uploaded]:
+        return self._settle(Outcome(path, "failed", reason=reason))
+
+    def count_refusal(self) -> bool:
+        """Count a path that the cache refused to take with our credentials.
+
+        True when so many were refused in a row that the cache itself must be asked; after each time it takes twice as
+        many. A single path may be refused for its own sake.
+        """
+        with self._lock:
+            self._refusals += 1
+            if self._refusals < self._refusals_allowed:
+                return False
+            self._refusals, self._refusals_allowed = 0, 2 * self._refusals_allowed
+            return True
+
+    def take_settled(self) -> tuple[list[Outcome], list[Pending]]:
+        """Outcomes and finished entries since the last call."""
+        with self._lock:
+            settled = self._outcomes, self._entries.finished
+            self._outcomes, self._entries.finished = [], []
+            return settled
+
+    def forget_entry(self, name: str) -> None:
+        """An entry has left the queue. Until then it is not admitted again."""
+        with self._lock:
+            self._entries.remove(name)
 
     def forget_failures(self) -> None:
         """Let what failed be tried again."""
-        self._settled = {path: bad for path, bad in self._settled.items() if not bad or bad.what != "failed"}
+        with self._lock:
+            self._graph.forget_failures()
 
     def forget_settled(self) -> None:
         """Let all paths be looked for again: what is in the cache may go from there, and memory is not endless.
 
         Not between the plan of an entry and its admission, which asks for what the plan left out.
         """
-        self._settled.clear()
+        with self._lock:
+            self._graph.forget_settled()
 
-    def _realised(
-        self, found: Iterable[Realisation], realise: Callable[[Realisation], Brought | None]
-    ) -> list[PathInfo]:
-        infos = []
-        for brought, path in ((realise(each), each.path) for each in found):
-            if brought and brought.path not in self._nodes:
-                info = PathInfo(brought.path, "", (path,), "", 0, "", ())
-                self._settled.pop(info.path, None)  # it was built once more, and may be another path
-                self._nodes[info.path] = _Node(info, brought=brought)
-                infos.append(info)
-        return infos
+    def _settle(self, outcome: Outcome) -> list[Uploaded]:
+        with self._lock:
+            self._note(self._graph.settle(outcome))
+            if self._entries.finished or not self._graph:
+                self.changed.set()
+            return self._graph.take_ready()
 
-    def _await_outputs(self, entry: Entry, outputs: tuple[StorePath, ...], realised: list[StorePath]) -> None:
-        pending = Pending(entry, outputs, left=len(outputs) + len(realised))
-        self.pending[entry.name] = pending
+    def _admit(self, planned: Plan, realised: Mapping[str, Sequence[Realised]]) -> None:
+        for outcome in planned.settled:
+            self._note(self._graph.settle(outcome))
+        for info in planned.candidates:
+            self._graph.add(info.path)
+        links: list[Realised] = []
+        for entry in planned.entries:
+            added = [each for each in realised[entry.name] if not self._graph.is_in_work(each[0].path)]
+            for uploaded, _ in added:
+                self._graph.forget(uploaded.path)  # it was built once more, and may have become another path
+                self._graph.add(uploaded.path, uploaded)
+            self._await(entry, planned.outputs[entry.name], [uploaded.path for uploaded, _ in added])
+            links += added
+        for info in planned.candidates:
+            self._note(self._graph.link(info.path, info.references))
+        for uploaded, path in links:
+            self._note(self._graph.link(uploaded.path, [path]))
+
+    def _await(self, entry: Entry, outputs: tuple[StorePath, ...], realised: Sequence[StorePath]) -> None:
+        """Let an entry wait for its outputs that are in work, and for its realisations."""
+        waits_for = [path for path in outputs if self._graph.is_in_work(path)]
+        missing = (self._graph.missing(path) for path in outputs if path not in waits_for)
+        reasons = [outcome.reason for outcome in missing if outcome and outcome.what == "failed"]
         if not outputs:
-            pending.reason, pending.left = "its derivation is not in the store any more", 1
-            self._finish_output(pending, None)
-        for output in (*outputs, *realised):
-            if output in self._nodes:
-                self._awaited.setdefault(output, []).append(pending)
-            else:
-                self._finish_output(pending, self._fate(output))
+            reasons = ["its derivation is not in the store any more"]
+        self._entries.add(entry, outputs, [*waits_for, *realised], next(filter(None, reasons), ""))
 
-    def _link(self, info: PathInfo) -> None:
-        """Wait for the references that are in work; what refers to a path that cannot be had shares its fate."""
-        node = self._nodes.get(info.path)
-        for reference in info.references if node else ():
-            if reference == info.path or node is None:
-                continue
-            if reference in self._nodes:
-                node.waiting += 1
-                self._nodes[reference].dependents.append(info.path)
-            elif bad := self._fate(reference):
-                self.settle(info.path, _follows(info.path, bad))
-                return
-        if node:
-            self._note_if_ready(node)
+    def _give_up(self, planned: Plan, realised: Mapping[str, Sequence[Realised]], reason: str) -> None:
+        """Fail what was admitted in part."""
+        paths = [info.path for info in planned.candidates]
+        paths += [uploaded.path for found in realised.values() for uploaded, _ in found]
+        for path in filter(self._graph.is_in_work, paths):
+            self._note(self._graph.settle(Outcome(path, "failed", reason=reason)))
+        for entry in planned.entries:
+            if entry.name not in self._entries:
+                self._entries.add(entry, (), (), reason)
 
-    def _fate(self, path: StorePath) -> Outcome | None:
-        """None for what is in the cache; else why it is not. A plan that forgot a path does not make it a good one."""
-        return self._settled.get(path, Outcome(path, "failed", reason="nothing is known of it"))
-
-    def _note_if_ready(self, node: _Node) -> None:
-        if node.brought and not node.waiting:
-            self._ready.append(node.brought)
-
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.what == "realised" or ("!" in outcome.path and outcome.reason.startswith("refers to ")):
-            return  # of a realisation there is something to be said only where it fails by itself
-        self.counts[outcome.what] += 1
-        self.pushed_bytes += outcome.bytes
-        self.records.append(outcome)
-
-    def _finish_output(self, pending: Pending, bad: Outcome | None) -> None:
-        """One output of an entry is settled; with the last one the entry is done, or failed with a reason."""
-        pending.left -= 1
-        if bad and bad.what == "failed":
-            pending.reason = pending.reason or bad.reason
-        if not pending.left:
-            self.finished.append(pending)
-
-
-class _Known:
-    def __init__(self, ledger: Ledger) -> None:
-        self._parts = (ledger._nodes, ledger._settled)
-
-    def __contains__(self, path: object) -> bool:
-        return any(path in part for part in self._parts)
-
-
-def _follows(path: str, bad: Outcome) -> Outcome:
-    """The outcome of a path that refers to one which did not get into the cache."""
-    reason = bad.reason if bad.reason.startswith("refers to ") else f"refers to {bad.path}: {bad.reason}"
-    return Outcome(path, bad.what, reason=reason)
+    def _note(self, settled: Iterable[Outcome]) -> None:
+        for outcome in settled:
+            self._entries.settle(outcome.path, outcome.reason if outcome.what == "failed" else "")
+            if outcome.what == "realised" or ("!" in outcome.path and follows(outcome)):
+                continue  # a realisation is reported only where it fails by itself
+            self._counts[outcome.what] += 1
+            self._pushed_bytes += outcome.bytes
+            self._outcomes.append(outcome)

@@ -1,5 +1,5 @@
-"""What has to be pushed for some entries of the queue: their outputs and all that these refer to,
-less what upstream caches signed and what is excluded.
+"""What has to be pushed for some entries of the queue: the closure of their outputs, less what upstream caches signed
+and what is excluded.
 
 Asks the local store only. Whether the cache has a path already is asked later, path by path.
 """
@@ -26,7 +26,7 @@ _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of other
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What is not ours to upload. `elsewhere` are the paths of other caches that are read, by their fingerprints."""
+    """What is not ours to upload. `elsewhere` has the fingerprints of paths in other caches that Nix reads."""
 
     upstreams: tuple[PublicKey, ...]
     exclude: re.Pattern[str] | None
@@ -36,50 +36,53 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`outputs` and `realised` per entry's name; `candidates` and `settled` are disjoint, and hold nothing known
+    """`outputs` and `realised` are by the entry's name; `candidates` and `settled` are disjoint, and hold nothing known
     before."""
 
+    entries: tuple[Entry, ...]
     outputs: dict[str, tuple[StorePath, ...]]
     candidates: tuple[PathInfo, ...]
     settled: tuple[Outcome, ...]
     realised: dict[str, list[Realisation]]
 
 
+@dataclass(frozen=True)
+class _Closure:
+    """What Nix says of paths and of all that they refer to: `absent` ones are not valid in its store."""
+
+    infos: list[PathInfo] = field(default_factory=list)
+    unusable: dict[StorePath, StoreError] = field(default_factory=dict)
+    absent: set[StorePath] = field(default_factory=set)
+
+
 def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Container[str]) -> Plan:
     """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
     outputs = {entry.name: tuple(_outputs(entry, store, policy)) for entry in entries}
+    closure = _closure((path for paths in outputs.values() for path in paths), store, known)
     built = {path for entry in entries if entry.name.endswith(".drv") for path in outputs[entry.name]}
-    wanted = {path for entry in entries if entry.outputs for path in outputs[entry.name]}  # and so must be valid
-    candidates: list[PathInfo] = []
-    settled: list[Outcome] = []
-    seen: set[str] = set()
-    invalid: set[StorePath] = set()
-    frontier = _fresh((path for paths in outputs.values() for path in paths), known, seen)
-    while frontier:
-        answers = store.answers(frontier)
-        invalid |= set(frontier) - set(answers)
-        settled += [_failed(path, answer) for path, answer in answers.items() if isinstance(answer, StoreError)]
-        infos = [answer for answer in answers.values() if isinstance(answer, PathInfo)]
-        for info in infos:
-            outcome = _not_ours(info, policy, built=info.path in built)
-            settled.append(outcome) if outcome else candidates.append(_with_few_signatures(info, policy.vouching))
-        references = [reference for info in infos for reference in info.references]
-        wanted.update(references)
-        frontier = _fresh(references, known, seen)
-    settled += [_gone(path) for path in sorted(invalid & wanted)]
-    invalid -= wanted
-    circles = circular({info.path: info.references for info in candidates})
-    settled += [_failed(path, _CIRCULAR) for path in sorted(circles)]
-    candidates = [info for info in candidates if info.path not in circles]
+    classified = [_classify(info, policy, built=info.path in built) for info in closure.infos]
+    candidates, circles = _without_circles([each for each in classified if isinstance(each, PathInfo)])
+    settled = [each for each in classified if isinstance(each, Outcome)]
+    settled += [_failed(path, error) for path, error in closure.unusable.items()]
+    settled += [_failed(path, _CIRCULAR) for path in circles]
+    # A hook names what was built, and a path needs all its references. A derivation names also what was not built.
+    needed = {path for entry in entries if entry.outputs for path in outputs[entry.name]}
+    needed.update(reference for info in closure.infos for reference in info.references)
+    settled += [_gone(path) for path in sorted(closure.absent & needed)]
     planned = {info.path for info in candidates}
     for entry in entries:
-        kept = tuple(path for path in outputs[entry.name] if path not in invalid)
+        kept = tuple(path for path in outputs[entry.name] if path in needed or path not in closure.absent)
         lost = [] if kept else [_lost(path) for path in outputs[entry.name] or [_derivation(entry, store)]]
         lost = [outcome for outcome in lost if outcome.path not in planned and outcome.path not in known]
         settled += lost
         outputs[entry.name] = kept or tuple(StorePath(outcome.path) for outcome in lost)
-    realised = {entry.name: realisations(_derivation(entry, store), outputs[entry.name]) for entry in entries}
-    return Plan(outputs=outputs, candidates=tuple(candidates), settled=tuple(settled), realised=realised)
+    return Plan(
+        entries=tuple(entries),
+        outputs=outputs,
+        candidates=tuple(candidates),
+        settled=tuple(settled),
+        realised={entry.name: realisations(_derivation(entry, store), outputs[entry.name]) for entry in entries},
+    )
 
 
 def _outputs(entry: Entry, store: Store, policy: Policy) -> Iterable[StorePath]:
@@ -102,21 +105,32 @@ def _derivation(entry: Entry, store: Store) -> StorePath:
     return StorePath(f"{store.nix.store_dir}/{entry.name}")
 
 
-def _lost(path: StorePath) -> Outcome:
-    if not is_floating(path):
-        return _gone(path)
-    reason = "its outputs are content-addressed, and this Nix does not say what they became; a newer Nix does"
-    return Outcome(path, "failed", reason=reason)
+def _closure(paths: Iterable[StorePath], store: Store, known: Container[str]) -> _Closure:
+    """Paths and what they refer to, without what is `known`; breadth first, a question for each level."""
+    closure, seen = _Closure(), set[StorePath]()
+    level = set(paths)
+    while todo := sorted(path for path in level if path not in seen and path not in known):
+        seen.update(todo)
+        answers = store.answers(todo)
+        closure.absent.update(path for path in todo if path not in answers)
+        infos = [answer for answer in answers.values() if isinstance(answer, PathInfo)]
+        closure.infos.extend(infos)
+        closure.unusable.update((path, each) for path, each in answers.items() if isinstance(each, StoreError))
+        level = {reference for info in infos for reference in info.references}
+    return closure
 
 
-def _fresh(paths: Iterable[StorePath], known: Container[str], seen: set[str]) -> list[StorePath]:
-    fresh = {path for path in paths if path not in seen and path not in known}
-    seen |= fresh
-    return sorted(fresh)
-
-
-def _failed(path: StorePath, error: StoreError) -> Outcome:
-    return Outcome(path, "failed", reason=one_line(error))
+def _classify(info: PathInfo, policy: Policy, *, built: bool) -> PathInfo | Outcome:
+    """A candidate for the cache, or why it is none. `built` says that Nix told its hook that it built it."""
+    if policy.elsewhere.get(info.path) == fingerprint(info):
+        return Outcome(info.path, "upstream")
+    if any(key.verifies(fingerprint(info), each) for each in info.signatures for key in policy.upstreams):
+        return Outcome(info.path, "upstream")
+    if policy.exclude and policy.exclude.search(info.path.name):
+        return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
+    if reason := objection(info, policy.vouching, built=built):
+        return Outcome(info.path, "failed", reason=reason)
+    return _with_few_signatures(info, policy.vouching)
 
 
 def _with_few_signatures(info: PathInfo, vouching: Vouching) -> PathInfo:
@@ -129,19 +143,23 @@ def _with_few_signatures(info: PathInfo, vouching: Vouching) -> PathInfo:
     return replace(info, signatures=tuple(first[:MOST_SIGNATURES]))
 
 
+def _without_circles(infos: Sequence[PathInfo]) -> tuple[list[PathInfo], list[StorePath]]:
+    """The paths that do not wait for each other, and those that do."""
+    circles = circular({info.path: info.references for info in infos})
+    return [info for info in infos if info.path not in circles], sorted(circles)
+
+
+def _lost(path: StorePath) -> Outcome:
+    if not is_floating(path):
+        return _gone(path)
+    reason = "its outputs are content-addressed, and this Nix does not say what they became; a newer Nix does"
+    return Outcome(path, "failed", reason=reason)
+
+
 def _gone(path: StorePath) -> Outcome:
-    return Outcome(
-        path, "failed", reason="it is not in the store: collected since, or built into another store (--store)"
-    )
+    reason = "it is not in the store: collected since, or built into another store (--store)"
+    return Outcome(path, "failed", reason=reason)
 
 
-def _not_ours(info: PathInfo, policy: Policy, *, built: bool) -> Outcome | None:
-    if policy.elsewhere.get(info.path) == fingerprint(info):
-        return Outcome(info.path, "upstream")
-    if any(key.verifies(fingerprint(info), each) for each in info.signatures for key in policy.upstreams):
-        return Outcome(info.path, "upstream")
-    if policy.exclude and policy.exclude.search(info.path.name):
-        return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")
-    if reason := objection(info, policy.vouching, built=built):
-        return Outcome(info.path, "failed", reason=reason)
-    return None
+def _failed(path: StorePath, error: StoreError) -> Outcome:
+    return Outcome(path, "failed", reason=one_line(error))

@@ -1,17 +1,21 @@
-"""How far an upload is: what the uploader tells those who wait for it."""
+"""How far an upload is, and how a flush ended: what the uploader tells those who wait for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..queue.directory import Queue
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet.
 
-    `unrecorded` of the paths per outcome are not in outcomes.jsonl, because the disk did not take them.
-    `trouble` is what the cache said last when it did not do as asked, for those who wonder why it takes so long.
+    `unrecorded` of the paths per outcome are not in outcomes.jsonl, because the disk did not take them. `trouble` is
+    the last thing that the cache refused or the machine lacked: it explains why an upload takes long.
     """
 
     counts: Mapping[str, int]
@@ -20,14 +24,25 @@ class Progress:
     trouble: str = ""
     unrecorded: Mapping[str, int] = field(default_factory=dict)
 
+    def result(self, *, drained: bool, dry_run: bool = False, error: str = "") -> FlushResult:
+        """The result of a flush that ended here. With an `error`, nothing could be pushed at all."""
+        if drained:
+            return FlushResult(left=0, why=self.trouble if dry_run else "", unrecorded=self.unrecorded)
+        return FlushResult(left=self.waiting, why=error or self.trouble, unrecorded=self.unrecorded)
 
-@dataclass(frozen=True)
-class Rest:
-    """What a flush left: how many paths, and, where it was not only the time, why; see `Progress` for the third.
+
+@dataclass(frozen=True, kw_only=True)
+class FlushResult:
+    """How many paths a flush left, and why, unless only the time was short; `unrecorded` as in `Progress`.
 
     In a dry run that left nothing, `why` says why the cache was not asked what it has.
     """
 
-    paths: int
+    left: int
     why: str = ""
     unrecorded: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_queue(cls, queue: Queue, why: str) -> FlushResult:
+        """The result where no uploader says how far it is: everything in the queue is left."""
+        return cls(left=sum(1 for _ in queue.names()), why=why)

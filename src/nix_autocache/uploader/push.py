@@ -17,7 +17,7 @@ from ..caches.protocol import ObjectCache, PathCache
 from ..errors import CacheError, CredentialsError
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey
-from ..nix.narinfo import CONTENT_TYPE, Brought, NarFile, render
+from ..nix.narinfo import CONTENT_TYPE, NarFile, Uploaded, render
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from .compress import Codec
@@ -48,16 +48,16 @@ class Pusher(Protocol):
     def archive(self, info: PathInfo) -> str:
         """The name of what `upload` makes, which paths of equal content share; empty if it makes nothing."""
 
-    def upload(self, info: PathInfo, found: Found) -> Brought:
+    def upload(self, info: PathInfo, found: Found) -> Uploaded:
         """Bring the content there, invisible yet; `found` is what is there already."""
 
-    def describe(self, info: PathInfo, file: NarFile) -> Brought:
+    def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
         """The same for a path whose content was uploaded with another one."""
 
-    def realise(self, realised: Realisation) -> Brought | None:
+    def realise(self, realised: Realisation) -> Uploaded | None:
         """What makes a realisation visible; None where that cannot be."""
 
-    def publish(self, brought: Brought) -> None:
+    def publish(self, uploaded: Uploaded) -> None:
         """Make it visible. Its references are visible already."""
 
 
@@ -118,7 +118,7 @@ class BinaryCache:
     def archive(self, info: PathInfo) -> str:
         return archive_url(info, self.codec)
 
-    def upload(self, info: PathInfo, found: Found) -> Brought:
+    def upload(self, info: PathInfo, found: Found) -> Uploaded:
         if found.archive and (file := self._verified(info, found)):
             signed = replace(info, signatures=(*info.signatures, *found.archive.signatures))
             return replace(self.describe(signed, file), what="signed")
@@ -130,12 +130,12 @@ class BinaryCache:
         assert packing.file, "it was gone through"
         return replace(self.describe(info, packing.file), size=packing.file.file_size)
 
-    def describe(self, info: PathInfo, file: NarFile) -> Brought:
-        return Brought(info.path, 0, render(info, file, self.key).encode(), file)
+    def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
+        return Uploaded(info.path, 0, render(info, file, self.key).encode(), file)
 
-    def realise(self, realised: Realisation) -> Brought | None:
+    def realise(self, realised: Realisation) -> Uploaded | None:
         path = StorePath(f"{realised.derivation}!{realised.output}")
-        return Brought(path, 0, realised.render(self.key), what="realised", name=realised.name)
+        return Uploaded(path, 0, realised.render(self.key), what="realised", name=realised.name)
 
     def _verified(self, info: PathInfo, found: Found) -> NarFile | None:
         """The archive that an unsigned narinfo names, if it holds what the store registered: who can write the cache
@@ -158,9 +158,9 @@ class BinaryCache:
     def _readers(self) -> tuple[PublicKey, ...]:
         return (self.key.public, *self.trusted) if self.key else ()
 
-    def publish(self, brought: Brought) -> None:
-        kind = realisation.CONTENT_TYPE if brought.name else CONTENT_TYPE
-        self.cache.put(brought.name or _name(brought.path), brought.narinfo, kind)
+    def publish(self, uploaded: Uploaded) -> None:
+        kind = realisation.CONTENT_TYPE if uploaded.name else CONTENT_TYPE
+        self.cache.put(uploaded.name or _name(uploaded.path), uploaded.narinfo, kind)
 
 
 @dataclass(frozen=True)
@@ -184,17 +184,17 @@ class WholePaths:
     def archive(self, info: PathInfo) -> str:
         return ""
 
-    def upload(self, info: PathInfo, found: Found) -> Brought:
-        return Brought(info.path, info.nar_size, b"")
+    def upload(self, info: PathInfo, found: Found) -> Uploaded:
+        return Uploaded(info.path, info.nar_size, b"")
 
-    def describe(self, info: PathInfo, file: NarFile) -> Brought:
-        return Brought(info.path, 0, b"")
+    def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
+        return Uploaded(info.path, 0, b"")
 
-    def realise(self, realised: Realisation) -> Brought | None:
+    def realise(self, realised: Realisation) -> Uploaded | None:
         return None
 
-    def publish(self, brought: Brought) -> None:
-        self.cache.copy(brought.path)
+    def publish(self, uploaded: Uploaded) -> None:
+        self.cache.copy(uploaded.path)
 
 
 def _name(path: StorePath) -> str:

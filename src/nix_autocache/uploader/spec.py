@@ -40,9 +40,9 @@ _NETWORK: Final = frozenset(
 class UploadSpec:
     """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` may be empty, or say where in
     AWS it is; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in their
-    caches is not pushed. `began` and `trusted` are for `vouching`, `care`, in seconds, for `Drain`. With a `role`, an
-    ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads the cache, 0 if it
-    reads it by itself."""
+    caches is not pushed. `began` and `trusted` are for `vouching`, `maintenance_interval`, in seconds, for `Drain`.
+    With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads
+    the cache, 0 if it reads it by itself."""
 
     queue: str
     roots: str
@@ -60,7 +60,7 @@ class UploadSpec:
     role: str = ""
     audience: str = ""
     identity: IdTokenSource | None = None
-    care: float = 0.0
+    maintenance_interval: float = 0.0
     readers: tuple[str, ...] = ()
     reader_port: int = 0
     elsewhere: tuple[str, ...] = ()
@@ -129,7 +129,9 @@ class UploadSpec:
         """The drain of this job; `store` is a conversation with its Nix that was begun already."""
         from .drain import Drain
         from .kept import fingerprints
+        from .ledger import Ledger
         from .plan import Policy
+        from .tasks import Tasks
         from .vouching import Vouching
 
         policy = Policy(
@@ -141,7 +143,10 @@ class UploadSpec:
                 trusted=tuple(map(parse_public, self.trusted)) if self.trusted is not None else None,
             ),
         )
-        return Drain(self.open_queue(), store or Store(self.nix), pusher, policy, self.care)
+        ledger = Ledger()
+        tasks = Tasks(pusher, ledger, self.nix.store_dir)
+        interval = self.maintenance_interval
+        return Drain(self.open_queue(), store or Store(self.nix), policy, tasks, ledger, maintenance_interval=interval)
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 LONGEST: Final = 300.0  # seconds that one path may be tried for
 _FIRST_WAIT: Final = 0.2
-_LONGEST_WAIT: Final = 8.0  # a flush that begins now shall not wait long for those who gave up hope
+_LONGEST_WAIT: Final = 8.0  # seconds: a flush that begins now shall not wait long for older retries
 
 
 class Workers:
@@ -84,7 +84,7 @@ class Workers:
 
 
 class Once:
-    """Something that happens once, well or with an error, and that other threads wait for."""
+    """A result that other threads wait for: done, or an error."""
 
     def __init__(self) -> None:
         self._done = threading.Event()
@@ -126,7 +126,7 @@ class Budget:
 
 
 class Gate:
-    """Closed while the cache wants to be left alone; the requests of all threads go through it."""
+    """Closed while the cache asks not to be asked (Retry-After); the requests of all threads go through it."""
 
     def __init__(self) -> None:
         self._opens = 0.0
@@ -155,16 +155,9 @@ def retrying(
     """
     gate = gate or Gate()
     begun = time.monotonic()
-    give_up = begun + longest
-    wait, jitter = _FIRST_WAIT, 0.0
     error = CacheBusy("the cache was not asked any more")
-    while True:
-        if stop.is_set():
-            raise error
-        while pause := gate.closed_for() + jitter:
-            if time.monotonic() + pause > give_up or stop.wait(pause):
-                raise error
-            jitter = 0.0
+    backoff = _backoff()
+    while _wait(gate, next(backoff), begun + longest, stop):
         try:
             return _attempted(attempt)
         except CacheBusy as busy:
@@ -173,12 +166,30 @@ def retrying(
                 raise CacheError(f"{busy}; is it a folder that is missing?") from None
             tell(busy)
             gate.close(busy.retry_after)
-        jitter = random.uniform(0, wait)
-        wait = min(wait * 2, _LONGEST_WAIT)
+    raise error
+
+
+def _backoff() -> Iterator[float]:
+    """Seconds to wait before each attempt; none before the first."""
+    yield 0.0
+    longest = _FIRST_WAIT
+    while True:
+        yield random.uniform(0, longest)
+        longest = min(2 * longest, _LONGEST_WAIT)
+
+
+def _wait(gate: Gate, seconds: float, give_up: float, stop: threading.Event) -> bool:
+    """Wait until `gate` is open, and for `seconds` from then. False if `stop` is set or that ends after `give_up`."""
+    while not stop.is_set() and (pause := gate.closed_for() + seconds):
+        if time.monotonic() + pause > give_up:
+            return False
+        stop.wait(pause)
+        seconds = 0.0  # it may have been closed again meanwhile
+    return not stop.is_set()
 
 
 def _attempted(attempt: Callable[[], T]) -> T:
-    """What `attempt` gives. What this machine only lacks at the moment raises CacheBusy."""
+    """The result of `attempt`. Raises CacheBusy for what this machine lacks only at the moment."""
     try:
         return attempt()
     except RuntimeError as error:

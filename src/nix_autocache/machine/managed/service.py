@@ -24,7 +24,7 @@ from . import configuration
 from .configuration import Configuration
 
 _FIRST: Final = 3  # SD_LISTEN_FDS_START
-_CARE: Final = 600.0  # seconds, see Drain
+_MAINTENANCE_INTERVAL: Final = 600.0  # seconds, see Drain
 _LOOK: Final = 2.0  # seconds between looks at the files
 
 
@@ -64,7 +64,7 @@ def job(told: Configuration, places: Paths) -> UploadSpec:
         key=key if keys.is_in_aws(key) else str(keys.read_secret(key, {})),
         dry_run=False,
         environ=told.environ,
-        care=_CARE,
+        maintenance_interval=_MAINTENANCE_INTERVAL,
     )
 
 

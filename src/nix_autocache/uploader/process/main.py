@@ -92,7 +92,7 @@ class _State:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        if not self._job.care:
+        if not self._job.maintenance_interval:
             threading.Thread(target=self._end_when_forgotten, daemon=True).start()
         try:
             self._drain = retrying(self._open, self._stop, longest=math.inf, tell=self._note_trouble)
@@ -106,7 +106,8 @@ class _State:
             self._drain.run()
             self._error = CredentialsError(self._drain.refused) if self._drain.refused else None
         if self._error:
-            self._stop.wait(self._job.care or None)  # who is to run for months ends, and is started again
+            # One that is to run for months ends, and is started again.
+            self._stop.wait(self._job.maintenance_interval or None)
 
     @property
     def silence(self) -> float:

@@ -1,8 +1,8 @@
 """Stands for a process of .NET, as GitHub's runner is one: its diagnostic port and its debugger's pipe, in /tmp."""
 
 import os
+import signal
 import socket
-import time
 
 PORT = "/tmp/dotnet-diagnostic-1234-5678-socket"
 PIPE = "/tmp/clr-debug-pipe-1234-5678-in"
@@ -13,4 +13,4 @@ if __name__ == "__main__":
         os.chmod(PORT, 0o600)
         server.listen()
         os.mkfifo(PIPE, 0o600)
-        time.sleep(600)
+        signal.pause()

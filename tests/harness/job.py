@@ -1,4 +1,4 @@
-"""A job on a machine as this project meets it: any user, any inputs, with or without a Nix."""
+"""The driver of the command line in all tests, and the machines that a job may find: with or without a Nix."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.conftest import MakeMachine
-from tests.harness import nix, tool
+from tests.harness import nix, product
+from tests.harness.binary_cache import name_of
 from tests.harness.commands import Completed, Process
 from tests.harness.machine import PATH, Machine
 from tests.harness.release import release
@@ -21,7 +22,10 @@ BUILD = """derivation {{
 
 @dataclass(frozen=True)
 class Job:
-    """One job of one user; `name` tells jobs apart, as the runs of a CI host are."""
+    """The command line on one machine, for one job of one user.
+
+    `name` makes it a job of GitHub's host and tells it from others, as the runs of a CI host are.
+    """
 
     machine: Machine
     user: str = "root"
@@ -33,17 +37,18 @@ class Job:
     def environment(self) -> dict[str, str]:
         inputs = {f"NIX_AUTOCACHE_{name.upper().replace('-', '_')}": value for name, value in self.inputs.items()}
         host = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_JOB": self.name} if self.name else {}
-        return {"PATH": f"{PROFILE}:{PATH}", **tool.environment(), **inputs, **host, **self.env}
+        return {"PATH": f"{PROFILE}:{PATH}", **product.environment(), **inputs, **host, **self.env}
 
     def run(self, *words: str, check: bool = True, timeout: float = 60.0) -> Completed:
-        command = [*self._with_umask(), *tool.CLI, *words]
+        command = [*self._with_umask(), *product.CLI, *words]
         return self.machine.run(command, user=self.user, env=self.environment(), check=check, timeout=timeout)
 
     def start(self, *words: str) -> Process:
-        return self.machine.start([*tool.CLI, *words], user=self.user, env=self.environment())
+        """`run` in the background."""
+        return self.machine.start([*product.CLI, *words], user=self.user, env=self.environment())
 
     def _with_umask(self) -> Sequence[str]:
-        """A step's umask may be another than the one that we were started with, as of a container's image."""
+        """A step's umask may differ from the one that we were started with, as in a container's image."""
         return ("sh", "-c", 'umask "$0"; exec "$@"', self.umask) if self.umask else ()
 
     def said(self, *words: str, check: bool = True) -> str:
@@ -51,9 +56,17 @@ class Job:
         done = self.run(*words, check=check)
         return done.stdout + done.stderr
 
+    def keygen(self, name: str = "test-1") -> str:
+        """A new secret key, as `NAME:BASE64`."""
+        return self.run("keygen", name).stdout.strip()
+
     def doctor(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.run("doctor", "--json").stdout)
         return facts
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return answer
 
     def set_up(self, mode: str) -> str:
         """Runs `setup`, which must choose this mode, and the row that `doctor` named; all that it said."""
@@ -77,13 +90,34 @@ class Job:
         infos = f"{home}/.local/share/nix-autocache/cache/*.narinfo"
         return self.machine.sh(f"grep -hs ^StorePath: {infos} || true").stdout
 
+    def directory(self) -> str:
+        """The job's directory in our state; for machines with one job."""
+        return self.machine.sh(f"echo {STATE}/jobs/*").stdout.strip()
+
+    def outcomes(self) -> dict[str, str]:
+        """The outcome of each path, by its name after the hash."""
+        rows = [json.loads(line) for line in self.machine.read(f"{self.directory()}/queue/outcomes.jsonl").splitlines()]
+        return {name_of(row["path"]): row["outcome"] for row in rows}
+
+    def uploaders(self) -> list[int]:
+        """The process numbers of the machine's uploaders."""
+        return [each.pid for each in self.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
+
+    def kill_uploader(self) -> None:
+        """As a GitLab runner does when `script` ends: at once, with no chance to say anything."""
+        self.signal_uploader("KILL")
+
+    def signal_uploader(self, name: str) -> None:
+        for pid in self.uploaders():
+            self.machine.run(["kill", f"-{name}", str(pid)])
+
 
 def bare(
     machine: MakeMachine, generation: Generation = RECENT, user: str = "root", sudo: bool = False, name: str = ""
 ) -> Job:
     """A machine that never had Nix, for a job of that user which is to install the generation's release."""
     tarball = release(generation)
-    made = machine(generation, [*tool.binds(), tarball.bind()], nix=False)
+    made = machine(generation, [*product.binds(), tarball.bind()], nix=False)
     # No other cache is tried, and a release made from Debian's Nix has no shell in its sandbox.
     made.write("/etc/nix/nix.conf", nix.CONFIG)
     return _job(made, user, sudo, {"nix-url": tarball.url(), "nix-sha256": tarball.sha256}, name)
@@ -91,7 +125,7 @@ def bare(
 
 def debian(machine: MakeMachine, generation: Generation, user: str = "root", sudo: bool = False) -> Job:
     """A machine with Debian's Nix, as its package leaves it."""
-    return _job(machine(generation, tool.binds()), user, sudo, {}, "")
+    return _job(machine(generation, product.binds()), user, sudo, {}, "")
 
 
 def _job(machine: Machine, user: str, sudo: bool, inputs: Mapping[str, str], name: str) -> Job:

@@ -87,7 +87,7 @@ def listening(cloud: str, host: str, port: int) -> ThreadingHTTPServer:
 
 @contextmanager
 def serving(cloud: str) -> Iterator[str]:
-    """Where it answers, as host:port."""
+    """Yields the address, as host:port."""
     with listening(cloud, "127.0.0.1", 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"

@@ -61,7 +61,7 @@ class Round:
         when the first of them is there."""
         child = os.fork()
         if not child:
-            os._exit(min(1, drain_here(self.job, time.monotonic() + 20, lambda _: None, check=False).paths))
+            os._exit(min(1, drain_here(self.job, time.monotonic() + 20, lambda _: None, check=False).left))
         if kill_after is not None:
             give_up = time.monotonic() + 20
             while narinfos and not self._any_narinfo() and time.monotonic() < give_up:
@@ -71,7 +71,7 @@ class Round:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     def holes(self) -> Iterator[str]:
-        """What a narinfo promises and the cache does not hold."""
+        """Archives and references that a narinfo names and the cache lacks."""
         for path in self.cache.glob("*.narinfo"):
             info = dict(line.split(": ", 1) for line in path.read_text().splitlines())
             archive = self.cache / info["URL"]
@@ -83,7 +83,7 @@ class Round:
                 yield f"{path.name}: the signature is wrong"
 
     def visible(self) -> dict[str, tuple[int, int]]:
-        """Every path in the cache, by narinfo, with what tells whether its files were written anew."""
+        """The files' inodes of every path in the cache, by narinfo: they change if a file is written again."""
         found = {}
         for path in self.cache.glob("*.narinfo"):
             url = next(line[5:] for line in path.read_text().splitlines() if line.startswith("URL: "))
@@ -91,7 +91,7 @@ class Round:
         return found
 
     def losses(self, before: dict[str, tuple[int, int]]) -> Iterator[str]:
-        """What is not as it must be after a flush."""
+        """Faults in the state after a flush: paths missing, uploaded twice, without outcome or still queued."""
         after = self.visible()
         yield from (f"{path} is missing" for path in self.paths if path.hash_part not in after)
         yield from (f"{name} was uploaded twice" for name, files in before.items() if after.get(name) != files)

@@ -1,4 +1,4 @@
-"""Connections that are opened and never used: `python holding.py PORT COUNT`, which says `held` when it has so many."""
+"""Open connections and never use them: `hold_port.py PORT COUNT`; prints `held` when it has that many."""
 
 import resource
 import socket

@@ -1,7 +1,10 @@
-"""Takes the port of 127.0.0.1 that a file names as soon as it does: `python taking.py FILE`, which says `taken`, or
-`refused` with the port where somebody listens already."""
+"""Take a port of 127.0.0.1 as soon as a file names it: `take_port.py FILE`.
+
+Prints `taken`, or `refused` and the port if somebody else listens there.
+"""
 
 import re
+import signal
 import socket
 import sys
 import time
@@ -19,6 +22,6 @@ with socket.socket() as ours:
     try:
         ours.bind(("127.0.0.1", int(found[1])))
         print("taken", flush=True)
-        time.sleep(3600)
+        signal.pause()
     except OSError:
         print("refused", found[1], flush=True)

@@ -1,4 +1,4 @@
-"""The ground itself: what every other machine test takes for granted."""
+"""The harness itself, on which every other integration test relies."""
 
 import os
 import select

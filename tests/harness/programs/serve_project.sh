@@ -1,0 +1,13 @@
+#!/bin/sh
+# serve_project.sh DIRECTORY: make a repository of it, with a tag 0.1.0, for git to clone; print the commit.
+mkdir -p /srv/gitlab/nix-autocache/work
+cp -r "$1/." /srv/gitlab/nix-autocache/work
+cd /srv/gitlab/nix-autocache/work || exit
+git init -q -b main
+git add -A
+git commit -qm release
+git tag 0.1.0
+git clone -q --bare . ../nix-autocache.git
+git -C ../nix-autocache.git config uploadpack.allowFilter true
+git -C ../nix-autocache.git config uploadpack.allowAnySHA1InWant true
+git rev-parse HEAD

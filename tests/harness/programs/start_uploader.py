@@ -1,0 +1,35 @@
+"""Start an uploader and print the seconds until it can take work: `start_uploader.py KEY`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from nix_autocache.machine.packages import locked
+
+sys.path.append(str(locked.wanted(None, os.environ).directory))
+from nix_autocache.queue.directory import Queue
+from nix_autocache.uploader.process.client import UploaderClient
+from nix_autocache.uploader.spec import UploadSpec
+
+here = Path("/root/start")
+Queue(here / "queue").create()
+job = UploadSpec(
+    queue=str(here / "queue"),
+    roots="",
+    nix_bin="/usr/bin",
+    cache="file:///root/start/cache",
+    key=sys.argv[1],
+    compression="zstd",
+    compression_level=3,
+    upstreams=(),
+    exclude="",
+    dry_run=False,
+    environ={},
+    began=0,
+)
+uploader = UploaderClient(here)
+begun = time.monotonic()
+uploader.wait_ready(uploader.start(job))
+print(time.monotonic() - begun)
+uploader.stop()
