@@ -244,7 +244,7 @@ def test_a_cloud_that_gives_its_credentials_to_everybody_is_found(
     kind, size = ("-6", "128 nodad") if ":" in address else ("-4", "32")
     closed.sh(f"ip {kind} addr add {address}/{size} dev lo")
     try:
-        with closed.start(programs.python("trust/metadata.py", address, "80", serves)):
+        with closed.start(programs.python("metadata.py", address, "80", serves)):
             wait_for(lambda: closed.sh("ss -lnt | grep -q ':80 '", check=False).returncode == 0, "the service")
             found = ways(closed, f"cloud={cloud}")
             assert ways(closed) == []

@@ -32,7 +32,7 @@ print(found.get_parameter(Name="/ci/key", WithDecryption=True)["Parameter"]["Val
 
 def with_role(machine: Machine) -> None:
     machine.sh(f"ip addr add {ADDRESS}/32 dev lo")
-    machine.start(programs.python("trust/metadata.py", ADDRESS, "80", "aws"))
+    machine.start(programs.python("metadata.py", ADDRESS, "80", "aws"))
     wait_for(lambda: machine.sh(f"ss -lnt | grep -q {ADDRESS}:80", check=False).returncode == 0, "the service")
 
 
