@@ -183,7 +183,7 @@ def test_a_forged_note_of_the_set_up_gives_the_post_step_no_key(sealed: Sealed) 
     """The note belongs to the job, and only the job's own steps follow it."""
     note = f"{sealed.job.directory()}/steps/setup.json"
     before = sealed.machine.read(note)
-    facts = {**json.loads(before), "apart": False, "cache": "file:///home/runner/cache"}
+    facts = {**json.loads(before), "separate_user": False, "cache": "file:///home/runner/cache"}
     sealed.machine.write(note, json.dumps(facts), owner="runner")
     done = sealed.job.run("finish", check=False)
     assert "file:///home/runner/cache" not in done.stdout

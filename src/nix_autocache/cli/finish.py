@@ -1,9 +1,4 @@
-"""The steps of a job, as tables of contents. Start reading here.
-
-`setup` opens the job, `finish` closes it; `flush` is the part of `finish` that anybody may call at any time.
-What `setup` decided is kept in the job's directory, so that each step is a process of its own. What changes the
-machine is imported where it is done: a step that only uploads starts faster without.
-"""
+"""`nix-autocache finish`, the end of a job, and `flush`, the part of it that anybody may call at any time."""
 
 from __future__ import annotations
 
@@ -24,7 +19,7 @@ def flush(context: Context) -> None:
         reason = f"pull only: {state.reason}" if state else "nothing was set up in this job"
         context.host.info(f"nothing to flush: {reason}")
         return
-    from ..job.nix_conf import revive_daemon
+    from ..job.registration import revive_daemon
 
     begun, uploads = time.monotonic(), of_job(state)
     interruption = report.interruption(context.host, uploads.queue(context))
@@ -51,9 +46,9 @@ def finish(context: Context) -> None:
     """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
     state = JobState.load(context.job.setup)
     if state and state.reads:
-        from ..job.in_effect import look_again
+        from ..job.in_effect import check_again
 
-        look_again(context, state)
+        check_again(context, state)
     try:
         flush(context)
     finally:
@@ -63,12 +58,12 @@ def finish(context: Context) -> None:
 
 def _release(context: Context, state: JobState | None) -> None:
     """Close this job; with the last one on the machine, our lines go from nix.conf."""
-    from ..job.nix_conf import unregister
+    from ..job.registration import unregister
 
     try:
         UploaderClient(context.job.directory).stop()
         if state:
-            own_uploads.tidy(context, state)
+            own_uploads.trim_embedded_cache(context, state)
     finally:  # whatever became of the rest, nix.conf must not name what is gone
         if state:
             unregister(context, state)

@@ -7,43 +7,55 @@ from dataclasses import replace
 from ..errors import RunnerError
 from ..job.context import Context
 from ..nix.find import find_nix
+from ..nix.store import Nix
 
 
 def provision(context: Context) -> None:
-    """Make this machine upload what all its jobs build, as its configuration says."""
+    """Install, register and start what the configuration says. Raises RunnerError if the hook does not fire."""
     from ..job import preflight
-    from ..job.nix_conf import register
+    from ..job.plan import mode_line
+    from ..job.registration import register, wanted
     from ..job.state import JobState
+    from ..machine import modes, observe
     from ..machine.managed import configuration
-    from ..machine.managed import provision as provisioning
-    from ..queue import hook
+    from ..machine.managed import provision as machine
     from ..trust import policy
-    from .setup import choose, install
+    from .setup import install
 
-    provisioning.check()
+    machine.check()
     told = configuration.load()
     told.check_secrets()
-    context = replace(context, settings=told.settings, host=provisioning.Machine(context.environ))
-    row, seen = choose(context)
-    found = install(context, row)
+    context = replace(context, settings=told.settings, host=machine.Machine(context.environ))
+    facts = observe.observe(context.environ)
+    rule = modes.decide(facts, context.settings.mode)
+    context.host.info(mode_line(rule, facts))
+    found = install(context, rule)
     # By its profile, since what that leads to now may be collected in the months of this machine.
     nix = find_nix(context.environ) or found
     preflight.check_configuration(context, nix)
-    place = context.destination().trusting_itself({})
+    destination = context.made_destination().trusting_itself({})
     verdict = policy.Verdict(push=True, reason="", unsolved={})
-    note = provisioning.prepare(context.places, told, nix)
-    state = JobState.begin(row, nix, note.cache, verdict, apart=True, reader_port=note.reader_port)
-    with provisioning.reader_socket(context.places, note) as waiting:
-        register(context, state, place, seen)
-        answer = provisioning.start(context.places, told, note, waiting)
-    if (trusted := place.trusting(answer.public_key)) != place:
-        register(context, state, trusted, seen)
-    if doubts := place.doubts(answer.public_key):
+    record = machine.prepare(context.paths, told, nix)
+    port = record.reader_port
+    state = JobState.begin(rule.mode, nix, record.cache, verdict, separate_user=True, reader_port=port)
+    with machine.reader_socket(context.paths, record) as proxy:
+        registered = register(context, state, destination, facts)
+        reply = machine.start(context.paths, told, record, proxy)
+    if doubts := destination.doubts(reply.public_key):
         context.host.warning(doubts)
+    destination = destination.trusting(reply.public_key)
+    if wanted(context, state, destination, facts) != registered:
+        register(context, state, destination, facts)
+    _prove_hook(context, nix)
+    for trouble in filter(None, (reply.error, reply.progress.trouble)):
+        context.host.warning(f"nothing is uploaded yet: {trouble}")
+    context.host.info(f"provisioned: what jobs build here goes to {state.cache}")
+
+
+def _prove_hook(context: Context, nix: Nix) -> None:
+    from ..queue import hook
+
     canary = hook.try_canary(nix, context.job.queue, context.environ)
     if not canary.heard:
         unheard = "Nix does not call the post-build hook: is there another one in its configuration?"
         raise RunnerError(canary.error or unheard)
-    for trouble in filter(None, (answer.error, answer.progress.trouble)):
-        context.host.warning(f"nothing is uploaded yet: {trouble}")
-    context.host.info(f"provisioned: what jobs build here goes to {state.cache}")

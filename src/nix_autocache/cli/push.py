@@ -18,8 +18,8 @@ def push(context: Context, paths: list[str]) -> None:
     nix = find_nix(context.environ)
     if nix is None:
         raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
-    place = context.destination()
-    begun = foreground.begin(nix, place.url, context.environ, len(paths))
+    destination = context.made_destination()
+    begun = foreground.begin(nix, destination.url, context.environ, len(paths))
     from tempfile import TemporaryDirectory
 
     from ..job import report, upload_spec
@@ -29,17 +29,17 @@ def push(context: Context, paths: list[str]) -> None:
         queue.create()
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
-        job = upload_spec.upload_job(context, nix, place, queue, int(time.time()))
-        context.host.mask(str(job.secret_key or ""))
-        if job.secret_key and (doubts := place.doubts(str(job.secret_key.public))):
+        spec = upload_spec.for_this_user(context, destination, nix, queue, int(time.time()))
+        context.host.mask(str(spec.secret_key or ""))
+        if spec.secret_key and (doubts := destination.doubts(str(spec.secret_key.public))):
             context.host.warning(doubts)
         tell = report.ProgressLines(context.host)
-        flushed = foreground.drain_here(job, since + context.settings.flush_timeout, tell, begun=begun, check=True)
+        flushed = foreground.drain_here(spec, since + context.settings.flush_timeout, tell, begun=begun, check=True)
         result = report.Result(
             outcomes=tuple(queue.outcomes.recorded()),
             flush=flushed,
             waited=time.monotonic() - since,
             unsolved={},
-            dry_run=job.dry_run,
+            dry_run=spec.dry_run,
         )
     report.flushed(context.host, result, "fail")

@@ -1,127 +1,106 @@
 """`nix-autocache setup`: make Nix ready, register hook and cache, start the uploader. Start reading here.
 
-What it decided is kept in the job's directory, so that each later step is a process of its own. What changes the
-machine is imported where it is done: a step that only uploads starts faster without.
+First a plan is made that changes nothing, then it is carried out. What came of it is kept in the job's directory, so
+that each later step is a process of its own. What changes the machine is imported where it is done: `push` and `flush`
+start faster without.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-from ..job import decision, own_uploads, preflight, shared_uploads
+from ..job import decision, preflight
 from ..job.context import Context
-from ..job.destination import Destination
+from ..job.plan import SetupPlan
 from ..job.state import JobState
 from ..machine import modes, observe, paths
 from ..machine.modes import Mode
 from ..nix.find import find_nix, real
 from ..nix.store import Nix
-from ..queue import hook
 from ..system import probe
-from ..uploader.process.client import UploaderClient
-
-if TYPE_CHECKING:
-    from ..job.hardening import Isolation
-    from ..uploader.read_proxy.launch import Waiting
 
 
 def setup(context: Context) -> None:
-    """Make Nix ready, register hook and cache, start the uploader, and see that a build reaches the queue."""
+    """Make Nix ready, register hook and cache, start the uploader, and prove that a build reaches the queue."""
     from ..job import outputs
-    from ..job.hardening import Isolation
 
     with context.host.group("nix-autocache: setting up"):
-        if (earlier := JobState.load(context.job.setup)) and earlier.apart and not probe.sudo():
-            context.host.info("this job is set up and hardened; an earlier set-up's inputs stay")
-            outputs.tell(context, earlier)
-            return
-        row, seen = choose(context)
-        nix = install(context, row)
-        preflight.warn(context, row, seen)
-        preflight.check_configuration(context, nix)
-        if row.mode is Mode.MANAGED:
-            state = shared_uploads.join(context, row, seen)
-            state.save(context.job.setup)
-        else:
-            state = _open(context, Isolation(context, row, seen, context.destination()), nix)
-        outputs.tell(context, state)
+        state = _hardened_earlier(context) or _set_up(context)
+        outputs.export(context, state)
 
 
-def _open(context: Context, isolation: Isolation, nix: Nix) -> JobState:
-    """A job with a hook, a queue and an uploader of its own."""
-    place = isolation.place
-    decision.mask(context, place)
-    verdict = decision.judge(context, place, isolation.foreseen)
-    if not context.settings.harden:
-        decision.announce(context, place, verdict)
-    with decision.reader_socket(context, place, verdict) as waiting:
-        port = waiting.port if waiting else 0
-        cache = place.url.without_secrets
-        planned = JobState.begin(isolation.row, nix, cache, verdict, apart=isolation.apart, reader_port=port)
-        planned = _without_hook(context, planned)
-        if planned.push and not planned.apart:
-            place = place.trusting_itself(context.environ)
-        return _begin(context, planned, place, isolation, waiting)
+def _hardened_earlier(context: Context) -> JobState | None:
+    """An earlier set-up of this job that took root away, and with it the means to set up again."""
+    earlier = JobState.load(context.job.setup)
+    if earlier is None or not earlier.separate_user or probe.sudo():
+        return None
+    context.host.info("this job is set up and hardened; an earlier set-up's inputs stay")
+    return earlier
 
 
-def _without_hook(context: Context, planned: JobState) -> JobState:
-    """The plan, changed where the hook cannot be run: the store is scanned instead.
+def _set_up(context: Context) -> JobState:
+    from ..job import shared_uploads
 
-    Only the hook and root can write the queue of an uploader that is apart.
-    """
-    where = paths.machine(context.environ) if planned.chosen.daemon else context.places
-    reason = hook.obstacle(where.hook) if planned.push and not planned.scan else ""
-    if not reason:
-        return planned
-    instead = "not pushing" if planned.apart else "what is new in the store is looked for at the end of the job instead"
-    context.host.warning(f"{reason}: {instead}")
-    return planned.only_pulling(reason) if planned.apart else planned.scanning(reason)
+    plan = make_plan(context)
+    nix = install(context, plan.rule)
+    preflight.warn(context, plan)
+    preflight.check_configuration(context, nix)
+    if plan.rule.mode is Mode.MANAGED:
+        state = shared_uploads.join(context, plan.facts)
+        state.save(context.job.setup)
+        return state
+    return _carry_out(context, plan, nix)
 
 
-def _begin(
-    context: Context, planned: JobState, place: Destination, isolation: Isolation, waiting: Waiting | None
-) -> JobState:
-    """Register, and start to upload; the state as it came out. A set-up that fails leaves nothing registered."""
-    from ..job.in_effect import check, tell_nix
-    from ..job.nix_conf import unregister, vouch
+def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
+    """A job with a hook, a queue and an uploader of its own. A set-up that fails leaves nothing registered."""
+    from ..job import cache_views, hardening, in_effect, read_proxy, registration, uploader_start
 
-    try:
-        place = vouch(context, place, planned.nix)
-        planned = tell_nix(context, planned, place, isolation.seen)
-        state, started = own_uploads.start(context, planned, place, waiting) if planned.push else (planned, None)
-        with isolation.taking_root_away():
-            if context.settings.harden:
-                state = isolation.judge(state)
-            state, trusted = own_uploads.hand_over(context, state, place, started) if started else (state, place)
-            decided = (state.push, state.scan, state.unread, trusted)
-            if decided != (planned.push, planned.scan, planned.unread, place) and not state.apart:
-                state = tell_nix(context, state, trusted, isolation.seen)
-            state = check(context, state, trusted, isolation.seen)
-            state.save(context.job.setup)
-    except BaseException:
-        UploaderClient(context.job.directory).stop()
-        unregister(context, planned)
-        raise
+    facts = plan.facts
+    with read_proxy.listening(context, plan) as proxy:
+        state = plan.begin(nix, reader_port=proxy.port if proxy else 0)
+        destination = context.made_destination()
+        if state.push and not state.separate_user:
+            destination = destination.trusting_itself(context.environ)
+        with registration.undone_on_failure(context, state):
+            destination = cache_views.make(context, destination, nix)
+            state, registered = registration.register_or_scan(context, state, destination, facts)
+            uploader = uploader_start.start(context, state, destination, proxy) if state.push else None
+            state = uploader_start.prove_hook(context, state, uploader) if uploader else state
+            programs = hardening.programs_of_root(context, plan)
+            with hardening.locked_down(context, plan, programs):
+                if context.settings.harden:
+                    state = hardening.judge_what_is_left(context, plan, state, programs)
+                if uploader:
+                    state, destination = uploader_start.hand_over(context, state, destination, uploader)
+                state = registration.register_changes(context, state, destination, facts, registered)
+                state = in_effect.check(context, state, destination, facts)
+                state.save(context.job.setup)
     return state
 
 
-def choose(context: Context) -> tuple[modes.ModeRule, observe.Facts]:
-    """Look at this machine and choose the row of the mode table; say so."""
-    seen = context.seen or observe.observe(context.environ)
-    row = modes.decide(seen, context.settings.mode)
-    context.host.info(f"mode {row.mode.value}: {row.found} ({seen})")
-    return row, seen
+def make_plan(context: Context) -> SetupPlan:
+    """Look at this machine, decide what to do, and say so. Raises RunnerError where Nix cannot be used here."""
+    facts = context.seen or observe.observe(context.environ)
+    rule = modes.decide(facts, context.settings.mode)
+    destination = context.destination()
+    decision.mask(context, destination)
+    plan = SetupPlan.make(context, facts, rule)
+    for line in plan.lines():
+        context.host.info(line)
+    if rule.mode is not Mode.MANAGED and not context.settings.harden:
+        decision.announce(context, destination, plan.verdict)
+    return plan
 
 
-def install(context: Context, row: modes.ModeRule) -> Nix:
-    """Install Nix if the row says so; nothing to do when run again."""
+def install(context: Context, rule: modes.ModeRule) -> Nix:
+    """Install Nix if the rule says so; nothing to do when run again."""
     from ..machine import installation, root
     from ..nix.install.release import release
 
-    kind = row.mode.installs
-    where = paths.machine(context.environ) if kind == "multi-user" else context.places
-    if kind and not installation.is_complete(where, kind):
+    kind = rule.mode.installs
+    target = paths.machine(context.environ) if kind == "multi-user" else context.paths
+    if kind and not installation.is_complete(target, kind):
         installation.refuse_links()
         inputs = context.settings
         source = release(version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256)
@@ -129,7 +108,7 @@ def install(context: Context, row: modes.ModeRule) -> Nix:
         if kind == "multi-user":
             root.call("install", dataclasses.asdict(source), context.environ)
         else:
-            installation.install(where, kind, source)
+            installation.install(target, kind, source)
     nix = find_nix(context.environ)
     assert nix, "it was there, or is by now"
     return real(nix)

@@ -1,7 +1,4 @@
-"""What people do outside of a job: push paths, make a key, provision a machine, bring one back.
-
-Each imports what it needs, `push` when Nix and the cache have begun to answer.
-"""
+"""`nix-autocache undo`: bring this machine back to what it was before the first setup."""
 
 from __future__ import annotations
 
@@ -10,14 +7,13 @@ from ..nix.find import find_nix
 
 
 def undo(context: Context) -> None:
-    """Bring the machine back to what it was before the first setup."""
-    from ..machine import paths as places
-    from ..machine import root
-    from ..machine import undo as undo_
+    """Undo what was done for this user, then, by root, what was done for the machine."""
+    from ..machine import paths, root
+    from ..machine.undo import uninstall
     from ..queue import hook
 
-    undo_.uninstall(context.own_places, daemon=False)
-    if places.machine(context.environ).state.exists():
+    uninstall(context.own_paths, daemon=False)
+    if paths.machine(context.environ).state.exists():
         root.call("undo", {}, context.environ)
     if nix := find_nix(context.environ):
         hook.forget_canaries(nix)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..ci.host import EmbeddedCache, Host
 from ..ci.id_token import IdTokenSource
-from ..machine import paths as places
+from ..machine import paths
 from ..machine.paths import JobPaths, Paths
 from ..settings import Settings
-from .destination import Destination, destination
+from .destination import Destination, destination, make_key
 
 if TYPE_CHECKING:
     from ..machine.observe import Facts
@@ -37,31 +37,36 @@ class Context:
     seen: Facts | None = None
 
     @property
-    def places(self) -> Paths:
-        """Of this job: the machine's or the user's, as `setup` chose."""
-        return places.of_job(self.environ, self.job_name)
+    def paths(self) -> Paths:
+        """Where this job's things lie: the machine's paths or the user's, as `setup` chose."""
+        return paths.of_job(self.environ, self.job_name)
 
     @property
-    def own_places(self) -> Paths:
-        """Of this user, whatever the job uses."""
-        return places.users(self.environ)
+    def own_paths(self) -> Paths:
+        """Where this user's things lie, whatever the job uses."""
+        return paths.users(self.environ)
 
     @property
     def job_name(self) -> str:
-        return places.job_name(self.host.job_id())
+        return paths.job_name(self.host.job_id())
 
     @property
     def job(self) -> JobPaths:
-        return self.places.job(self.job_name)
+        return self.paths.job(self.job_name)
 
     @property
-    def kept(self) -> EmbeddedCache:
+    def embedded_cache(self) -> EmbeddedCache:
         """The embedded cache and its key: where the host keeps them, else with this user."""
-        data = places.data(self.environ)
+        data = paths.data(self.environ)
         return self.host.embedded_cache() or EmbeddedCache(cache=data / "cache", key=data / "signing-key")
 
     def destination(self) -> Destination:
-        return destination(self.settings, self.kept)
+        """Where the inputs say that paths go. Changes nothing."""
+        return destination(self.settings, self.embedded_cache)
+
+    def made_destination(self) -> Destination:
+        """The same, with the key that an embedded cache needs."""
+        return make_key(self.destination(), self.settings, self.embedded_cache)
 
     @property
     def identity(self) -> IdTokenSource | None:

@@ -1,7 +1,7 @@
-"""Where a job's paths go, and whose signature they carry: the inputs `cache`, `signing-key` and `public-keys`.
+"""Where a job's paths go, and who signs them: the inputs `cache`, `signing-key` and `public-keys`.
 
-Without a `cache` it is the embedded default: a directory that the host or else the user keeps. The user's has a
-key that is made for it once and lies beside it in a file; the host's has none, and no signatures.
+Without a `cache` it is the embedded default: a directory that the CI host or else the user keeps. The user's has a key
+beside it, which `make_key` makes when it is first needed; the host's has none, and its paths carry no signature.
 """
 
 from __future__ import annotations
@@ -61,8 +61,13 @@ class Destination:
         return replace(self, views=tuple(views), public_keys=(*self.public_keys, public_key))
 
     @property
+    def wants_read_proxy(self) -> bool:
+        """Whether Nix reads the cache better through the uploader than by itself."""
+        return self.url.needs_reader and not self.unsigned
+
+    @property
     def substituters(self) -> list[str]:
-        """What Nix is to read beside the cache itself, or in its place."""
+        """What Nix reads beside the cache itself, or in its place."""
         return [of_directory(directory).substituter for directory in (self.views if self.unsigned else self.others)]
 
     def signing_key(self, environ: Mapping[str, str]) -> str:
@@ -75,12 +80,21 @@ class Destination:
         return str(keys.read_secret(self.key_source, environ))
 
 
-def destination(settings: Settings, kept: EmbeddedCache) -> Destination:
-    """The destination that the inputs name. Makes the embedded cache's key when it is first needed."""
-    if settings.cache is None:
-        return _embedded(settings, kept)
+def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
+    """The destination that the inputs name. Changes nothing."""
+    if settings.cache:
+        return Destination(
+            url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
+        )
+    key = embedded.key
+    public = _public_key(key) if key else None
     return Destination(
-        url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
+        url=of_directory(embedded.cache),
+        key_source=settings.signing_key or (f"file:{key}" if key else ""),
+        public_keys=settings.public_keys or ((public,) if public else ()),
+        embedded=True,
+        others=embedded.others,
+        unsigned=not settings.signing_key and key is None,
     )
 
 
@@ -91,26 +105,28 @@ def claim(place: Destination) -> None:
             make_directory(Path(place.url.path, "nar"), 0o755)
 
 
-def _embedded(settings: Settings, kept: EmbeddedCache) -> Destination:
-    public = _public_key(kept.key, settings) if kept.key else None
-    return Destination(
-        url=of_directory(kept.cache),
-        key_source=settings.signing_key or (f"file:{kept.key}" if kept.key else ""),
-        public_keys=settings.public_keys or ((public,) if public else ()),
-        embedded=True,
-        others=kept.others,
-        unsigned=not settings.signing_key and kept.key is None,
-    )
+def make_key(destination: Destination, settings: Settings, embedded: EmbeddedCache) -> Destination:
+    """The same destination, with the embedded cache's own key made if it is needed and missing."""
+    key = embedded.key
+    if not destination.embedded or settings.signing_key or key is None:
+        return destination
+    if not key.exists():
+        _make_secret_key(key)
+    if not _public_file(key).exists():
+        write_atomically(_public_file(key), str(keys.parse_secret(key.read_text()).public), 0o644)
+    return replace(destination, public_keys=settings.public_keys or tuple(filter(None, [_public_key(key)])))
 
 
-def _public_key(key: Path, settings: Settings) -> keys.PublicKey | None:
-    """That of the embedded cache; the key is made when it is first needed."""
-    if not settings.signing_key and not key.exists():
-        _make_key(key)
-    return keys.parse_public(key.with_suffix(".pub").read_text()) if key.exists() else None
+def _public_key(key: Path) -> keys.PublicKey | None:
+    """The public half of an embedded cache's key, once it was made."""
+    return keys.parse_public(_public_file(key).read_text()) if _public_file(key).exists() else None
 
 
-def _make_key(path: Path) -> None:
+def _public_file(key: Path) -> Path:
+    return key.with_suffix(".pub")
+
+
+def _make_secret_key(path: Path) -> None:
     """Two jobs may come here at once: the first key stays."""
     make_directory(path.parent, 0o755)
     fresh = path.with_suffix(f".{os.getpid()}")
@@ -119,4 +135,3 @@ def _make_key(path: Path) -> None:
     with suppress(FileExistsError):
         os.link(fresh, path)
     fresh.unlink()
-    write_atomically(path.with_suffix(".pub"), str(keys.parse_secret(path.read_text()).public), 0o644)

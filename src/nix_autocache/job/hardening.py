@@ -1,30 +1,21 @@
-"""Whether the job's own code could reach the key, the queue or the store: every way in which it could, as a sentence.
-
-What hardening cannot take away is known before it; what it left is tried afterwards, as the job's user. Without any
-such way the job is sealed.
-"""
+"""`harden: true`: root is taken from the job's user, and the job is judged by what that user can still reach."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from ..machine import root
-from ..machine.modes import ModeRule
-from ..machine.observe import Facts
 from ..machine.paths import UNDO
 from ..trust import probes
-from . import decision
+from . import decision, exposures
 from .context import Context
-from .destination import Destination
-from .exposures import after_lockdown, of_secrets, own_directory
+from .plan import SetupPlan
 from .state import JobState
 
 _DIRECTORIES: Final = (
@@ -32,91 +23,60 @@ _DIRECTORIES: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Isolation:
-    """That of one job on the machine that was seen, with the cache that it is to push to."""
+@contextmanager
+def locked_down(context: Context, plan: SetupPlan, programs: Sequence[str]) -> Iterator[None]:
+    """Take root from the job's user if the plan says so. It is given back if the block fails.
 
-    context: Context
-    row: ModeRule
-    seen: Facts
-    place: Destination
-
-    @property
-    def apart(self) -> bool:
-        """Whether the uploader is to be a user of its own: where root is to be taken away, and it can do its work."""
-        hardens = self.context.settings.harden and self._can_harden and self.row.mode.daemon
-        return hardens and self.place.url.row.any_user and not own_directory(self.place)
-
-    @property
-    def foreseen(self) -> tuple[str, ...]:
-        """What stands against a sealed job before anything is done."""
-        return self._known(hardened=False)
-
-    def _known(self, *, hardened: bool) -> tuple[str, ...]:
-        if self.seen.root:
-            return ("the job's user is root, so its code could read the key",)
-        if not self.row.mode.daemon:
-            return ("the uploader runs as the job's own user, so its code could take the key",)
-        if not self.context.settings.harden:
-            why = "the job's user can become root, so its code could read the key (`harden: true` takes that away)"
-            return (why,)
-        return tuple(of_secrets(self.context, self.place, hardened=hardened))
-
-    @contextmanager
-    def taking_root_away(self) -> Iterator[None]:
-        """Take root away from the job's user, where that is asked for and can be; given back if the block fails."""
-        if not (self.context.settings.harden and self._can_harden):
-            yield
-            return
-        files = probes.system_files(self._programs)
-        paths = [*probes.sockets(), *probes.diagnostics(), *probes.devices(), *files]
-        request = {
-            "job": self.context.job_name,
-            "user": os.geteuid(),
-            "reachable": [str(path) for path in paths],
-            "own": [str(path) for path in _own(self.context.environ)],
-        }
-        hardening = root.harden(request, self.context.environ)
-        try:
-            yield
-        except BaseException:
-            if not hardening.give_up():
-                self.context.host.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
-            raise
-        hardening.keep()
-
-    def judge(self, state: JobState) -> JobState:
-        """Judge a job anew, whose user root was taken from, by what is still in that user's reach."""
-        left = self._known(hardened=True)
-        if self._can_harden:
-            self._warn_of_later_jobs()
-            left = (*left, *after_lockdown(self.context, self.place, state, self._programs))
-        for way in left:
-            self.context.host.warning(f"harden: {way}")
-        verdict = decision.judge(self.context, self.place, left)
-        decision.announce(self.context, self.place, verdict)
-        return state.judged(verdict)
-
-    @cached_property
-    def _programs(self) -> list[str]:
-        """What root's processes were started from, asked while there is a root to ask."""
-        found: list[str] = root.call("programs", {}, self.context.environ)
-        return found
-
-    @property
-    def _can_harden(self) -> bool:
-        return self.seen.sudo and not self.seen.root
-
-    def _warn_of_later_jobs(self) -> None:
-        if not self.context.host.ephemeral:
-            self.context.host.warning(
-                f"this machine's user {getpass.getuser()} cannot become root any more, in later jobs neither; "
-                f"{UNDO}, run by root, brings that back"
-            )
+    `programs` is what root's processes were started from, asked while there was a root to ask.
+    """
+    if not plan.lock_down:
+        yield
+        return
+    reachable = [*probes.sockets(), *probes.diagnostics(), *probes.devices(), *probes.system_files(programs)]
+    request = {
+        "job": context.job_name,
+        "user": os.geteuid(),
+        "reachable": [str(path) for path in reachable],
+        "own": [str(path) for path in _work_directories(context.environ)],
+    }
+    hardening = root.harden(request, context.environ)
+    try:
+        yield
+    except BaseException:
+        if not hardening.give_up():
+            context.host.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
+        raise
+    hardening.keep()
 
 
-def _own(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Directories that the job's user works in: what root runs from there is named, and not taken away."""
+def programs_of_root(context: Context, plan: SetupPlan) -> list[str]:
+    """What root's processes were started from, where root is about to be taken away."""
+    return list(root.call("programs", {}, context.environ)) if plan.lock_down else []
+
+
+def judge_what_is_left(context: Context, plan: SetupPlan, state: JobState, programs: Sequence[str]) -> JobState:
+    """The last judgement of a job with `harden`: by what its user can still reach. The log names each way."""
+    left = list(exposures.known(context, plan.facts, plan.rule.mode, plan.destination, locked_down=True))
+    if plan.lock_down:
+        _warn_of_later_jobs(context)
+        left += exposures.left_by_lockdown(context, plan.destination, state.nix, programs)
+    for way in left:
+        context.host.warning(f"harden: {way}")
+    verdict = decision.judge(context, plan.destination, left)
+    decision.announce(context, plan.destination, verdict)
+    return state.judged(verdict)
+
+
+def _warn_of_later_jobs(context: Context) -> None:
+    if not context.host.ephemeral:
+        context.host.warning(
+            f"this machine's user {getpass.getuser()} cannot become root any more, in later jobs neither; "
+            f"{UNDO}, run by root, brings that back"
+        )
+
+
+def _work_directories(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where the job's user works: what root runs from there is named in the report, and not taken away."""
     yield Path.cwd()
     with suppress(KeyError):
         yield Path(pwd.getpwuid(os.geteuid()).pw_dir)

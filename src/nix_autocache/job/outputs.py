@@ -6,17 +6,16 @@ from pathlib import Path
 
 from ..nix.find import find_nix
 from ..nix.install.tarball import CERTIFICATE_FILE, PROFILE
-from ..nix.store import Nix
 from ..trust import policy
 from . import report
 from .context import Context
 from .state import JobState
 
 
-def tell(context: Context, state: JobState) -> None:
+def export(context: Context, state: JobState) -> None:
     """Variables where this Nix is not the machine's own, and the outputs for the workflow."""
     if state.chosen.installs:
-        _export(context)
+        _export_profile(context)
     if find_nix({"PATH": context.environ.get("PATH", "")}, profiles=False) is None:
         found = find_nix(context.environ)  # a profile rather than what it leads to now
         context.host.add_path(found.bin if found else Path(state.nix_bin))
@@ -26,7 +25,7 @@ def tell(context: Context, state: JobState) -> None:
         context.host.info(line)
 
 
-def _export(context: Context) -> None:
+def _export_profile(context: Context) -> None:
     """As the profile script of a Nix that was installed by hand does it. Source: nix-profile-daemon.sh of Nix."""
     own = Path(context.environ.get("HOME", "/root")) / ".nix-profile"
     if str(own / "bin") not in context.environ.get("PATH", ""):
@@ -39,7 +38,7 @@ def _export(context: Context) -> None:
 def _outputs(state: JobState) -> dict[str, str]:
     return {
         "mode": state.mode,
-        "nix-version": Nix(Path(state.nix_bin)).version(),
+        "nix-version": state.nix.version(),
         "push": "true" if state.push else "false",
         "reason": state.reason,
         "substituter": state.cache,

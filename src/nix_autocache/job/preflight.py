@@ -8,32 +8,38 @@ from pathlib import Path
 from typing import Final
 
 from .. import settings
-from ..machine.modes import Mode, ModeRule
-from ..machine.observe import Facts
+from ..machine.modes import Mode
 from ..nix import conf
 from ..nix.store import Nix
 from .context import Context
+from .plan import SetupPlan
 from .report import size
 
 _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 
 
-def warn(context: Context, row: ModeRule, seen: Facts) -> None:
-    """A warning for each thing."""
-    if row.mode.installs and not seen.namespaces:
+def warn(context: Context, plan: SetupPlan) -> None:
+    """A warning for each thing that makes this machine or these inputs worse than they could be."""
+    if plan.wants_read_proxy and plan.proxied:
+        context.host.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
+    if plan.rule.mode.installs and not plan.facts.namespaces:
         context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "
             "a privileged one, or another runner, would"
         )
-    if row.mode is Mode.EXISTING_SCAN:
-        then = "what is new in the store is looked for at the end of the job instead"
-        if seen.daemon_outside:
-            context.host.warning(f"{row.no_hook}: {then}; a Nix of the container's own would upload builds at once")
+    then = "the store is scanned at the end of the job instead"
+    if plan.rule.mode is Mode.EXISTING_SCAN:
+        if plan.facts.daemon_outside:
+            context.host.warning(
+                f"{plan.rule.no_hook}: {then}; a Nix of the container's own would upload builds at once"
+            )
         else:
             context.host.warning(
                 f"the nix-daemon does not trust this user, so the hook cannot be set: {then}; put the user into "
                 "trusted-users to have builds uploaded at once"
             )
+    elif plan.no_hook:
+        context.host.warning(f"{plan.no_hook}: {'not pushing' if plan.separate_user else then}")
     for sentence in settings.doubtful(context.environ):
         context.host.warning(sentence)
     if (url := context.settings.cache) and url.unused:
@@ -53,8 +59,8 @@ def _full(context: Context) -> Iterator[tuple[Path, int]]:
     """The directories that we fill and that have little room, one for each file system."""
     seen = set()
     cache = context.settings.cache
-    wanted = [Path("/nix"), context.places.state]
-    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.kept.cache)
+    wanted = [Path("/nix"), context.paths.state]
+    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.embedded_cache.cache)
     for directory in wanted:
         while not directory.exists():
             directory = directory.parent

@@ -1,6 +1,6 @@
-"""A job on a machine that was provisioned: it installs nothing, has no secret, and waits for the machine's uploader.
+"""A job on a managed machine: it installs nothing, has no secret, and waits for the machine's uploader.
 
-Hook, queue and uploader are the machine's and serve all its jobs, so a job sees in them what others build meanwhile.
+Hook, queue and uploader are the machine's and serve all its jobs, so a job sees there what others build meanwhile.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from ..ci.host import Event
 from ..errors import RunnerError
 from ..machine import managed_machine, paths
 from ..machine.managed_machine import ManagedMachine
-from ..machine.modes import ModeRule
+from ..machine.modes import Mode
 from ..machine.observe import Facts
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
-from ..trust.policy import Verdict
 from ..uploader.process.client import UploaderClient
 from ..uploader.progress import FlushResult
-from . import report
+from . import decision, exposures, report
 from .context import Context
 from .state import JobState
 
@@ -30,22 +28,19 @@ _AGAIN: Final = 0.2  # seconds until an uploader that is being restarted is aske
 _OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
 
 
-def join(context: Context, row: ModeRule, seen: Facts) -> JobState:
+def join(context: Context, facts: Facts) -> JobState:
     """Give Nix what is this job's own, and judge what its code could reach on this machine."""
-    from . import exposures as exposures_
-    from .nix_conf import tell_own
+    from .registration import register_on_managed_machine
 
     machine = paths.machine(context.environ)
-    note = ManagedMachine.load(machine)
-    if note is None:
+    record = ManagedMachine.load(machine)
+    if record is None:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
-    tell_own(context, note.nix_bin, machine)
-    exposures = tuple(exposures_.of_provisioned(note, machine, seen, context.environ))
-    verdict = _verdict(context.host.event(), exposures)
-    if verdict.warning:
-        context.host.warning(verdict.warning)
-    return JobState.begin(row, note.nix, note.cache, verdict, apart=False, reader_port=0)
+    register_on_managed_machine(context, record.nix_bin, machine)
+    ways = tuple(exposures.of_managed_machine(record, machine, facts, context.environ))
+    verdict = decision.judge_on_managed_machine(context, ways)
+    return JobState.begin(Mode.MANAGED, record.nix, record.cache, verdict)
 
 
 def queue(context: Context) -> Queue:
@@ -78,20 +73,11 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
     return FlushResult.of_queue(queue(context), why)
 
 
-def _verdict(event: Event, exposures: tuple[str, ...]) -> Verdict:
-    """Whatever a job may be trusted with: the machine's uploader pushes what any of them builds."""
-    reason = "this machine uploads what all its jobs build"
-    warning = ""
-    if exposures and event.origin != "own":
-        warning = f"{reason}, this one's too, which is not trusted and could reach the key: {exposures[0]}"
-    return Verdict(push=True, reason=reason, warning=warning, unsolved={4: "; ".join(exposures)} if exposures else {})
-
-
 def _warn_of_inputs(context: Context) -> None:
     given = [name.replace("_", "-") for name in _OF_THE_MACHINE if getattr(context.settings, name)]
     if given:
-        context.host.info(f"this machine was provisioned: {', '.join(given)} of this job are not looked at")
+        context.host.info(f"this machine was provisioned: {', '.join(given)} of this job are ignored")
     if context.settings.harden:
         context.host.warning("harden does nothing here: take sudo from this machine's user once, as its root")
     if context.settings.push == "never":
-        context.host.warning("push: never cannot be had here: this machine uploads what all its jobs build")
+        context.host.warning("push: never has no effect here: this machine uploads what all its jobs build")

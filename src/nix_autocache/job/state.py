@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..machine.modes import Mode, ModeRule
+from ..machine.modes import Mode
 from ..nix.store import Nix
 from ..system import record
 from ..trust.policy import LIMITATIONS, Verdict
@@ -17,14 +17,12 @@ from ..trust.policy import LIMITATIONS, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """`unsolved` maps a limitation to why it is not solved; `cache` is the store URL.
+    """`cache` is the store URL without secrets; `unsolved` maps a limitation to the reason why it is not solved.
 
-    With `scan`, what was built is found at the end by what is new in the store, since the hook cannot be used.
-    `began` is in seconds since 1970. With `apart`, the uploader is a user of its own, and nobody but root can end it
-    or change its queue.
-    `reads` are our substituters that Nix had in effect after set-up.
-    At `reader_port` the uploader lets Nix read the cache; 0 where Nix reads it by itself. `unread` where it does not,
-    since a dry run found that the cache cannot be reached: each build would wait for it.
+    With `scan`, builds are found at the end by a scan of the store, since the hook cannot be used. With `separate_user`
+    the uploader is another user, and only root can end it or change its queue. `began` is in seconds since 1970.
+    `reader_port` is the read proxy's, 0 where Nix reads the cache by itself. It is `unread` where a dry run cannot
+    reach it: each build would wait for it. `reads` are our substituters that Nix had in effect after set-up.
     """
 
     mode: str
@@ -35,16 +33,20 @@ class JobState:
     unsolved: Mapping[int, str]
     dry_run: bool
     scan: bool
-    apart: bool
+    separate_user: bool
     began: int
     reader_port: int
     unread: bool = False
     reads: tuple[str, ...] = ()
 
     @classmethod
-    def begin(cls, row: ModeRule, nix: Nix, cache: str, verdict: Verdict, *, apart: bool, reader_port: int) -> JobState:
+    def begin(
+        cls, mode: Mode, nix: Nix, cache: str, verdict: Verdict, *,
+        no_hook: str = "", separate_user: bool = False, reader_port: int = 0,
+    ) -> JobState:  # fmt: skip
+        """A job that begins now; with a reason for `no_hook`, it scans the store instead."""
         begun = cls(
-            mode=row.mode.value,
+            mode=mode.value,
             nix_bin=str(nix.bin),
             cache=cache,
             push=verdict.push,
@@ -52,27 +54,26 @@ class JobState:
             unsolved=verdict.unsolved,
             dry_run=False,
             scan=False,
-            apart=apart,
+            separate_user=separate_user,
             began=int(time.time()),
             reader_port=reader_port,
         )
-        scans = row.mode == Mode.EXISTING_SCAN and verdict.push
-        return begun.scanning(row.no_hook) if scans else begun
+        return begun.scanning(no_hook) if no_hook and verdict.push else begun
 
     def scanning(self, reason: str) -> JobState:
-        """This, with the store scan in the hook's place. All that is new is found, so limitation 1 is solved."""
-        lost = "what is built is looked for at the end of the job only: killed before, it loses all"
+        """A copy that scans the store instead of using the hook; it finds all, so limitation 1 is solved."""
+        lost = "the store is scanned at the end of the job only: a job that is killed before loses all"
         return dataclasses.replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
 
     def judged(self, verdict: Verdict) -> JobState:
-        """This, as a later verdict has it; what does not push already does not begin to."""
+        """A copy with a later verdict; never turns pushing on."""
         if not self.push:
             return self
         unsolved = {2: self.unsolved[2], **verdict.unsolved} if self.scan else verdict.unsolved
         return dataclasses.replace(self, push=verdict.push, reason=verdict.reason, unsolved=unsolved)
 
     def only_pulling(self, reason: str) -> JobState:
-        """This, without pushing after all."""
+        """A copy that does not push."""
         unsolved = dict.fromkeys(LIMITATIONS, reason)
         return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved, reader_port=0)
 

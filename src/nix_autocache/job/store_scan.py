@@ -7,7 +7,6 @@ nix.conf, or a command was given `--option post-build-hook`.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
 
 from ..machine.modes import Mode
@@ -25,16 +24,16 @@ _ALL: Final = 1 << 30
 
 def queue_new(context: Context, state: JobState) -> None:
     """Queue what is new since the last look. With a hook only what it did not tell of, with a warning."""
-    if not state.apart and not os.access(context.job.queue.new, os.W_OK):
+    if not state.separate_user and not os.access(context.job.queue.new, os.W_OK):
         return  # the hook could note nothing there, nor can we; the flush says why
-    nix, before = Nix(Path(state.nix_bin)), context.job.store_before
+    nix, before = state.nix, context.job.store_before
     if state.scan:
         found = scan.new_builds(nix, before)
     else:
         found = _missed(context, state, nix)
         if found:
             _warn(context, state, nix, found)
-    if not state.apart:  # or only the hook can write there
+    if not state.separate_user:  # or only the hook can write there
         for info in found:
             context.job.queue.add(info.path.base, [info.path])
         scan.snapshot(nix, before)
@@ -76,7 +75,7 @@ def _warn(context: Context, state: JobState, nix: Nix, found: list[PathInfo]) ->
     if not _is_ours(context, now):
         why = f"a later step changed Nix's settings, and `post-build-hook` is now {now or 'empty'}"
     what = f"Nix built {len(found)} paths, such as {found[0].path.name}, without calling our hook: {why}"
-    then = "they are not pushed" if state.apart else "they were found in the store"
+    then = "they are not pushed" if state.separate_user else "they were found in the store"
     context.host.warning(f"{what}; {then}")
 
 
@@ -86,4 +85,4 @@ def _hook(context: Context, nix: Nix) -> str | None:
 
 
 def _is_ours(context: Context, hook: str | None) -> bool:
-    return hook is None or hook == str(context.places.hook)
+    return hook is None or hook == str(context.paths.hook)

@@ -1,4 +1,4 @@
-"""What an uploader is told of a job, from the inputs: its paths, its cache, its secrets."""
+"""The spec that an uploader works by, made from a job's inputs: its cache, its queue, its secrets."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from ..nix import effective, keys
 from ..nix.store import Nix
 from ..queue.directory import Queue
 from ..uploader.spec import UploadSpec, relevant_environment
-from . import secrets as handover
+from . import secrets
 from .context import Context
 from .destination import Destination
 from .secrets import Secrets
 
 
-def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:
+def for_this_user(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int) -> UploadSpec:
     """For an uploader of this user. Reads the signing key, unless it is in AWS."""
-    key = "" if context.lacks(place) else place.signing_key(context.environ)
+    key = "" if context.lacks(destination) else destination.signing_key(context.environ)
     environ = relevant_environment(context.environ)
     if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
         environ["NIX_REMOTE"] = "daemon"
-    return _job(context, nix, place, queue, began, Secrets(key=key, environ=environ))
+    return _spec(context, destination, nix, queue, began, Secrets(key=key, environ=environ))
 
 
-def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:
-    """For an uploader of another user, who alone has the secrets from now on."""
-    params = {name: value for name, value in place.url.params.items() if name != "profile"}
-    url = replace(place.url, params=params)
-    taken = handover.take(place, context.environ)
-    job = _job(context, nix, replace(place, url=url), queue, began, taken)
-    return replace(job, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
+def for_separate_user(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int) -> UploadSpec:
+    """For an uploader of another user, which alone has the secrets from now on: their files are removed."""
+    params = {name: value for name, value in destination.url.params.items() if name != "profile"}
+    taken = secrets.take(destination, context.environ)
+    destination = replace(destination, url=replace(destination.url, params=params))
+    spec = _spec(context, destination, nix, queue, began, taken)
+    return replace(spec, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
 
 
-def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> UploadSpec:
+def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int, taken: Secrets) -> UploadSpec:
     settings = context.settings
-    if not keys.is_in_aws(secrets.key):
-        context.host.mask(secrets.key)
+    if not keys.is_in_aws(taken.key):
+        context.host.mask(taken.key)
     return UploadSpec.of(
         settings,
         queue=str(queue.directory),
         roots=str(queue.roots or ""),
         nix_bin=str(nix.bin),
-        cache=str(place.url),
-        elsewhere=tuple(map(str, place.others)),
-        key=secrets.key,
-        readers=tuple(map(str, place.public_keys)),
-        dry_run=context.is_dry_run(place),
-        environ=secrets.environ,
+        cache=str(destination.url),
+        elsewhere=tuple(map(str, destination.others)),
+        key=taken.key,
+        readers=tuple(map(str, destination.public_keys)),
+        dry_run=context.is_dry_run(destination),
+        environ=taken.environ,
         began=began,
         role=settings.aws_role,
         audience=settings.oidc_audience,

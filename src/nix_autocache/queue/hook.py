@@ -18,6 +18,7 @@ from ..system.files import write_atomically
 from ..system.process import run, wait_until
 from .directory import CANARY, Queue
 
+SETTING: Final = "post-build-hook"  # of nix.conf
 _UNREACHABLE: Final = "cannot connect to"
 _SOURCE: Final = Path(__file__).with_name("hook.sh")
 _REACHABLE: Final = 10.0  # seconds that a daemon may take to be there again
