@@ -23,8 +23,8 @@ from ...system.files import UMASK
 from ..drain import Drain
 from ..progress import Progress
 from ..read_proxy.launch import reading
+from ..retry import retrying
 from ..spec import UploadSpec
-from ..workers import retrying
 from .server import ControlServer, listen, send
 
 _EVERYBODY: Final = range(1 << 32)  # every number that a user can have
