@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.nix.keys import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
@@ -30,7 +31,7 @@ def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
         roots="",
         nix_bin="/absent",
         cache=cache,
-        key="",
+        key=KeySource(),
         compression="zstd",
         compression_level=3,
         upstreams=(),

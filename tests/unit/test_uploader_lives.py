@@ -49,8 +49,8 @@ def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue.create()
     return UploadSpec(
         queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
-        key=str(keys.generate("test-1")), compression="none", compression_level=0, upstreams=(), exclude="",
-        dry_run=False, environ={}, began=0,
+        key=keys.KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
+        upstreams=(), exclude="", dry_run=False, environ={}, began=0,
     )  # fmt: skip
 
 

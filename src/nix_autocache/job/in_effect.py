@@ -15,7 +15,6 @@ from ..errors import RunnerError
 from ..machine import paths
 from ..machine.observe import Facts
 from ..nix import effective
-from ..nix.keys import is_in_aws
 from ..nix.store import Nix
 from .context import Context
 from .destination import Destination
@@ -67,7 +66,7 @@ def _say_unread(context: Context, state: JobState, place: Destination) -> None:
     if not (place.unsigned or state.unread or state.reader_port or place.url.is_read_by_nix):
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.host.info(f"Nix cannot read {place.url.without_params}; {offered}")
-    keyed = place.public_keys or place.unsigned or (state.push and is_in_aws(place.key_source))
+    keyed = place.public_keys or place.unsigned or (state.push and place.key_source.is_in_aws)
     if not keyed:  # where the key is in AWS, the uploader will say which
         context.host.info("no public-keys are given: Nix will not trust what is in the cache")
 

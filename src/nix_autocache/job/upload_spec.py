@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..nix import effective, keys
+from ..nix import effective
+from ..nix.keys import KeySource
 from ..nix.store import Nix
 from ..queue.directory import Queue
 from ..uploader.spec import UploadSpec, relevant_environment
@@ -16,7 +17,7 @@ from .secrets import Secrets
 
 def upload_job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int) -> UploadSpec:
     """For an uploader of this user. Reads the signing key, unless it is in AWS."""
-    key = "" if context.lacks(place) else place.signing_key(context.environ)
+    key = KeySource() if context.lacks(place) else place.signing_key(context.environ)
     environ = relevant_environment(context.environ)
     if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
         environ["NIX_REMOTE"] = "daemon"
@@ -34,8 +35,8 @@ def job_apart(context: Context, nix: Nix, place: Destination, queue: Queue, bega
 
 def _job(context: Context, nix: Nix, place: Destination, queue: Queue, began: int, secrets: Secrets) -> UploadSpec:
     settings = context.settings
-    if not keys.is_in_aws(secrets.key):
-        context.host.mask(secrets.key)
+    if secrets.key.is_text:
+        context.host.mask(str(secrets.key))
     return UploadSpec.of(
         settings,
         queue=str(queue.directory),
