@@ -25,6 +25,6 @@ def status(context: Context, *, as_json: bool) -> None:
     """Print how far the uploads are."""
     state = JobState.load(context.job.setup)
     uploads = of_job(state)
-    answer = uploads.uploader(context).ask({"do": "status"})
+    answer = uploads.uploader(context).status()
     facts = report.status(state, answer, uploads.queue(context))
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
