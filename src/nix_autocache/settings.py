@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
 from .nix.access_tokens import parse as parse_tokens
-from .nix.keys import CACHE_NIXOS_ORG, PublicKey, parse_public
+from .nix.keys import CACHE_NIXOS_ORG, KeySource, PublicKey, parse_public
 from .nix.store_url import CacheUrl, parse_boolean, parse_cache_url
 from .schemes import CREDENTIALS
 from .system.text import clean
@@ -33,7 +33,7 @@ class Settings:
     """What the user asked for, parsed. `cache` and `dry_run` are None where the host decides."""
 
     cache: CacheUrl | None
-    signing_key: str = field(repr=False)
+    signing_key: KeySource
     public_keys: tuple[PublicKey, ...]
     aws_role: str
     oidc_audience: str
@@ -82,6 +82,10 @@ class Input:
 
 def _text(text: str, name: str) -> str:
     return text
+
+
+def _signing_key(text: str, name: str) -> KeySource:
+    return KeySource.parse(text)
 
 
 def _choice(*allowed: str) -> Callable[[str, str], str]:
@@ -207,7 +211,7 @@ INPUTS: Final = (
         name="signing-key",
         default="",
         metavar="KEY",
-        parse=_text,
+        parse=_signing_key,
         doc="Secret key `name:base64`, or where to find it: `file:PATH`, `env:NAME`, `aws-ssm:NAME` (a parameter) or "
         "`aws-secretsmanager:NAME`.",
     ),

@@ -14,7 +14,7 @@ from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.system.net import seconds_to_wait
-from nix_autocache.uploader.workers import LONGEST, Gate, retrying
+from nix_autocache.uploader.retry import LONGEST, Gate, retrying
 
 
 @pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.nix.keys import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
@@ -16,9 +17,9 @@ from tests.harness.waiting import wait_for
 PROGRAM = """
 import sys
 from pathlib import Path
-from nix_autocache.uploader.process import main as daemon
-daemon._FORGOTTEN = float(sys.argv[1])
-raise SystemExit(daemon.main(Path(sys.argv[2]), int(sys.argv[3])))
+from nix_autocache.uploader.process import main, states
+states._FORGOTTEN = float(sys.argv[1])
+raise SystemExit(main.main(Path(sys.argv[2]), int(sys.argv[3])))
 """
 
 
@@ -30,7 +31,7 @@ def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
         roots="",
         nix_bin="/absent",
         cache=cache,
-        key="",
+        key=KeySource(),
         compression="zstd",
         compression_level=3,
         upstreams=(),
@@ -58,9 +59,9 @@ def test_an_uploader_with_nothing_to_do_ends(tmp_path: Path, cache: str) -> None
 def test_an_uploader_that_is_asked_to_flush_stays(tmp_path: Path) -> None:
     with start(tmp_path, 3.0, f"file://{tmp_path}/cache") as process:
         uploader = UploaderClient(tmp_path)
-        wait_for(lambda: uploader.ask({"do": "status"}) is not None, "the uploader to answer", 20)
+        wait_for(lambda: uploader.status() is not None, "the uploader to answer", 20)
         end = time.monotonic() + 4.0
         while time.monotonic() < end:
-            assert uploader.ask({"do": "flush", "seconds": 5})
+            assert uploader.flush(5)
         assert uploader.stop()
         assert process.wait(20) == 0

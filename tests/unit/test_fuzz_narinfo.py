@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from nix_autocache.errors import CacheError
 from nix_autocache.nix.narinfo import fingerprint, render
 from nix_autocache.nix.realisation import realisations
+from nix_autocache.uploader.cache_info import fields
 from nix_autocache.uploader.compress import CORRUPT, unpacked
 from nix_autocache.uploader.presence import decoded, judge
-from nix_autocache.uploader.push import _fields
 from nix_autocache.uploader.trim import trim
 from tests.harness.samples import (
     CA,
@@ -82,7 +82,7 @@ def test_bytes_are_no_error(magic: bytes, rest: bytes) -> None:
     decoded(magic + rest)
     judge(magic + rest, INFO, READERS)
     with suppress(CacheError):
-        _fields(magic + rest)
+        fields(magic + rest)
     for name in ("none", "zstd", "xz", "bzip2", "gzip"):
         with suppress(*CORRUPT):
             list(unpacked(name, [magic, rest]))

@@ -7,7 +7,7 @@ import pytest
 from nix_autocache.errors import InputError
 from nix_autocache.job import secrets
 from nix_autocache.job.destination import Destination
-from nix_autocache.nix.keys import generate
+from nix_autocache.nix.keys import KeySource, generate
 from nix_autocache.nix.store_url import parse_cache_url
 
 PROFILES = """
@@ -23,7 +23,7 @@ credential_process = /home/runner/evil
 
 
 def place(url: str, key: str = "") -> Destination:
-    return Destination(url=parse_cache_url(url), key_source=key, public_keys=(), embedded=False)
+    return Destination(url=parse_cache_url(url), key_source=KeySource.parse(key), public_keys=(), embedded=False)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_key_in_a_file_is_read_and_the_file_removed(tmp_path: Path) -> None:
     file, key = tmp_path / "key", str(generate("test-1"))
     file.write_text(key)
     taken = secrets.take(place("https://cache", f"file:{file}"), {})
-    assert taken.key == key
+    assert str(taken.key) == key
     assert not file.exists()
 
 

@@ -43,21 +43,21 @@ def test_a_key_is_not_in_its_text_for_debugging() -> None:
 
 def test_a_key_may_be_elsewhere() -> None:
     key = keys.generate("a-1")
-    assert keys.read_secret("env:KEY", {"KEY": f"{key}\n"}) == key
+    assert keys.KeySource.parse("env:KEY").read({"KEY": f"{key}\n"}) == key
     for missing in ("env:NO", "file:/no/such/file"):
         with pytest.raises(InputError, match="signing-key"):
-            keys.read_secret(missing, {})
+            keys.KeySource.parse(missing).read({})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_key_in_a_file_that_a_windows_editor_wrote_is_read(tmp_path: Path, encoding: str) -> None:
     key, file = keys.generate("a-1"), tmp_path / "key"
     file.write_text(f"{key}\r\n", encoding=encoding)
-    assert keys.read_secret(f"file:{file}", {}) == key
-    assert keys.read_secret("env:KEY", {"KEY": f"\ufeff{key}"}) == key
+    assert keys.KeySource.parse(f"file:{file}").read({}) == key
+    assert keys.KeySource.parse("env:KEY").read({"KEY": f"\ufeff{key}"}) == key
     file.write_bytes(b"\xff\x00\xfe")
     with pytest.raises(InputError, match="cannot read"):
-        keys.read_secret(f"file:{file}", {})
+        keys.KeySource.parse(f"file:{file}").read({})
 
 
 KEY = keys.SecretKey("a-1", bytes(range(64)))  # a fixed one: it is part of the names of tests
@@ -84,7 +84,7 @@ KEY = keys.SecretKey("a-1", bytes(range(64)))  # a fixed one: it is part of the 
 )
 def test_what_people_give_instead_of_a_secret_key_is_answered_with_what_they_meant(text: str, advice: str) -> None:
     with pytest.raises(InputError) as caught:
-        keys.read_secret(text, {})
+        keys.KeySource.parse(text).read({})
     assert advice in str(caught.value)
     assert str(KEY).partition(":")[2] not in str(caught.value)
 
@@ -104,3 +104,32 @@ def test_what_people_give_instead_of_public_keys_is_answered_with_what_they_mean
         settings.read({"public-keys": text}, {}, {})
     assert advice in str(caught.value)
     assert str(KEY).partition(":")[2] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "in_aws", "as_text", "file"),
+    [
+        ("", "", False, False, None),
+        (str(KEY), "literal", False, True, None),
+        ("env:KEY", "env", False, True, None),
+        ("file:/etc/key", "file", False, False, Path("/etc/key")),
+        ("aws-ssm:/ci/key", "aws-ssm", True, False, None),
+        ("aws-secretsmanager:arn:aws:secretsmanager:eu-west-1:1:secret:k", "aws-secretsmanager", True, False, None),
+        ("file:", "literal", False, True, None),
+    ],
+)
+def test_the_input_says_once_where_the_key_is(
+    text: str, kind: str, in_aws: bool, as_text: bool, file: Path | None
+) -> None:
+    source = settings.read({"signing-key": text}, {}, {}).signing_key
+    assert (source.kind, source.is_in_aws, source.is_text, source.file) == (kind, in_aws, as_text, file)
+    assert str(source) == text
+    assert bool(source) == bool(text)
+    assert str(KEY).partition(":")[2] not in repr(source)
+
+
+def test_only_a_key_elsewhere_than_in_aws_is_read_before_the_uploader_gets_it() -> None:
+    key = keys.generate("a-1")
+    assert keys.KeySource.parse("env:KEY").resolved({"KEY": str(key)}) == keys.KeySource.of_key(key)
+    for source in (keys.KeySource(), keys.KeySource.parse("aws-ssm:key")):
+        assert source.resolved({}) == source

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.nix.keys import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.trust import metadata
 from tests.harness.programs.metadata import SECRET, serving
@@ -29,7 +30,7 @@ from tests.harness.programs.metadata import SECRET, serving
 def test_only_what_the_uploader_would_ask_is_asked(
     url: str, key: str, environ: dict[str, str], asked: set[str]
 ) -> None:
-    assert set(metadata.clouds(parse_cache_url(url), key, environ)) == asked
+    assert set(metadata.clouds(parse_cache_url(url), KeySource.parse(key), environ)) == asked
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_the_names_are_those_of_the_inputs(tmp_path: Path) -> None:
     assert told.settings.public_keys[0].name == "cache.nixos.org-1"
     assert sorted(told.secrets) == ["AWS_SHARED_CREDENTIALS_FILE", "configuration", "signing-key"]
     given = told.given_as_credentials(Path("/run/c"))
-    assert given.settings.signing_key == "file:/run/c/signing-key"
+    assert str(given.settings.signing_key) == "file:/run/c/signing-key"
     assert given.environ == {
         "AWS_SHARED_CREDENTIALS_FILE": "/run/c/AWS_SHARED_CREDENTIALS_FILE",
         "AWS_REGION": "eu-west-1",

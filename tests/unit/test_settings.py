@@ -8,7 +8,7 @@ import pytest
 
 from nix_autocache.ci.github import inputs_of
 from nix_autocache.errors import InputError
-from nix_autocache.nix.keys import CACHE_NIXOS_ORG, generate, read_secret
+from nix_autocache.nix.keys import CACHE_NIXOS_ORG, KeySource, generate
 from nix_autocache.settings import INPUTS, archive_format, doubtful, read
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_a_key_in_place_of_where_it_is_is_not_repeated(kind: str) -> None:
     key = str(generate("a-1"))
     for text in (key, key.partition(":")[2]):
         with pytest.raises(InputError) as caught:
-            read_secret(f"{kind}:{text}", {})
+            KeySource.parse(f"{kind}:{text}").read({})
         assert text[-60:] not in str(caught.value)
 
 

@@ -15,7 +15,8 @@ from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.store import PathInfo, StorePath, parse_store_path
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.pack import Packing
-from nix_autocache.uploader.workers import Budget, retrying
+from nix_autocache.uploader.retry import retrying
+from nix_autocache.uploader.workers import Budget
 
 if sys.version_info >= (3, 14):
     from compression import zstd

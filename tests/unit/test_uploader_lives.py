@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nix_autocache.errors import InputError
 from nix_autocache.nix import keys
 from nix_autocache.queue.directory import Queue
-from nix_autocache.uploader.process.client import Reply, UploaderClient
-from nix_autocache.uploader.process.server import ControlServer, listen, send
+from nix_autocache.uploader.process import protocol
+from nix_autocache.uploader.process.client import UploaderClient
+from nix_autocache.uploader.process.protocol import Reply
+from nix_autocache.uploader.process.server import ControlServer, listen
 from nix_autocache.uploader.spec import UploadSpec
 from nix_autocache.uploader.workers import Workers
 from tests.harness.nix_daemon import DIE, FakeNix, answer, refusal
@@ -49,8 +52,8 @@ def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue.create()
     return UploadSpec(
         queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
-        key=str(keys.generate("test-1")), compression="none", compression_level=0, upstreams=(), exclude="",
-        dry_run=False, environ={}, began=0,
+        key=keys.KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
+        upstreams=(), exclude="", dry_run=False, environ={}, began=0,
     )  # fmt: skip
 
 
@@ -85,7 +88,22 @@ def test_any_request_is_survived(running: UploaderClient, request_: bytes | dict
             client.sendall(line)
             if patient:
                 client.recv(100)
-    assert running.ask({"do": "status"})
+    assert running.status()
+
+
+@pytest.mark.parametrize(
+    "line", ['{"do": "job"}', '{"do": null}', "{}", '{"do": "flush"}', '{"do": "flush", "seconds": NaN}']
+)
+def test_a_request_that_it_does_not_know_is_answered_with_an_error(running: UploaderClient, line: str) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(running.socket))
+        client.sendall(f"{line}\n".encode())
+        (answered,) = client.makefile("rb").readlines()
+    reply = protocol.parse_answer(answered)
+    assert isinstance(reply, Reply)
+    assert "status, flush and stop" in reply.error
+    assert reply.exit_code == InputError.exit_code
 
 
 def test_bad_entries_and_answers_are_outcomes_like_others(running: UploaderClient, fake: FakeNix) -> None:
@@ -148,7 +166,7 @@ def test_any_answer_is_an_uploaders_or_none(
     uploader, said = impostor
     lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in answers]
     said.append(b"\n".join([*lines, b""]))
-    found = uploader.ask({"do": "status"}, lambda progress: print(sum(progress.counts.values()), progress.trouble))
+    found = uploader.status(lambda progress: print(sum(progress.counts.values()), progress.trouble))
     assert found is None or isinstance(found, Reply)
     if found:
         assert sum(found.progress.counts.values()) + found.progress.waiting + found.exit_code is not None
@@ -163,7 +181,8 @@ def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s"
-    server = ControlServer(listen(path, open_to_all=True), {os.geteuid()}, lambda c, r, _: send(c, {"done": True}))
+    done = b'{"done": true}\n'
+    server = ControlServer(listen(path, open_to_all=True), {os.geteuid()}, lambda client, _, __: client.sendall(done))
     threading.Thread(target=server.serve, daemon=True).start()
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
@@ -172,7 +191,7 @@ def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
             patched.setattr(threading.Thread, "start", refuse)
             client.sendall(b'{"do": "status"}\n')
             wait_for(lambda: bool(server._unanswered), "the request to be read")
-        assert client.recv(100) == b'{"done": true}\n'
+        assert client.recv(100) == done
 
 
 def test_tasks_wait_for_threads_and_end_none(monkeypatch: pytest.MonkeyPatch) -> None:

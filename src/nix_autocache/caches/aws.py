@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.id_token import IdTokenSource
 from ..errors import CacheBusy, CredentialsError, Error, InputError, one_line
-from ..nix.keys import SecretKey, parse_secret
+from ..nix.keys import KeyKind, KeySource, SecretKey, parse_secret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -120,14 +120,14 @@ def assuming(role: Role, region: str, environ: Mapping[str, str]) -> AwsCredenti
     return AwsCredentials(begin)
 
 
-def secret_key(source: str, login: AwsCredentials, region: str) -> SecretKey:
+def secret_key(source: KeySource, login: AwsCredentials, region: str) -> SecretKey:
     """The signing key at `aws-ssm:NAME` or `aws-secretsmanager:NAME`; a NAME may be an ARN.
 
     Raises InputError when it is not there or is no key, CredentialsError when it may not be read, CacheBusy.
     """
-    kind, _, name = source.partition(":")
+    name = source.name
     region = name.split(":")[3] if name.startswith("arn:") and name.count(":") > 4 else region
-    read = {"aws-ssm": _parameter, "aws-secretsmanager": _secret}[kind]
+    read = {KeyKind.SSM: _parameter, KeyKind.SECRETS_MANAGER: _secret}[source.kind]
     with _explained(f"signing-key: {source} in {region}"):
         text = read(name, login, region)
     return parse_secret(text, name=f"signing-key: {source}")

@@ -29,6 +29,6 @@ def status(context: Context, *, as_json: bool) -> None:
     """Print how far the uploads are."""
     state = JobState.load(context.job.setup)
     uploads = of_job(state)
-    reply = uploads.uploader(context).ask({"do": "status"})
+    reply = uploads.uploader(context).status()
     facts = report.status(state, reply, uploads.queue(context))
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))

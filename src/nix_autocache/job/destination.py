@@ -21,14 +21,14 @@ from ..system.files import make_directory, write_atomically
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """`key_source` is the text of `signing-key`, read only by `signing_key`, or by the uploader where it is in AWS.
+    """`key_source` is read only by `signing_key`, or by the uploader if the key is in AWS.
 
     `others` are directories with caches that are only read; what is in them is not pushed again. With `unsigned`, the
     paths carry no signature, and Nix reads `views` of the caches, which a key of this job signed.
     """
 
     url: CacheUrl
-    key_source: str
+    key_source: keys.KeySource
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
     others: tuple[Path, ...] = ()
@@ -37,9 +37,9 @@ class Destination:
 
     def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
         """With the signing key's public half where no `public-keys` are given. Reads the key if it is not in AWS."""
-        if not self.key_source or keys.is_in_aws(self.key_source):
+        if not self.key_source or self.key_source.is_in_aws:
             return self
-        return self.trusting(str(keys.read_secret(self.key_source, environ).public))
+        return self.trusting(str(self.key_source.read(environ).public))
 
     def trusting(self, public_key: str) -> Destination:
         """With this key where no `public-keys` are given; empty for none."""
@@ -70,14 +70,9 @@ class Destination:
         """What Nix reads beside the cache itself, or in its place."""
         return [of_directory(directory).substituter for directory in (self.views if self.unsigned else self.others)]
 
-    def signing_key(self, environ: Mapping[str, str]) -> str:
-        """The key as the uploader takes it: itself, or where in AWS it is; empty where there is none.
-
-        Raises InputError when it cannot be had.
-        """
-        if not self.key_source or keys.is_in_aws(self.key_source):
-            return self.key_source
-        return str(keys.read_secret(self.key_source, environ))
+    def signing_key(self, environ: Mapping[str, str]) -> keys.KeySource:
+        """The key as the uploader takes it: itself, or its name in AWS. Raises InputError as `KeySource.read`."""
+        return self.key_source.resolved(environ)
 
 
 def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
@@ -90,7 +85,7 @@ def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
     public = _public_key(key) if key else None
     return Destination(
         url=of_directory(embedded.cache),
-        key_source=settings.signing_key or (f"file:{key}" if key else ""),
+        key_source=settings.signing_key or (keys.KeySource.of_file(key) if key else keys.KeySource()),
         public_keys=settings.public_keys or ((public,) if public else ()),
         embedded=True,
         others=embedded.others,

@@ -12,7 +12,6 @@ from typing import Final
 
 from ..machine.observe import Facts
 from ..nix import effective
-from ..nix.keys import is_in_aws
 from .context import Context
 from .destination import Destination
 from .nix_conf import cache_lines, is_ignored, job_paths, lacking, settings_in_effect
@@ -46,7 +45,7 @@ def _say_unread(context: Context, state: JobState, destination: Destination) -> 
     if not (destination.unsigned or state.unread or state.reader_port or destination.url.is_read_by_nix):
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.host.info(f"Nix cannot read {destination.url.without_params}; {offered}")
-    keyed = destination.public_keys or destination.unsigned or (state.push and is_in_aws(destination.key_source))
+    keyed = destination.public_keys or destination.unsigned or (state.push and destination.key_source.is_in_aws)
     if not keyed:  # where the key is in AWS, the uploader will say which
         context.host.info("no public-keys are given: Nix will not trust what is in the cache")
 

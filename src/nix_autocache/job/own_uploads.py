@@ -38,9 +38,9 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
         context.host.warning(f"the store was not scanned for what the hook missed: {one_line(error)}")
     tell = report.ProgressLines(context.host)
     uploader = UploaderClient(context.job.directory)
-    answer = uploader.ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
+    answer = uploader.flush(deadline - time.monotonic(), tell)
     if answer and not answer.error:
-        return answer.progress.result(drained=answer.dry, dry_run=state.dry_run)
+        return answer.progress.result(drained=answer.drained, dry_run=state.dry_run)
     if state.separate_user:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
         return FlushResult.of_queue(context.job.queue, why)

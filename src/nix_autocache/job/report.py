@@ -21,7 +21,7 @@ from ..trust.policy import ASSUMED, LIMITATIONS
 from ..uploader.progress import FlushResult, Progress
 
 if TYPE_CHECKING:
-    from ..uploader.process.client import Reply
+    from ..uploader.process.protocol import Reply
     from .state import JobState
 
 _WORDS: Final = {

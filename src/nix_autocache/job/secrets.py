@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, one_line
-from ..nix.keys import is_in_aws
+from ..nix.keys import KeySource
 from ..schemes import Scheme, scheme
 from ..system.text import decoded
 from ..uploader.spec import is_secret, relevant_environment
@@ -30,14 +30,13 @@ _LEFT_OUT: Final = frozenset({"HOME", "AWS_PROFILE", "AWS_CONFIG_FILE", _AWS_FIL
 class Secrets:
     """What the uploader is given, and nobody has any more."""
 
-    key: str = field(repr=False)
+    key: KeySource
     environ: Mapping[str, str] = field(repr=False)
 
 
 def as_text(place: Destination, environ: Mapping[str, str]) -> list[str]:
     """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
-    text = place.key_source and not is_in_aws(place.key_source) and _key_file(place) is None
-    names = ["signing-key"] if text else []
+    names = ["signing-key"] if place.key_source.is_text else []
     prefixes = tuple(prefix for row in _rows(place) for prefix in row.variables)
     names += [name for name in sorted(environ) if name.startswith(prefixes) and is_secret(name, environ[name])]
     return [*names, "the password in `cache`"] if place.url.secrets else names
@@ -68,7 +67,7 @@ def take(place: Destination, environ: Mapping[str, str]) -> Secrets:
 
 
 def _files(place: Destination, environ: Mapping[str, str]) -> list[Path]:
-    files = [_key_file(place)]
+    files = [place.key_source.file]
     for row in _rows(place):
         files += [Path(environ[name]) for name in row.secret_files if name in _TAKEN and environ.get(name)]
     return [path for path in files if path]
@@ -76,13 +75,8 @@ def _files(place: Destination, environ: Mapping[str, str]) -> list[Path]:
 
 def _rows(place: Destination) -> list[Scheme]:
     """What the uploader takes secrets for: the cache, and AWS if the key is there."""
-    key = [scheme("s3")] if is_in_aws(place.key_source) and place.url.scheme != "s3" else []
+    key = [scheme("s3")] if place.key_source.is_in_aws and place.url.scheme != "s3" else []
     return [place.url.row, *key]
-
-
-def _key_file(place: Destination) -> Path | None:
-    kind, _, path = place.key_source.partition(":")
-    return Path(path) if kind == "file" else None
 
 
 def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:

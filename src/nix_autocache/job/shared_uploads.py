@@ -62,13 +62,13 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
     """Wait until what is queued by now is settled. An uploader that is restarted meanwhile is waited for."""
     tell, heard = report.ProgressLines(context.host), time.monotonic()
     while time.monotonic() < min(deadline, heard + _GONE):
-        answer = uploader(context).ask({"do": "flush", "seconds": max(0.0, deadline - time.monotonic())}, tell)
-        if answer and (answer.error or answer.dry):
+        answer = uploader(context).flush(deadline - time.monotonic(), tell)
+        if answer and (answer.error or answer.drained):
             return answer.progress.result(drained=not answer.error, error=answer.error)
         if answer:
             heard = time.monotonic()
         time.sleep(_AGAIN)
-    last = uploader(context).ask({"do": "status"})
+    last = uploader(context).status()
     why = last.progress.trouble if last else "the machine's uploader does not answer"
     return FlushResult.of_queue(queue(context), why)
 

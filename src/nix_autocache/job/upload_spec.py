@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..nix import effective, keys
+from ..nix import effective
+from ..nix.keys import KeySource
 from ..nix.store import Nix
 from ..queue.directory import Queue
 from ..uploader.spec import UploadSpec, relevant_environment
@@ -16,7 +17,7 @@ from .secrets import Secrets
 
 def for_this_user(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int) -> UploadSpec:
     """For an uploader of this user. Reads the signing key, unless it is in AWS."""
-    key = "" if context.lacks(destination) else destination.signing_key(context.environ)
+    key = KeySource() if context.lacks(destination) else destination.signing_key(context.environ)
     environ = relevant_environment(context.environ)
     if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
         environ["NIX_REMOTE"] = "daemon"
@@ -34,8 +35,8 @@ def for_separate_user(context: Context, destination: Destination, nix: Nix, queu
 
 def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int, taken: Secrets) -> UploadSpec:
     settings = context.settings
-    if not keys.is_in_aws(taken.key):
-        context.host.mask(taken.key)
+    if taken.key.is_text:
+        context.host.mask(str(taken.key))
     return UploadSpec.of(
         settings,
         queue=str(queue.directory),

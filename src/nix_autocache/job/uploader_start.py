@@ -17,7 +17,8 @@ from ..errors import Error, InputError
 from ..nix import effective
 from ..queue import hook, scan
 from ..system.descriptors import offered
-from ..uploader.process.client import Reply, Started, UploaderClient
+from ..uploader.process.client import Started, UploaderClient
+from ..uploader.process.protocol import Reply
 from ..uploader.read_proxy import launch
 from . import upload_spec
 from .context import Context

@@ -13,7 +13,8 @@ from typing import Final
 
 from ..nix.store import Nix
 from ..system import record
-from ..uploader.process.client import Reply, UploaderClient
+from ..uploader.process.client import UploaderClient
+from ..uploader.process.protocol import Reply
 from .paths import JobPaths, Paths
 
 JOB: Final = "machine"  # whose queue every job's builds go to
@@ -62,7 +63,7 @@ def answer(places: Paths, seconds: float = _PATIENCE) -> Reply | None:
     """What the machine's uploader says, tried for some seconds; None where there is none."""
     deadline = time.monotonic() + seconds
     while ManagedMachine.load(places):
-        if said := UploaderClient(place(places).directory).ask({"do": "status"}):
+        if said := UploaderClient(place(places).directory).status():
             return said
         if time.monotonic() > deadline:
             return None

@@ -143,7 +143,7 @@ def _sweep(places: Paths, but: str) -> None:
         oldest = max(time.time() - (_STALE if job.setup.exists() else _HALF), _booted())
         if name in {but, JOB} or _touched(places, name) >= oldest:
             continue
-        if not UploaderClient(job.directory).ask({"do": "status"}):
+        if not UploaderClient(job.directory).status():
             (places.parts / name).unlink(missing_ok=True)
             _forget(job)
 

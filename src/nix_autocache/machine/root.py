@@ -74,7 +74,7 @@ def start_uploader(request: Request, environ: Environ) -> Started:
     assert root.stderr
     said = root.stdout.read().decode(), root.stderr.read().decode(errors="replace")
     root.wait()
-    return Started(root, apart=_answer(*said))
+    return Started(root, pid=_answer(*said))
 
 
 def _begin(verb: str, request: Request, environ: Environ) -> Process:

@@ -11,12 +11,12 @@ import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from ..errors import InputError
 from ..system.text import clean, decoded
 
-_IN_AWS = ("aws-ssm", "aws-secretsmanager")
 _QUOTES = frozenset("\"'`\u201c\u201d\u2018\u2019")
 JOB_PREFIX = "nix-autocache-job-"
 CACHE_NIXOS_ORG = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
@@ -91,28 +91,89 @@ def parse_public(text: str, *, name: str = "public-keys") -> PublicKey:
     return PublicKey(key_name, raw)
 
 
-def is_in_aws(source: str) -> bool:
-    """Whether the input `signing-key` is not a key but where in AWS there is one: only the uploader reads that."""
-    kind, _, place = source.partition(":")
-    return kind in _IN_AWS and bool(place)
+class KeyKind(StrEnum):
+    """The ways to give the secret key; those with a name before the colon are written `KIND:NAME`."""
+
+    NONE = ""
+    LITERAL = "literal"
+    FILE = "file"
+    ENV = "env"
+    SSM = "aws-ssm"
+    SECRETS_MANAGER = "aws-secretsmanager"
 
 
-def read_secret(source: str, environ: Mapping[str, str]) -> SecretKey:
-    """The key that input `signing-key` gives: itself, or `file:PATH` or `env:NAME` where it is.
+_AWS = (KeyKind.SSM, KeyKind.SECRETS_MANAGER)
+_REFERENCES = (KeyKind.FILE, KeyKind.ENV, *_AWS)
 
-    Raises InputError when it is not there or is no key.
+
+@dataclass(frozen=True)
+class KeySource:
+    """The input `signing-key`: the key itself, or where it is. False if there is none.
+
+    `name` is a path, a variable, a name or ARN in AWS, or the text of the key. A literal is checked when it is read.
     """
-    kind, _, place = source.partition(":")
-    if kind == "file" and place:
-        try:
-            return parse_secret(decoded(Path(place).read_bytes()), name=f"signing-key: {place}")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"signing-key: cannot read {place}: {error}") from None
-    if kind == "env" and place:
-        if not environ.get(place):
-            raise InputError(f"signing-key: the environment has no variable {place}")
-        return parse_secret(environ[place], name=f"signing-key: {place}")
-    return parse_secret(source)
+
+    kind: KeyKind = KeyKind.NONE
+    name: str = field(default="", repr=False)
+
+    @staticmethod
+    def parse(text: str) -> KeySource:
+        prefix, _, name = text.partition(":")
+        if name and prefix in _REFERENCES:
+            return KeySource(KeyKind(prefix), name)
+        return KeySource(KeyKind.LITERAL, text) if text else KeySource()
+
+    @staticmethod
+    def of_file(path: Path) -> KeySource:
+        return KeySource(KeyKind.FILE, str(path))
+
+    @staticmethod
+    def of_key(key: SecretKey) -> KeySource:
+        return KeySource(KeyKind.LITERAL, str(key))
+
+    def __bool__(self) -> bool:
+        return self.kind is not KeyKind.NONE
+
+    def __str__(self) -> str:
+        """As the input is written. It may be the key: never print it."""
+        return f"{self.kind}:{self.name}" if self.kind in _REFERENCES else self.name
+
+    @property
+    def is_in_aws(self) -> bool:
+        """True if only the uploader can read the key, with its AWS credentials."""
+        return self.kind in _AWS
+
+    @property
+    def is_text(self) -> bool:
+        """True if the key stands in an input or a variable, which more processes than the uploader can see."""
+        return self.kind in {KeyKind.LITERAL, KeyKind.ENV}
+
+    @property
+    def file(self) -> Path | None:
+        return Path(self.name) if self.kind is KeyKind.FILE else None
+
+    def read(self, environ: Mapping[str, str]) -> SecretKey:
+        """The key. Not for a key in AWS: `caches/aws.py` reads it.
+
+        Raises InputError, which never repeats the key, if the file or variable is missing or holds no secret key.
+        """
+        match self.kind:
+            case KeyKind.FILE:
+                try:
+                    text = decoded(Path(self.name).read_bytes())
+                except (OSError, UnicodeDecodeError) as error:
+                    raise InputError(f"signing-key: cannot read {self.name}: {error}") from None
+                return parse_secret(text, name=f"signing-key: {self.name}")
+            case KeyKind.ENV:
+                if not environ.get(self.name):
+                    raise InputError(f"signing-key: the environment has no variable {self.name}")
+                return parse_secret(environ[self.name], name=f"signing-key: {self.name}")
+            case _:
+                return parse_secret(str(self))
+
+    def resolved(self, environ: Mapping[str, str]) -> KeySource:
+        """This source with the key itself instead of a file or variable. Raises InputError as `read`."""
+        return KeySource.of_key(self.read(environ)) if self and not self.is_in_aws else self
 
 
 def _split(text: str, name: str, *, expected: int) -> tuple[str, bytes]:
@@ -133,16 +194,17 @@ def _split(text: str, name: str, *, expected: int) -> tuple[str, bytes]:
 
 def _not_a_key(text: str) -> str:
     """What somebody gave instead of a key, and what to write; empty for what may be one."""
-    kind, _, place = text.partition(":")
+    kind, _, name = text.partition(":")
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
         return "the key is in quotes; give it without them"
     if "," in text:
         return "there is a comma; keys are separated by blanks"
     if text.startswith("-----BEGIN") or text[:1] in {"{", "["}:
         return "this is no key of Nix; it is a line name:base64 alone, as `nix-autocache keygen` prints it"
-    if kind in {"file", "env", *_IN_AWS}:
-        return f"{kind}: names nothing" if not place else f"{text} is where a key is, and here the key itself is needed"
-    if kind == "arn" and (service := {"ssm": _IN_AWS[0], "secretsmanager": _IN_AWS[1]}.get(text.split(":")[2])):
+    if kind in _REFERENCES:
+        return f"{kind}: names nothing" if not name else f"{text} is where a key is, and here the key itself is needed"
+    services = {"ssm": KeyKind.SSM, "secretsmanager": KeyKind.SECRETS_MANAGER}
+    if kind == "arn" and (service := services.get(text.split(":")[2])):
         return f"this is an ARN; write {service}:{text}"
     if text.startswith(("/", "~", "./", "../")) and len(text.split()) == 1:
         return f"{text} is a file's name, not a key; write file:{text}"

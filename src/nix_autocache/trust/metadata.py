@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..nix.keys import is_in_aws
+from ..nix.keys import KeySource
 from ..nix.store_url import CacheUrl
 from ..schemes import scheme
 
@@ -32,9 +32,9 @@ _GOOGLE: Final = (_LINK_LOCAL, "http://metadata.google.internal")
 Environ = Mapping[str, str]
 
 
-def clouds(url: CacheUrl, key_source: str, environ: Environ) -> tuple[str, ...]:
+def clouds(url: CacheUrl, key_source: KeySource, environ: Environ) -> tuple[str, ...]:
     """The clouds whose services the uploader will ask for credentials: for this cache, and for a key that is in AWS."""
-    rows = [url.row, *([scheme("s3")] if is_in_aws(key_source) else [])]
+    rows = [url.row, *([scheme("s3")] if key_source.is_in_aws else [])]
     return tuple({row.cloud for row in rows if row.cloud and not any(environ.get(name) for name in row.credentials)})
 
 

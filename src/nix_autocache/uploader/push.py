@@ -1,14 +1,12 @@
 """One path into the cache: its archive first, then, when its references are there, its narinfo.
 
-`Pusher` is what the drain knows of a cache; which of the implementations is chosen is `pusher`'s affair.
+`Pusher` is what the uploader knows of a cache: a `BinaryCache` of objects, `WholePaths`, or a dry run.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Protocol
@@ -20,13 +18,11 @@ from ..nix.keys import PublicKey, SecretKey
 from ..nix.narinfo import CONTENT_TYPE, NarFile, Uploaded, render
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
+from . import cache_info
 from .compress import Codec
 from .pack import STREAMED, Packing, archive_url, verified
-from .presence import ABSENT, Found, decoded, judge
+from .presence import ABSENT, Found, judge
 
-_INFO: Final = "nix-cache-info"
-_INFO_FIELDS: Final = frozenset({"StoreDir", "WantMassQuery", "Priority"})
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,9}(?![0-9])")
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 
 
@@ -34,38 +30,38 @@ class Pusher(Protocol):
     """Used from many threads. Every method raises CacheError for good, CacheBusy for now, StoreError for the path."""
 
     def check(self, store_dir: str) -> None:
-        """Whether the cache can be used, before the first path. Makes what a new cache needs."""
+        """Check that the cache can be used, before the first path. Creates what a new cache needs."""
 
     def reach(self) -> None:
-        """Ask the cache whether it is there at all."""
+        """Ask the cache anything, to see that it is there."""
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
-        """What is there of many paths, without those that there was no clear answer for. Raises nothing."""
+        """Look for many paths at once. Leaves out those without a clear answer. Raises nothing."""
 
     def find(self, info: PathInfo) -> Found:
-        """What is there of one path."""
+        """Look for one path."""
 
     def archive(self, info: PathInfo) -> str:
-        """The name of what `upload` makes, which paths of equal content share; empty if it makes nothing."""
+        """The name of the archive that `upload` makes, which paths of equal content share; empty if it makes none."""
 
     def upload(self, info: PathInfo, found: Found) -> Uploaded:
-        """Bring the content there, invisible yet; `found` is what is there already."""
+        """Upload the content of a path, which stays invisible; `found` is what the cache has of it."""
 
     def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
-        """The same for a path whose content was uploaded with another one."""
+        """The same for a path whose content was uploaded with another path."""
 
     def realise(self, realised: Realisation) -> Uploaded | None:
-        """What makes a realisation visible; None where that cannot be."""
+        """What makes a realisation visible; None if this cache holds none."""
 
     def publish(self, uploaded: Uploaded) -> None:
-        """Make it visible. Its references are visible already."""
+        """Make a path visible. Its references must be visible already."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCache:
     """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours.
 
-    `trusted` are keys that readers trust beside ours.
+    `trusted` are keys that readers trust beside ours; `cache_info` is the text of a new nix-cache-info, after StoreDir.
     """
 
     cache: ObjectCache
@@ -75,29 +71,10 @@ class BinaryCache:
     trusted: tuple[PublicKey, ...] = ()
 
     def check(self, store_dir: str) -> None:
-        try:
-            found = _fields(self.cache.get(_INFO))
-        except CredentialsError:
-            # A bucket that may not be listed answers 403 for what is not there: whether it can be put decides.
-            found = {}
-        if found.get("StoreDir", store_dir) != store_dir:
-            raise CacheError(
-                f"the cache holds paths of {found['StoreDir']}, this Nix has {store_dir}; take another cache"
-            )
-        # A priority that is no number ends every Nix that reads it.
-        if not found or not _NUMBER.match(found.get("Priority", "0")):
-            self.cache.put(_INFO, f"StoreDir: {store_dir}\n{self.cache_info}".encode(), "text/x-nix-cache-info")
-            self._check_stored()
-
-    def _check_stored(self) -> None:
-        """Raises CacheError for a host that took the file and answers with something else, or with nothing."""
-        with suppress(CredentialsError):
-            stored = self.cache.get(_INFO)
-            if stored is not None and not _fields(stored):
-                raise CacheError(f"not a binary cache: it took {_INFO} and answers with nothing; correct `cache`")
+        cache_info.check(self.cache, store_dir, self.cache_info)
 
     def reach(self) -> None:
-        self.cache.get(_INFO)
+        self.cache.get(cache_info.NAME)
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         contents = self.cache.get_many([_name(info.path) for info in infos])
@@ -165,7 +142,7 @@ class BinaryCache:
 
 @dataclass(frozen=True)
 class WholePaths:
-    """Pushes to a cache that takes whole paths and knows by itself what it has."""
+    """Pushes to a cache that takes whole paths and finds out by itself which it has."""
 
     cache: PathCache
 
@@ -199,15 +176,3 @@ class WholePaths:
 
 def _name(path: StorePath) -> str:
     return f"{path.hash_part}.narinfo"
-
-
-def _fields(content: bytes | None) -> dict[str, str]:
-    """The fields of a nix-cache-info; none where there is none yet. Raises CacheError for something else."""
-    text = decoded(content or b"")
-    if not text.strip():
-        return {}
-    fields = {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
-    if not fields.keys() & _INFO_FIELDS:
-        begin = text.strip()[:40]
-        raise CacheError(f"not a binary cache: what it answers for {_INFO} begins with {begin!r}; correct `cache`")
-    return fields

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.id_token import IdTokenSource
-from ..nix.keys import SecretKey, is_in_aws, parse_public, parse_secret
+from ..nix.keys import KeyKind, KeySource, SecretKey, parse_public
 from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
 from ..nix.store_url import CacheUrl, parse_cache_url
@@ -38,17 +38,17 @@ _NETWORK: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class UploadSpec:
-    """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` may be empty, or say where in
-    AWS it is; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in their
-    caches is not pushed. `began` and `trusted` are for `vouching`, `maintenance_interval`, in seconds, for `Drain`.
-    With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads
+    """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` is the key, its name
+    in AWS, or none; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in
+    their caches is not pushed. `began` and `trusted` are for `vouching`; `maintenance_interval`, in seconds, for
+    `Drain`. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads
     the cache, 0 if it reads it by itself."""
 
     queue: str
     roots: str
     nix_bin: str
     cache: str
-    key: str = field(repr=False)
+    key: KeySource
     compression: Compression
     compression_level: int
     upstreams: tuple[str, ...]
@@ -74,7 +74,8 @@ class UploadSpec:
         identity = values["identity"] and IdTokenSource(**values["identity"])
         trusted = None if values["trusted"] is None else tuple(values["trusted"])
         lists = {name: tuple(values[name]) for name in ("upstreams", "readers", "elsewhere")}
-        return cls(**{**values, **lists, "trusted": trusted, "identity": identity})
+        key = KeySource(KeyKind(values["key"]["kind"]), values["key"]["name"])
+        return cls(**{**values, **lists, "trusted": trusted, "identity": identity, "key": key})
 
     @classmethod
     def of(cls, settings: Settings, **more: Any) -> UploadSpec:
@@ -151,8 +152,8 @@ class UploadSpec:
     @cached_property
     def secret_key(self) -> SecretKey | None:
         """The key itself, asked of AWS where it is there; `aws.secret_key` says what is raised."""
-        if not is_in_aws(self.key):
-            return parse_secret(self.key) if self.key else None
+        if not self.key.is_in_aws:
+            return self.key.read({}) if self.key else None
         if self.dry_run:
             return None  # nothing is signed
         from ..caches import aws

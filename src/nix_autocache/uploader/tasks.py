@@ -25,7 +25,8 @@ from .pack import STREAMED
 from .plan import Plan
 from .presence import Found
 from .push import Pusher
-from .workers import LONGEST, Budget, Gate, Once, Workers, retrying
+from .retry import LONGEST, Gate, retrying
+from .workers import Budget, Once, Workers
 
 T = TypeVar("T")
 

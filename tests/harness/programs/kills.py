@@ -42,7 +42,7 @@ class Round:
             roots="",
             nix_bin="/usr/bin",
             cache=f"file://{self.cache}",
-            key=str(KEY),
+            key=keys.KeySource.of_key(KEY),
             compression="zstd",
             compression_level=1,
             upstreams=(),

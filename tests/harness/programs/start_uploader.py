@@ -8,6 +8,7 @@ from pathlib import Path
 from nix_autocache.machine.packages import locked
 
 sys.path.append(str(locked.wanted(None, os.environ).directory))
+from nix_autocache.nix.keys import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
@@ -19,7 +20,7 @@ job = UploadSpec(
     roots="",
     nix_bin="/usr/bin",
     cache="file:///root/start/cache",
-    key=sys.argv[1],
+    key=KeySource.parse(sys.argv[1]),
     compression="zstd",
     compression_level=3,
     upstreams=(),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import InputError
-from ...nix.keys import is_in_aws
+from ...nix.keys import KeyKind, KeySource
 from ...nix.secret_lines import holds_secret
 from ...nix.secret_lines import is_secret as is_secret_line
 from ...schemes import CREDENTIALS, SECRET_FILES
@@ -44,14 +44,14 @@ class Configuration:
     def secrets(self) -> dict[str, Path]:
         """The files that the uploader must be given, by the names of the credentials that they become."""
         found = {_ITSELF: CONFIGURATION}
-        if self.settings.signing_key.startswith("file:"):
-            found[_KEY] = Path(self.settings.signing_key.removeprefix("file:"))
+        if file := self.settings.signing_key.file:
+            found[_KEY] = file
         return found | {name: Path(self.environ[name]) for name in SECRET_FILES if name in self.environ}
 
     def given_as_credentials(self, directory: Path) -> Configuration:
         """The same, with the files where they are for the uploader."""
         there = {name: str(directory / name) for name in self.secrets}
-        key = f"file:{there[_KEY]}" if _KEY in there else self.settings.signing_key
+        key = KeySource.of_file(directory / _KEY) if _KEY in there else self.settings.signing_key
         return Configuration(
             settings=replace(self.settings, signing_key=key),
             environ={**self.environ, **{name: path for name, path in there.items() if name in SECRET_FILES}},
@@ -62,7 +62,7 @@ class Configuration:
         """What of the configuration itself is secret, by its names."""
         told = self.settings
         found = {
-            _KEY: not told.signing_key.startswith("file:") and not is_in_aws(told.signing_key),
+            _KEY: told.signing_key.is_text,
             "cache": bool(told.cache and told.cache.secrets),
             "nix-url": holds_secret(told.nix_url),
             "extra-nix-conf": any(map(is_secret_line, told.extra_nix_conf.splitlines())),
@@ -121,7 +121,7 @@ def _parse(values: dict[str, Any]) -> Configuration:
     settings = read({**given, "mode": "multi-user", "harden": "true"}, {}, {})
     if settings.cache is None or not settings.signing_key:
         raise InputError("cache and signing-key must be given")
-    if settings.signing_key.startswith("env:"):
+    if settings.signing_key.kind is KeyKind.ENV:
         raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a place in AWS")
     return Configuration(settings=settings, environ=_environment(environ))
 

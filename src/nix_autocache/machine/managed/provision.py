@@ -20,7 +20,7 @@ from ...schemes import TOKEN_FILES
 from ...system import own_copy, probe
 from ...system.files import make_directory, make_file
 from ...trust import metadata, probes
-from ...uploader.process.client import Reply
+from ...uploader.process.protocol import Reply
 from ...uploader.read_proxy import launch
 from .. import managed_machine, uploader_user
 from ..managed_machine import ManagedMachine

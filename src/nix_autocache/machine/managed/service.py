@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from ...nix import effective, keys
+from ...nix import effective
 from ...system import memory
 from ...uploader.process import main as daemon
 from ...uploader.process.client import UploaderClient
@@ -50,7 +50,6 @@ def job(told: Configuration, places: Paths) -> UploadSpec:
     """What the uploader is to do, with its key."""
     note, queue = ManagedMachine.load(places), place(places).queue
     assert note, "it is written before the service starts"
-    key = told.settings.signing_key
     return UploadSpec.of(
         told.settings,
         queue=str(queue.directory),
@@ -61,7 +60,7 @@ def job(told: Configuration, places: Paths) -> UploadSpec:
         reader_port=note.reader_port,
         trusted=tuple(effective.of_machine(note.nix).get("trusted-public-keys", "").split()),
         readers=tuple(map(str, told.settings.public_keys)),
-        key=key if keys.is_in_aws(key) else str(keys.read_secret(key, {})),
+        key=told.settings.signing_key.resolved({}),
         dry_run=False,
         environ=told.environ,
         maintenance_interval=_MAINTENANCE_INTERVAL,

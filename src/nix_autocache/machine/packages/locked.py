@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import RunnerError, one_line
-from ...nix.keys import is_in_aws
 from ...settings import Settings
 from ...system import files, own_copy, process
 from ..paths import STATE
@@ -178,7 +177,7 @@ def bytecode(environ: Mapping[str, str]) -> Path | None:
 
 def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Whether AWS credentials must be looked for elsewhere than in the environment, or a key is in AWS."""
-    if settings.aws_role or is_in_aws(settings.signing_key):
+    if settings.aws_role or settings.signing_key.is_in_aws:
         return True
     if settings.cache is None or settings.cache.scheme != "s3":
         return False

@@ -1,9 +1,7 @@
-"""Starting the background uploader, and talking to it from `setup`, `status` and `flush`."""
+"""Starting the background uploader, and asking it for its status, a flush or its end."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import socket
 import sys
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ...errors import Error, RunnerError
 from ...system import process
@@ -21,61 +19,48 @@ from ...system.process import Account, Process
 from ...system.sockets import at
 from ..progress import Progress
 from ..spec import UploadSpec
+from .protocol import MAX_ANSWER, Flush, Reply, Status, Stop, parse_answer, request_line
 
-_PROGRESS: Final = [field.name for field in dataclasses.fields(Progress)]
-_LAST: Final = ("dry", "error", "exit_code", "public_key")
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
-_GRACE: Final = 2.0  # seconds after a deadline for the last word
-_LONGEST: Final = 1 << 20  # bytes of a line
-_SILENCE: Final = 10.0  # seconds without a word, after which an uploader is as good as dead
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """The uploader's last word on a request. `error` says why it cannot push at all, if it cannot."""
-
-    progress: Progress
-    dry: bool
-    error: str
-    exit_code: int
-    public_key: str
+_GRACE: Final = 2.0  # seconds after a deadline for the reply
+_SILENCE: Final = 10.0  # seconds without a line, after which an uploader counts as dead
 
 
 @dataclass(frozen=True)
 class Started:
-    """An uploader that was just started, by its process: ours, or that of the sudo which started it apart."""
+    """An uploader that was just started: our own process, or a sudo whose child `pid` runs as another user."""
 
     process: Process
-    apart: int = 0
-    """Its number, where it is not the process itself."""
+    pid: int = 0
+    """0 where the uploader is `process` itself."""
 
-    def feed(self, job: UploadSpec) -> None:
-        """Give it its job, which it waits for."""
+    def feed(self, spec: UploadSpec) -> None:
+        """Send the spec that it waits for."""
         assert self.process.stdin, "it is a pipe"
-        with suppress(BrokenPipeError):  # `wait_ready` says what became of it
-            self.process.stdin.write(job.to_json().encode() + b"\n")
+        with suppress(BrokenPipeError):  # `wait_ready` will say why it ended
+            self.process.stdin.write(spec.to_json().encode() + b"\n")
         self.dismiss()
 
     def dismiss(self) -> None:
-        """Tell it that there is nothing more to come: without a job it ends."""
+        """Close its standard input: an uploader without a spec ends."""
         assert self.process.stdin, "it is a pipe"
         with suppress(BrokenPipeError):
             self.process.stdin.close()
 
     def lives(self) -> bool:
-        return Path(f"/proc/{self.apart}").exists() if self.apart else self.process.poll() is None
+        return Path(f"/proc/{self.pid}").exists() if self.pid else self.process.poll() is None
 
     def end(self) -> None:
-        """End one that may not listen yet; one that is another user's ends without a job."""
+        """End it, although it may not listen yet. Another user's cannot be killed, but ends without a spec."""
         self.dismiss()
-        if not self.apart:
+        if not self.pid:
             self.process.kill()
 
 
 @dataclass(frozen=True)
 class UploaderClient:
-    """The uploader of one job directory: its socket, its log."""
+    """The uploader of one job directory: its socket and its log."""
 
     directory: Path
 
@@ -87,18 +72,18 @@ class UploaderClient:
     def log(self) -> Path:
         return self.directory / "uploader.log"
 
-    def start(self, job: UploadSpec, listening: int | None = None) -> Started:
-        """Start it in the background, in a session of its own, and give it its job. `wait_ready` waits for it.
+    def start(self, spec: UploadSpec, listening: int | None = None) -> Started:
+        """Start it in the background, in its own session, and send it the spec; then call `wait_ready`.
 
-        `listening` is the descriptor of the socket where its reader is to answer.
+        `listening` is the descriptor of the read proxy's socket.
         """
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
-            **job.public_environment,
+            **spec.public_environment,
         }
         started = Started(self.begin(environment, os.geteuid(), process.PIPE, listening))
-        started.feed(job)
+        started.feed(spec)
         return started
 
     def begin(
@@ -109,82 +94,74 @@ class UploaderClient:
         listening: int | None,
         account: Account | None = None,
     ) -> Process:
-        """A process that waits for its job on `stdin`; `owner` is whom it answers, `account` whom it runs as."""
-        kept = [listening] if listening is not None else []
+        """Start a process that waits for its spec on `stdin`. It answers the user `owner` and runs as `account`."""
+        descriptors = [listening] if listening is not None else []
+        arguments = [str(self.socket), str(owner), *map(str, descriptors)]
         with open_to_append(self.log, 0o644) as log:
             return process.start(
-                [sys.executable, "-sSP", "-m", f"{__package__}.main", str(self.socket), str(owner), *map(str, kept)],
+                [sys.executable, "-sSP", "-m", f"{__package__}.main", *arguments],
                 environ={"PATH": os.defpath, "LANG": "C.UTF-8", **environment},
                 given=stdin,
                 output=log,
                 account=account,
                 session=True,
-                pass_fds=kept,
+                pass_fds=descriptors,
             )
 
     def wait_ready(self, started: Started) -> Reply:
-        """Its first status, when it looked at the cache. Raises Error with its log's last line if it died."""
+        """Its first status, after it looked at the cache. Raises Error with its log's last line if it died."""
         deadline = time.monotonic() + _START
         while started.lives() and time.monotonic() < deadline:
-            if answer := self.ask({"do": "status"}):
-                return answer
+            if reply := self.status():
+                return reply
             time.sleep(0.005)
         lines = []
         with suppress(OSError):
             lines = self.log.read_text(errors="replace").strip().splitlines()
         raise Error(f"the uploader did not start: {lines[-1] if lines else 'it said nothing'} (see {self.log})")
 
-    def ask(self, request: dict[str, Any], tell: Callable[[Progress], None] = lambda _: None) -> Reply | None:
-        """Its answer, or None when no uploader is there that answers. Calls `tell` with each word of progress.
+    def status(self, tell: Callable[[Progress], None] = lambda _: None) -> Reply | None:
+        """Its status, or None when no uploader answers there."""
+        return self._ask(Status(), _SILENCE, tell)
 
-        Never takes longer than the request's `seconds` and a moment.
+    def flush(self, seconds: float, tell: Callable[[Progress], None] = lambda _: None) -> Reply | None:
+        """Wait until everything queued by now is settled, or `seconds` have passed; None when no uploader answers.
+
+        Calls `tell` with each line of progress. Returns a moment after `seconds` at the latest.
         """
-        give_up = time.monotonic() + request.get("seconds", _SILENCE) + _SILENCE + _GRACE
+        seconds = max(0.0, seconds)
+        return self._ask(Flush(seconds), seconds, tell)
+
+    def stop(self) -> bool:
+        """Stop it, if it runs; True when it is gone. An uploader of another user does not stop for the job's user."""
+        reply = self._ask(Stop(), _SILENCE)
+        if reply is None:
+            with suppress(OSError):  # only root may remove the socket of another user's uploader
+                self.socket.unlink()  # a killed uploader leaves it; its read proxy waits until it is gone
+            return True
+        if reply.exit_code == RunnerError.exit_code:
+            return False
+        return process.wait_until(lambda: not self.socket.exists(), _STOP, poll=0.005)
+
+    def _ask(
+        self, request: Status | Flush | Stop, seconds: float, tell: Callable[[Progress], None] = lambda _: None
+    ) -> Reply | None:
+        give_up = time.monotonic() + seconds + _SILENCE + _GRACE
         with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(min(_SILENCE, request.get("seconds", _SILENCE) + _GRACE))
+            connection.settimeout(min(_SILENCE, seconds + _GRACE))
             with at(self.socket) as address:
                 connection.connect(address)
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            for message in _messages(connection):
-                if isinstance(message, Reply):
-                    return message
-                tell(message)
+            connection.sendall(request_line(request))
+            for answer in _answers(connection):
+                if isinstance(answer, Reply):
+                    return answer
+                tell(answer)
                 if time.monotonic() > give_up:
                     break
         return None
 
-    def stop(self) -> bool:
-        """Stop it, if it is there; whether it is gone. One that is apart does not stop for the job's user."""
-        answer = self.ask({"do": "stop"})
-        if answer is None:
-            with suppress(OSError):  # what only root may do, root does
-                self.socket.unlink()  # of one that was killed; its reader waits for that
-            return True
-        if answer.exit_code == RunnerError.exit_code:
-            return False
-        return process.wait_until(lambda: not self.socket.exists(), _STOP, poll=0.005)
 
-
-def _messages(connection: socket.socket) -> Iterator[Progress | Reply]:
-    """What comes. Raises ValueError for what no uploader says: anybody may listen in the place of one that is gone."""
+def _answers(connection: socket.socket) -> Iterator[Progress | Reply]:
     with connection.makefile("rb") as lines:
-        while line := lines.readline(_LONGEST):
-            yield _message(line)
-
-
-def _message(line: bytes) -> Progress | Reply:
-    try:
-        said = json.loads(line)
-        progress = Progress(**{name: said[name] for name in _PROGRESS})
-        counts = [*progress.counts.items(), *progress.unrecorded.items()]
-        numbers = [*(number for _, number in counts), progress.pushed_bytes, progress.waiting]
-        texts = [*(text for text, _ in counts), progress.trouble]
-        last = {name: said[name] for name in _LAST} if "done" in said else {}
-    except (TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError("no uploader says that") from error
-    if last:
-        texts += [last["error"], last["public_key"]]
-        numbers.append(last["exit_code"])
-    if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
-        raise ValueError("no uploader says that")
-    return Reply(progress=progress, **last) if last else progress
+        while line := lines.readline(MAX_ANSWER):
+            yield parse_answer(line)

@@ -1,13 +1,11 @@
-"""The uploader's socket: who is heard on it, and how much of their time and ours they may take.
+"""The uploader's socket: which users may connect, and how many connections and how much time each gets.
 
-Requests are read without a thread, so that clients that say nothing, too much or too slowly cost next to nothing. A
-user who connects too often loses the oldest connections, and nobody else's. Nothing that a client does, or that this
-machine lacks for a moment, ends the thread that listens.
+One thread reads all requests, so clients that are silent, slow or too talkative cost almost nothing. A user who opens
+too many connections loses their own oldest ones. No client, and no shortage on this machine, ends that thread.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import socket
@@ -18,22 +16,22 @@ from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ...system import log
 from ...system.files import set_mode
 from ...system.sockets import at
+from .protocol import MAX_REQUEST, Request, parse_request
 
-MAX_REQUEST: Final = 4096  # bytes
-_PATIENCE: Final = 10.0  # seconds that a client may take to say what it wants
-_AT_ONCE: Final = 32  # connections of one user that have not said it yet, and as many that are answered
+_TIMEOUT: Final = 10.0  # seconds for a client to send its request, and to take each part of the answer
+_PER_USER: Final = 32  # connections of one user without a request yet, and as many that are being answered
 _BACKLOG: Final = 128
 _IDLE: Final = 1.0  # seconds without a client
-_RESPITE: Final = 0.1  # seconds until what could not be done now is tried again
-_MOMENT: Final = 0.01  # seconds for descriptors to come back
+_RETRY: Final = 0.1  # seconds
+_DESCRIPTORS_PAUSE: Final = 0.01  # seconds for closed descriptors to become free
 
-Answer = Callable[[socket.socket, dict[str, Any], int], None]
-"""Answers a request on its connection; the number is that of the user who asked."""
+Handler = Callable[[socket.socket, Request, int], None]
+"""Answers a request on its connection, for the user with this id."""
 
 
 @dataclass(eq=False)
@@ -41,57 +39,57 @@ class _Client:
     connection: socket.socket
     user: int
     deadline: float
-    said: bytes = b""
+    received: bytes = b""
 
 
 @dataclass
 class ControlServer:
-    """Hears the users in `heard`; to the others it only hangs up."""
+    """Reads requests of the users in `allowed`, and closes the connections of all others."""
 
     listening: socket.socket
-    heard: Container[int]
-    answer: Answer
-    _silent: list[_Client] = field(default_factory=list)
-    _answered: list[_Client] = field(default_factory=list)
-    _unanswered: list[tuple[_Client, dict[str, Any]]] = field(default_factory=list)  # for want of a thread
-    _looked: float = field(default_factory=time.monotonic)
+    allowed: Container[int]
+    answer: Handler
+    _reading: list[_Client] = field(default_factory=list)
+    _answering: list[_Client] = field(default_factory=list)
+    _unanswered: list[tuple[_Client, Request]] = field(default_factory=list)  # no thread could be started
+    _last_turn: float = field(default_factory=time.monotonic)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
     def serve(self) -> None:
-        """For as long as the process lives."""
+        """Serve until the process ends."""
         self._selector.register(self.listening, selectors.EVENT_READ)
         while True:
-            self._looked = time.monotonic()
+            self._last_turn = time.monotonic()
             try:
                 self._turn()
             except Exception:
                 log.exception()
-                time.sleep(_RESPITE)
+                time.sleep(_RETRY)
 
     @property
     def silence(self) -> float:
         """Seconds since it last listened."""
-        return time.monotonic() - self._looked
+        return time.monotonic() - self._last_turn
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(timeout=_RESPITE if self._unanswered else _IDLE):
+        for key, _ in self._selector.select(timeout=_RETRY if self._unanswered else _IDLE):
             if key.data is None:
                 self._accept()
             else:
-                self._hear(key.data)
+                self._read(key.data)
         waiting, self._unanswered = self._unanswered, []
         for client, request in waiting:
             self._answer(client, request)
-        for client in [client for client in self._silent if client.deadline < time.monotonic()]:
+        for client in [client for client in self._reading if client.deadline < time.monotonic()]:
             self._hang_up(client)
 
     def _accept(self) -> None:
         try:
             connection, _ = self.listening.accept()
-        except OSError:  # it is gone already, or there are no descriptors: the oldest give theirs
-            for client in self._silent[:_AT_ONCE]:
+        except OSError:  # the client is gone, or no descriptor is free: close the oldest connections
+            for client in self._reading[:_PER_USER]:
                 self._hang_up(client)
-            time.sleep(_MOMENT)
+            time.sleep(_DESCRIPTORS_PAUSE)
             return
         try:
             user = _peer(connection)
@@ -99,76 +97,76 @@ class ControlServer:
         except OSError:
             connection.close()
             return
-        if user not in self.heard:
+        if user not in self.allowed:
             connection.close()
             return
-        client = _Client(connection, user, time.monotonic() + _PATIENCE)
-        if oldest := _surplus(self._silent, user):
+        client = _Client(connection, user, time.monotonic() + _TIMEOUT)
+        if oldest := _surplus(self._reading, user):
             self._hang_up(oldest)
-        self._silent.append(client)
+        self._reading.append(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
 
-    def _hear(self, client: _Client) -> None:
-        """Take what it said; once that is a line, answer it in a thread of its own."""
+    def _read(self, client: _Client) -> None:
+        """Read what has arrived; a whole line is answered in its own thread."""
         try:
-            piece = client.connection.recv(MAX_REQUEST - len(client.said))
+            piece = client.connection.recv(MAX_REQUEST - len(client.received))
         except BlockingIOError:
             return
         except OSError:
             piece = b""
-        client.said += piece
-        if client.said.endswith(b"\n"):
+        client.received += piece
+        if client.received.endswith(b"\n"):
             self._begin(client)
-        elif not piece or len(client.said) >= MAX_REQUEST:
+        elif not piece or len(client.received) >= MAX_REQUEST:
             self._hang_up(client)
 
     def _begin(self, client: _Client) -> None:
         self._forget(client)
-        request = _parsed(client.said)
+        request = parse_request(client.received)
         if request is None:
             client.connection.close()
             return
-        if oldest := _surplus(self._answered, client.user):
+        if oldest := _surplus(self._answering, client.user):
             with suppress(OSError):
                 oldest.connection.shutdown(socket.SHUT_RDWR)  # its thread closes it
-        self._answered.append(client)
-        client.deadline = time.monotonic() + _PATIENCE
+        self._answering.append(client)
+        client.deadline = time.monotonic() + _TIMEOUT
         self._answer(client, request)
 
-    def _answer(self, client: _Client, request: dict[str, Any]) -> None:
-        """Answer in a thread of its own, or later where none can be started now."""
+    def _answer(self, client: _Client, request: Request) -> None:
+        """Answer in a new thread, or later if none can be started now."""
         try:
             threading.Thread(target=self._converse, args=(client, request), daemon=True).start()
         except (RuntimeError, MemoryError):
             if time.monotonic() < client.deadline:
                 self._unanswered.append((client, request))
             else:
-                self._answered.remove(client)
+                self._answering.remove(client)
                 client.connection.close()
 
-    def _converse(self, client: _Client, request: dict[str, Any]) -> None:
+    def _converse(self, client: _Client, request: Request) -> None:
         try:
             with client.connection:
-                client.connection.settimeout(_PATIENCE)
+                client.connection.settimeout(_TIMEOUT)
                 self.answer(client.connection, request, client.user)
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):
-            pass  # it is gone, or asked for what makes no sense
+        except OSError:
+            pass  # the client is gone
         except Exception:
             log.exception()
         finally:
-            self._answered.remove(client)
+            self._answering.remove(client)
 
     def _hang_up(self, client: _Client) -> None:
         self._forget(client)
         client.connection.close()
 
     def _forget(self, client: _Client) -> None:
-        self._silent.remove(client)
+        self._reading.remove(client)
         self._selector.unregister(client.connection)
 
 
 def listen(path: Path, *, open_to_all: bool) -> socket.socket:
-    """The socket; where the job's user must reach it, everybody may try, and `heard` says who succeeds."""
+    """Bind and listen. With `open_to_all` anyone may connect, and `ControlServer.allowed` decides."""
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with at(path) as address:
@@ -179,26 +177,14 @@ def listen(path: Path, *, open_to_all: bool) -> socket.socket:
     return server
 
 
-def send(connection: socket.socket, message: dict[str, Any]) -> None:
-    connection.sendall(json.dumps(message).encode() + b"\n")
-
-
 def _surplus(clients: list[_Client], user: int) -> _Client | None:
-    """The oldest of this user's clients, where there are too many of them."""
+    """The oldest of this user's clients, if one more would be too many."""
     theirs = [client for client in clients if client.user == user]
-    return theirs[0] if len(theirs) >= _AT_ONCE else None
-
-
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    try:
-        request = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return request if isinstance(request, dict) else None
+    return theirs[0] if len(theirs) >= _PER_USER else None
 
 
 def _peer(connection: socket.socket) -> int:
-    """The number of the user who connected."""
+    """The id of the user who connected."""
     if not hasattr(socket, "SO_PEERCRED"):  # not Linux: the directory's permissions keep others away
         return os.geteuid()
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ...nix.keys import KeySource
 from ...system import log, process
 from ..spec import UploadSpec
 
@@ -129,7 +130,7 @@ class _Reader:
     """The process of the reader, started at once, and again when it ends."""
 
     def __init__(self, job: UploadSpec, uploader: Path, listening: int | None) -> None:
-        self._job = dataclasses.replace(job, key="")
+        self._job = dataclasses.replace(job, key=KeySource())
         self._uploader = uploader
         self._environ = dict(os.environ)
         self._socket = socket.socket(fileno=listening) if listening is not None else None
