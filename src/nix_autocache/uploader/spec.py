@@ -41,8 +41,8 @@ class UploadSpec:
     """Paths, URLs and keys as text. `upstreams` are whole public keys; `key` is the key, its name
     in AWS, or none; `readers` are keys that readers trust beside its own. `elsewhere` are directories: a path in
     their caches is not pushed. `began` and `trusted` are for `vouching`; `maintenance_interval`, in seconds, for
-    `Drain`. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port` Nix reads
-    the cache, 0 if it reads it by itself."""
+    `Drain`. With a `role`, an ARN, it is assumed with `identity`, whose tokens are for `audience`. At `reader_port`
+    Nix reads the cache, 0 if it reads it by itself."""
 
     queue: str
     roots: str
