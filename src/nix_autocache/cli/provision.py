@@ -20,6 +20,7 @@ def provision(context: Context) -> None:
     from ..machine.managed import configuration
     from ..machine.managed import provision as machine
     from ..trust import policy
+    from ..uploader.secrets import SecretSources
     from .setup import install
 
     machine.check()
@@ -33,7 +34,9 @@ def provision(context: Context) -> None:
     # By its profile, since what that leads to now may be collected in the months of this machine.
     nix = find_nix(context.environ) or found
     preflight.check_configuration(context, nix)
-    destination = context.made_destination().trusting_itself({})
+    destination = context.made_destination()
+    key = SecretSources(destination.url, destination.key_source, {}).read().public_key
+    destination = destination.trusting(str(key or ""))
     verdict = policy.Verdict(push=True, reason="", unsolved={})
     record = machine.prepare(context.paths, told, nix)
     port = record.reader_port

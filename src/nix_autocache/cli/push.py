@@ -22,14 +22,16 @@ def push(context: Context, paths: list[str]) -> None:
     begun = foreground.begin(nix, destination.url, context.environ, len(paths))
     from tempfile import TemporaryDirectory
 
-    from ..job import report, upload_spec
+    from ..job import report, secrets, upload_spec
 
     with TemporaryDirectory(prefix="nix-autocache-") as directory:
         queue = Queue(Path(directory))
         queue.create()
         for path in nix.store_paths(paths):
             queue.add(path.base, [path])
-        spec = upload_spec.for_this_user(context, destination, nix, queue, int(time.time()))
+        spec = upload_spec.for_this_user(
+            context, destination, secrets.read(context, destination), nix, queue, int(time.time())
+        )
         context.host.mask(str(spec.secret_key or ""))
         if spec.secret_key and (doubts := destination.doubts(str(spec.secret_key.public))):
             context.host.warning(doubts)

@@ -54,18 +54,18 @@ def _set_up(context: Context) -> JobState:
 
 def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
     """A job with a hook, a queue and an uploader of its own. A set-up that fails leaves nothing registered."""
-    from ..job import cache_views, hardening, in_effect, read_proxy, registration, uploader_start
+    from ..job import cache_views, hardening, in_effect, read_proxy, registration, secrets, uploader_start
 
     facts = plan.facts
     with read_proxy.listening(context, plan) as proxy:
         state = plan.begin(nix, reader_port=proxy.port if proxy else 0)
         destination = context.made_destination()
-        if state.push and not state.separate_user:
-            destination = destination.trusting_itself(context.environ)
+        known = secrets.read(context, destination) if state.push and not state.separate_user else None
+        destination = destination.trusting(str(known.public_key or "")) if known else destination
         with registration.undone_on_failure(context, state):
             destination = cache_views.make(context, destination, nix)
             state, registered = registration.register_or_scan(context, state, destination, facts)
-            uploader = uploader_start.start(context, state, destination, proxy) if state.push else None
+            uploader = uploader_start.start(context, state, destination, known, proxy) if state.push else None
             state = uploader_start.prove_hook(context, state, uploader) if uploader else state
             programs = hardening.programs_of_root(context, plan)
             with hardening.locked_down(context, plan, programs):

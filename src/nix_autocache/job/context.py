@@ -13,6 +13,7 @@ from ..ci.id_token import IdTokenSource
 from ..machine import paths
 from ..machine.paths import JobPaths, Paths
 from ..settings import Settings
+from ..uploader.secrets import SecretSources
 from .destination import Destination, destination, make_key
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Context:
     def made_destination(self) -> Destination:
         """The same, with the key that an embedded cache needs."""
         return make_key(self.destination(), self.settings, self.embedded_cache)
+
+    def secret_sources(self, destination: Destination) -> SecretSources:
+        """Where the secrets are that uploads to it need."""
+        return SecretSources(destination.url, destination.key_source, self.environ)
 
     @property
     def identity(self) -> IdTokenSource | None:

@@ -7,7 +7,7 @@ beside it, which `make_key` makes when it is first needed; the host's has none, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,12 +34,6 @@ class Destination:
     others: tuple[Path, ...] = ()
     unsigned: bool = False
     views: tuple[Path, ...] = ()
-
-    def trusting_itself(self, environ: Mapping[str, str]) -> Destination:
-        """With the signing key's public half where no `public-keys` are given. Reads the key if it is not in AWS."""
-        if not self.key_source or self.key_source.is_in_aws:
-            return self
-        return self.trusting(str(self.key_source.read(environ).public))
 
     def trusting(self, public_key: str) -> Destination:
         """With this key where no `public-keys` are given; empty for none."""
@@ -69,10 +63,6 @@ class Destination:
     def substituters(self) -> list[str]:
         """What Nix reads beside the cache itself, or in its place."""
         return [of_directory(directory).substituter for directory in (self.views if self.unsigned else self.others)]
-
-    def signing_key(self, environ: Mapping[str, str]) -> keys.KeySource:
-        """The key as the uploader takes it: itself, or its name in AWS. Raises InputError as `KeySource.read`."""
-        return self.key_source.resolved(environ)
 
 
 def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:

@@ -18,7 +18,6 @@ from ..nix.store import Nix
 from ..nix.store_url import parse_cache_url
 from ..trust import metadata, probes
 from ..trust.isolation import named, of_credentials, of_machine
-from . import secrets
 from .context import Context
 from .destination import Destination
 
@@ -75,10 +74,10 @@ def _of_secrets(context: Context, destination: Destination, *, locked_down: bool
         yield f"uploads to {destination.url.scheme} are made with the rights of the job's own user"
     if directory := _own_directory(destination):
         yield f"the cache is a directory that the job's user can write, {directory}"
-    as_text = secrets.as_text(destination, context.environ)
-    yield from secrets.files_that_stay(destination, context.environ)
+    sources = context.secret_sources(destination)
+    yield from sources.files_that_stay()
     by_token, is_open = context.identity is not None, probes.memory_is_open(hardened=locked_down)
-    yield from context.host.exposures(as_text, by_token=by_token, memory_is_open=is_open)
+    yield from context.host.exposures(sources.as_text(), by_token=by_token, memory_is_open=is_open)
 
 
 def _of_job(job: JobPaths) -> tuple[Path, ...]:

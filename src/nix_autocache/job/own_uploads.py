@@ -12,7 +12,7 @@ from ..queue.outcomes import Outcome
 from ..uploader.foreground import drain_here
 from ..uploader.process.client import UploaderClient
 from ..uploader.progress import FlushResult, Progress
-from . import report, store_scan, upload_spec
+from . import report, secrets, store_scan, upload_spec
 from .context import Context
 from .state import JobState
 
@@ -51,12 +51,14 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
 
 
 def _drain_here(context: Context, state: JobState, deadline: float, tell: Callable[[Progress], None]) -> FlushResult:
-    spec = upload_spec.for_this_user(context, context.destination(), state.nix, context.job.queue, state.began)
+    destination, queue = context.destination(), context.job.queue
+    known = secrets.read(context, destination)
+    spec = upload_spec.for_this_user(context, destination, known, state.nix, queue, state.began)
     try:
         context.host.mask(str(spec.secret_key or ""))
         return drain_here(spec, deadline, tell)
     except (Error, OSError) as error:
-        return FlushResult.of_queue(context.job.queue, one_line(error))
+        return FlushResult.of_queue(queue, one_line(error))
 
 
 def trim_embedded_cache(context: Context, state: JobState) -> None:

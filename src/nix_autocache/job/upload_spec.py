@@ -1,42 +1,42 @@
-"""The spec that an uploader works by, made from a job's inputs: its cache, its queue, its secrets."""
+"""The spec that an uploader works by, made from a job's inputs and the secrets that were read for it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ..nix import effective
-from ..nix.keys import KeySource
 from ..nix.store import Nix
 from ..queue.directory import Queue
-from ..uploader.spec import UploadSpec, relevant_environment
-from . import secrets
+from ..uploader.secrets import Secrets
+from ..uploader.spec import UploadSpec
 from .context import Context
 from .destination import Destination
-from .secrets import Secrets
 
 
-def for_this_user(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int) -> UploadSpec:
-    """For an uploader of this user. Reads the signing key, unless it is in AWS."""
-    key = KeySource() if context.lacks(destination) else destination.signing_key(context.environ)
-    environ = relevant_environment(context.environ)
+def for_this_user(
+    context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
+) -> UploadSpec:
+    """For an uploader of this user. `began` is in seconds since 1970."""
+    spec = _spec(context, destination, secrets, nix, queue, began)
     if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
-        environ["NIX_REMOTE"] = "daemon"
-    return _spec(context, destination, nix, queue, began, Secrets(key=key, environ=environ))
+        return replace(spec, environ={**spec.environ, "NIX_REMOTE": "daemon"})
+    return spec
 
 
-def for_separate_user(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int) -> UploadSpec:
-    """For an uploader of another user, which alone has the secrets from now on: their files are removed."""
+def for_separate_user(
+    context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
+) -> UploadSpec:
+    """For an uploader of another user, which trusts only the keys that the machine trusts."""
     params = {name: value for name, value in destination.url.params.items() if name != "profile"}
-    taken = secrets.take(destination, context.environ)
     destination = replace(destination, url=replace(destination.url, params=params))
-    spec = _spec(context, destination, nix, queue, began, taken)
+    spec = _spec(context, destination, secrets, nix, queue, began)
     return replace(spec, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
 
 
-def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int, taken: Secrets) -> UploadSpec:
+def _spec(
+    context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
+) -> UploadSpec:
     settings = context.settings
-    if taken.key.is_text:
-        context.host.mask(str(taken.key))
     return UploadSpec.of(
         settings,
         queue=str(queue.directory),
@@ -44,10 +44,10 @@ def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, be
         nix_bin=str(nix.bin),
         cache=str(destination.url),
         elsewhere=tuple(map(str, destination.others)),
-        key=taken.key,
+        key=secrets.key,
         readers=tuple(map(str, destination.public_keys)),
         dry_run=context.is_dry_run(destination),
-        environ=taken.environ,
+        environ=secrets.environ,
         began=began,
         role=settings.aws_role,
         audience=settings.oidc_audience,

@@ -20,7 +20,8 @@ from ..system.descriptors import offered
 from ..uploader.process.client import Started, UploaderClient
 from ..uploader.process.protocol import Reply
 from ..uploader.read_proxy import launch
-from . import upload_spec
+from ..uploader.secrets import Secrets
+from . import secrets, upload_spec
 from .context import Context
 from .destination import Destination
 from .state import JobState
@@ -28,14 +29,19 @@ from .state import JobState
 _OTHER_STORE: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name another store
 
 
-def start(context: Context, state: JobState, destination: Destination, proxy: launch.Waiting | None) -> Started:
-    """Start the uploader. One of a separate user waits for its spec. Raises Error if it cannot start."""
+def start(
+    context: Context, state: JobState, destination: Destination, known: Secrets | None, proxy: launch.Waiting | None
+) -> Started:
+    """Start the uploader. Without `known` secrets it is a separate user's and waits for its spec.
+
+    Raises Error if it cannot start.
+    """
     uploader = UploaderClient(context.job.directory)
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
-    if state.separate_user:
+    if known is None:
         return _start_as_another_user(context, proxy)
-    spec = upload_spec.for_this_user(context, destination, state.nix, context.job.queue, state.began)
+    spec = upload_spec.for_this_user(context, destination, known, state.nix, context.job.queue, state.began)
     return uploader.start(replace(spec, reader_port=state.reader_port), proxy.descriptor if proxy else None)
 
 
@@ -84,7 +90,8 @@ def hand_over(
     try:
         if state.separate_user:
             queue = context.job.queue
-            spec = upload_spec.for_separate_user(context, destination, state.nix, queue, state.began)
+            known = secrets.read(context, destination, and_remove_files=True)
+            spec = upload_spec.for_separate_user(context, destination, known, state.nix, queue, state.began)
             started.feed(replace(spec, reader_port=state.reader_port))
         reply = uploader.wait_ready(started)
     except BaseException:

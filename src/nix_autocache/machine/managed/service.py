@@ -17,6 +17,7 @@ from ...system import memory
 from ...uploader.process import main as daemon
 from ...uploader.process.client import UploaderClient
 from ...uploader.read_proxy.launch import LISTENING
+from ...uploader.secrets import SecretSources
 from ...uploader.spec import UploadSpec
 from ..managed_machine import ManagedMachine, place
 from ..paths import Paths, machine
@@ -50,19 +51,22 @@ def job(told: Configuration, places: Paths) -> UploadSpec:
     """What the uploader is to do, with its key."""
     note, queue = ManagedMachine.load(places), place(places).queue
     assert note, "it is written before the service starts"
+    cache = told.settings.cache
+    assert cache, "the configuration has one"
+    secrets = SecretSources(cache, told.settings.signing_key, told.environ).read()
     return UploadSpec.of(
         told.settings,
         queue=str(queue.directory),
         roots=str(queue.roots),
         nix_bin=note.nix_bin,
-        cache=str(told.settings.cache),
+        cache=str(cache),
         began=note.began,
         reader_port=note.reader_port,
         trusted=tuple(effective.of_machine(note.nix).get("trusted-public-keys", "").split()),
         readers=tuple(map(str, told.settings.public_keys)),
-        key=told.settings.signing_key.resolved({}),
+        key=secrets.key,
         dry_run=False,
-        environ=told.environ,
+        environ=secrets.environ,
         maintenance_interval=_MAINTENANCE_INTERVAL,
     )
 

@@ -1,0 +1,125 @@
+"""The secrets of an uploader: where they are, and the one function that reads them, `SecretSources.read`.
+
+It serves an uploader of the job's own user, of a separate user, and of a managed machine. Only a signing key that is
+in AWS is read elsewhere, by the uploader itself: `caches/aws.py`. A separate user gets the secrets and nobody keeps
+them: files are removed, and nothing that the job's user can change later is read, such as a profile that may name a
+program to run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ..errors import InputError, one_line
+from ..nix.keys import KeySource, PublicKey
+from ..nix.store_url import CacheUrl
+from ..schemes import Scheme, scheme
+from ..system.text import decoded
+from .spec import is_secret, relevant_environment
+
+_AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
+_GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+_TAKEN: Final = frozenset({_AWS_FILE, _GOOGLE_FILE})
+_AWS_NAMES: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_LEFT_OUT: Final = frozenset({"HOME", "AWS_PROFILE", "AWS_CONFIG_FILE", _AWS_FILE, _GOOGLE_FILE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What an uploader is given: the signing key itself or its name in AWS, and variables with credentials."""
+
+    key: KeySource
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def public_key(self) -> PublicKey | None:
+        """The signing key's public half; None if only the uploader can read the key, or there is none."""
+        return None if self.key.is_in_aws or not self.key else self.key.read({}).public
+
+
+@dataclass(frozen=True)
+class SecretSources:
+    """Where the secrets are that uploads to `url` need: the signing key, and variables that hold or name credentials."""
+
+    url: CacheUrl
+    key: KeySource
+    environ: Mapping[str, str] = field(repr=False)
+
+    def read(self, *, and_remove_files: bool = False) -> Secrets:
+        """Read them; for a separate user, then remove the files that they came in.
+
+        Raises InputError for a key or a file that cannot be read, before any file is removed.
+        """
+        key = self.key.resolved(self.environ)
+        given = relevant_environment(self.environ)
+        if not and_remove_files:
+            return Secrets(key=key, environ=given)
+        given |= self._credentials_in_files(given)
+        for path in self._files:
+            path.unlink(missing_ok=True)
+        return Secrets(key=key, environ={name: value for name, value in given.items() if name not in _LEFT_OUT})
+
+    def as_text(self) -> list[str]:
+        """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
+        names = ["signing-key"] if self.key.is_text else []
+        prefixes = tuple(prefix for row in self._rows for prefix in row.variables)
+        variables = sorted(name for name in self.environ if name.startswith(prefixes))
+        names += [name for name in variables if is_secret(name, self.environ[name])]
+        return [*names, "the password in `cache`"] if self.url.secrets else names
+
+    def files_that_stay(self) -> Iterator[str]:
+        """Files with secrets that would still be readable if they were removed here."""
+        for path in self._files:
+            if path.exists() and (path.stat().st_nlink > 1 or path.is_symlink() or not os.access(path.parent, os.W_OK)):
+                yield f"the secret in {path} cannot be taken away: is it the only link, in a directory of its user?"
+        for name in (name for row in self._rows for name in row.token_files):
+            if (file := self.environ.get(name)) and os.access(file, os.R_OK):
+                yield f"the job's user can read the token in {file}, which {name} names"
+
+    def _credentials_in_files(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The credentials in the files that variables name, as variables."""
+        found = {}
+        if any(row.cloud == "aws" for row in self._rows) and given.get(_AWS_FILE):
+            profile = self.url.params.get("profile") or given.get("AWS_PROFILE")
+            found.update(_aws_profile(Path(given[_AWS_FILE]), profile))
+        if self.url.scheme == "gs" and given.get(_GOOGLE_FILE):
+            found["GOOGLE_SERVICE_ACCOUNT_KEY"] = _read(Path(given[_GOOGLE_FILE]))
+        return found
+
+    @property
+    def _files(self) -> list[Path]:
+        named = [name for row in self._rows for name in row.secret_files if name in _TAKEN]
+        files = [Path(self.environ[name]) for name in named if self.environ.get(name)]
+        return [*filter(None, [self.key.file]), *files]
+
+    @property
+    def _rows(self) -> list[Scheme]:
+        """The schemes that the uploader needs secrets for: the cache's, and AWS's if the key is there."""
+        key = [scheme("s3")] if self.key.is_in_aws and self.url.scheme != "s3" else []
+        return [self.url.row, *key]
+
+
+def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(_read(path))
+        section = parser[profile or "default"]
+        found = {name.upper(): section[name] for name in _AWS_NAMES if name in section}
+    except (configparser.Error, KeyError) as error:
+        raise InputError(f"{path}: no profile {profile or 'default'}: {one_line(error)}") from None
+    if "AWS_ACCESS_KEY_ID" not in found:  # or the machine's own role would be asked instead
+        raise InputError(f"{path}: profile {profile or 'default'} has no aws_access_key_id; harden takes nothing else")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return decoded(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the credentials in {path}: {error}") from None
