@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.keys import KeySource
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec

@@ -7,7 +7,8 @@ import pytest
 from nix_autocache.errors import InputError
 from nix_autocache.job import secrets
 from nix_autocache.job.destination import Destination
-from nix_autocache.nix.keys import KeySource, generate
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store_url import parse_cache_url
 
 PROFILES = """

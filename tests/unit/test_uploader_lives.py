@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nix_autocache.errors import InputError
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process import protocol
 from nix_autocache.uploader.process.client import UploaderClient
@@ -52,7 +53,7 @@ def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue.create()
     return UploadSpec(
         queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
-        key=keys.KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
+        key=KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
         upstreams=(), exclude="", dry_run=False, environ={}, began=0,
     )  # fmt: skip
 

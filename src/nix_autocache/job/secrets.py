@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, one_line
-from ..nix.keys import KeySource
+from ..nix.key_source import KeySource
 from ..schemes import Scheme, scheme
 from ..system.text import decoded
 from ..uploader.spec import is_secret, relevant_environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..nix import effective
-from ..nix.keys import KeySource
+from ..nix.key_source import KeySource
 from ..nix.store import Nix
 from ..queue.directory import Queue
 from ..uploader.spec import UploadSpec, relevant_environment

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.id_token import IdTokenSource
-from ..nix.keys import KeyKind, KeySource, SecretKey, parse_public
+from ..nix.key_source import KeyKind, KeySource
+from ..nix.keys import SecretKey, parse_public
 from ..nix.secret_lines import holds_secret
 from ..nix.store import Nix, Store
 from ..nix.store_url import CacheUrl, parse_cache_url

@@ -24,6 +24,7 @@ import nacl.exceptions
 import nix_autocache.caches.objects
 import nix_autocache.uploader.drain  # noqa: F401 - imported before the fork, once for all rounds
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.foreground import drain_here
 from nix_autocache.uploader.spec import UploadSpec
@@ -42,7 +43,7 @@ class Round:
             roots="",
             nix_bin="/usr/bin",
             cache=f"file://{self.cache}",
-            key=keys.KeySource.of_key(KEY),
+            key=KeySource.of_key(KEY),
             compression="zstd",
             compression_level=1,
             upstreams=(),

@@ -14,6 +14,7 @@ from nix_autocache.machine.packages import locked
 
 sys.path.append(str(locked.wanted(None, os.environ).directory))
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.settings import read
 from nix_autocache.uploader.spec import UploadSpec
 
@@ -34,7 +35,7 @@ job = UploadSpec.of(
     nix_bin="/usr/bin",
     cache=f"file://{place}",
     began=0,
-    key=keys.KeySource.of_key(keys.generate("months-1")),
+    key=KeySource.of_key(keys.generate("months-1")),
     dry_run=False,
     environ={},
     maintenance_interval=0.2,

@@ -8,7 +8,7 @@ from pathlib import Path
 from nix_autocache.machine.packages import locked
 
 sys.path.append(str(locked.wanted(None, os.environ).directory))
-from nix_autocache.nix.keys import KeySource
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import InputError
-from ...nix.keys import KeyKind, KeySource
+from ...nix.key_source import KeyKind, KeySource
 from ...nix.secret_lines import holds_secret
 from ...nix.secret_lines import is_secret as is_secret_line
 from ...schemes import CREDENTIALS, SECRET_FILES

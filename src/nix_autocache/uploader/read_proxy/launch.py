@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ...nix.keys import KeySource
+from ...nix.key_source import KeySource
 from ...system import log, process
 from ..spec import UploadSpec
 
