@@ -16,7 +16,7 @@ from ..errors import InputError, one_line
 from ..nix.key_source import KeySource
 from ..schemes import Scheme, scheme
 from ..system.text import decoded
-from ..uploader.spec import is_secret, relevant_environment
+from ..uploader.environment import is_secret, relevant_environment
 from .destination import Destination
 
 _AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"

@@ -8,7 +8,8 @@ from ..nix import effective
 from ..nix.key_source import KeySource
 from ..nix.store import Nix
 from ..queue.directory import Queue
-from ..uploader.spec import UploadSpec, relevant_environment
+from ..uploader.environment import relevant_environment
+from ..uploader.spec import UploadSpec
 from . import secrets
 from .context import Context
 from .destination import Destination
@@ -30,7 +31,7 @@ def for_separate_user(context: Context, destination: Destination, nix: Nix, queu
     taken = secrets.take(destination, context.environ)
     destination = replace(destination, url=replace(destination.url, params=params))
     spec = _spec(context, destination, nix, queue, began, taken)
-    return replace(spec, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
+    return replace(spec, trusted=effective.trusted_keys(nix))
 
 
 def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, began: int, taken: Secrets) -> UploadSpec:
@@ -39,13 +40,13 @@ def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, be
         context.host.mask(str(taken.key))
     return UploadSpec.of(
         settings,
-        queue=str(queue.directory),
-        roots=str(queue.roots or ""),
-        nix_bin=str(nix.bin),
-        cache=str(destination.url),
-        elsewhere=tuple(map(str, destination.others)),
+        queue=queue.directory,
+        roots=queue.roots,
+        nix_bin=nix.bin,
+        cache=destination.url,
+        elsewhere=destination.others,
         key=taken.key,
-        readers=tuple(map(str, destination.public_keys)),
+        readers=destination.public_keys,
         dry_run=context.is_dry_run(destination),
         environ=taken.environ,
         began=began,

@@ -15,6 +15,7 @@ from nix_autocache.machine.packages import locked
 sys.path.append(str(locked.wanted(None, os.environ).directory))
 from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.settings import read
 from nix_autocache.uploader.spec import UploadSpec
 
@@ -30,10 +31,9 @@ place = Path("/root/cache")
 place.write_text("not a directory")
 job = UploadSpec.of(
     read({}, {}, {}),
-    queue="/root/queue",
-    roots="",
-    nix_bin="/usr/bin",
-    cache=f"file://{place}",
+    queue=Path("/root/queue"),
+    nix_bin=Path("/usr/bin"),
+    cache=parse_cache_url(f"file://{place}"),
     began=0,
     key=KeySource.of_key(keys.generate("months-1")),
     dry_run=False,

@@ -20,7 +20,7 @@ from ...nix.secret_lines import is_secret as is_secret_line
 from ...schemes import CREDENTIALS, SECRET_FILES
 from ...settings import Settings, read
 from ...system.text import decoded
-from ...uploader.spec import is_secret
+from ...uploader.environment import is_secret
 from ..paths import CONFIGURATION
 
 _ENVIRONMENT: Final = "environment"
