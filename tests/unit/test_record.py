@@ -72,6 +72,12 @@ def test_a_field_of_another_type_is_refused(name: str, value: Any) -> None:
         record.loads(Record, json.dumps({**values, name: value}), TEXTS)
 
 
+def test_fields_are_what_their_types_say() -> None:
+    found = record.loads(Record, record.dumps(FULL, TEXTS), TEXTS)
+    assert found.colour is Colour.RED
+    assert found.flag is True
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}"])
 def test_text_that_is_no_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - from several places
