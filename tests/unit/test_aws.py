@@ -15,6 +15,7 @@ from nix_autocache.caches.protocol import Access
 from nix_autocache.ci.id_token import IdTokenSource
 from nix_autocache.errors import CacheBusy, CredentialsError, InputError
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
 from tests.harness.aws import BEARER, GIVEN, REGION, ROLE, START, Account, in_thread
@@ -54,13 +55,13 @@ def bucket(account: Account) -> Objects:
 
 @pytest.mark.parametrize("source", ["aws-ssm:/ci/key", "aws-secretsmanager:/ci/key"])
 def test_a_key_is_read_with_the_session_of_the_role(account: Account, source: str) -> None:
-    assert aws.secret_key(keys.KeySource.parse(source), login(account), REGION) == KEY
+    assert aws.secret_key(KeySource.parse(source), login(account), REGION) == KEY
     assert account.control()["sessions"] == 1
 
 
 def test_a_name_that_is_an_arn_says_the_region(account: Account) -> None:
     arn = account.client("ssm").get_parameter(Name="/ci/key")["Parameter"]["ARN"]
-    assert aws.secret_key(keys.KeySource.parse(f"aws-ssm:{arn}"), login(account), "us-east-1") == KEY
+    assert aws.secret_key(KeySource.parse(f"aws-ssm:{arn}"), login(account), "us-east-1") == KEY
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_key_that_is_not_there_or_is_none_is_a_wrong_input(
 ) -> None:
     account.client("ssm").put_parameter(Name="/ci/note", Value="buy milk", Type="String", Overwrite=True)
     with pytest.raises(InputError) as caught:
-        aws.secret_key(keys.KeySource.parse(source), login(account), region)
+        aws.secret_key(KeySource.parse(source), login(account), region)
     assert says in str(caught.value)
     assert "milk" not in str(caught.value)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.keys import KeySource
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
@@ -27,15 +28,12 @@ def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
     """The uploader's own program, which finds itself forgotten after `seconds`."""
     Queue(directory / "queue").create()
     job = UploadSpec(
-        queue=str(directory / "queue"),
-        roots="",
-        nix_bin="/absent",
-        cache=cache,
+        queue=directory / "queue",
+        nix_bin=Path("/absent"),
+        cache=parse_cache_url(cache),
         key=KeySource(),
         compression="zstd",
         compression_level=3,
-        upstreams=(),
-        exclude="",
         dry_run=False,
         environ={},
         began=0,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import InputError
-from nix_autocache.nix.keys import KeySource, generate, parse_secret
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.keys import generate, parse_secret
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.secrets import Secrets, SecretSources
 

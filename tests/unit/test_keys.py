@@ -7,6 +7,7 @@ import pytest
 from nix_autocache import settings
 from nix_autocache.errors import InputError
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 
 
 def test_a_generated_key_signs_what_its_public_half_verifies() -> None:
@@ -43,21 +44,21 @@ def test_a_key_is_not_in_its_text_for_debugging() -> None:
 
 def test_a_key_may_be_elsewhere() -> None:
     key = keys.generate("a-1")
-    assert keys.KeySource.parse("env:KEY").read({"KEY": f"{key}\n"}) == key
+    assert KeySource.parse("env:KEY").read({"KEY": f"{key}\n"}) == key
     for missing in ("env:NO", "file:/no/such/file"):
         with pytest.raises(InputError, match="signing-key"):
-            keys.KeySource.parse(missing).read({})
+            KeySource.parse(missing).read({})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_key_in_a_file_that_a_windows_editor_wrote_is_read(tmp_path: Path, encoding: str) -> None:
     key, file = keys.generate("a-1"), tmp_path / "key"
     file.write_text(f"{key}\r\n", encoding=encoding)
-    assert keys.KeySource.parse(f"file:{file}").read({}) == key
-    assert keys.KeySource.parse("env:KEY").read({"KEY": f"\ufeff{key}"}) == key
+    assert KeySource.parse(f"file:{file}").read({}) == key
+    assert KeySource.parse("env:KEY").read({"KEY": f"\ufeff{key}"}) == key
     file.write_bytes(b"\xff\x00\xfe")
     with pytest.raises(InputError, match="cannot read"):
-        keys.KeySource.parse(f"file:{file}").read({})
+        KeySource.parse(f"file:{file}").read({})
 
 
 KEY = keys.SecretKey("a-1", bytes(range(64)))  # a fixed one: it is part of the names of tests
@@ -84,7 +85,7 @@ KEY = keys.SecretKey("a-1", bytes(range(64)))  # a fixed one: it is part of the 
 )
 def test_what_people_give_instead_of_a_secret_key_is_answered_with_what_they_meant(text: str, advice: str) -> None:
     with pytest.raises(InputError) as caught:
-        keys.KeySource.parse(text).read({})
+        KeySource.parse(text).read({})
     assert advice in str(caught.value)
     assert str(KEY).partition(":")[2] not in str(caught.value)
 
@@ -130,6 +131,6 @@ def test_the_input_says_once_where_the_key_is(
 
 def test_only_a_key_elsewhere_than_in_aws_is_read_before_the_uploader_gets_it() -> None:
     key = keys.generate("a-1")
-    assert keys.KeySource.parse("env:KEY").resolved({"KEY": str(key)}) == keys.KeySource.of_key(key)
-    for source in (keys.KeySource(), keys.KeySource.parse("aws-ssm:key")):
+    assert KeySource.parse("env:KEY").resolved({"KEY": str(key)}) == KeySource.of_key(key)
+    for source in (KeySource(), KeySource.parse("aws-ssm:key")):
         assert source.resolved({}) == source

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.keys import KeySource
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.trust import metadata
 from tests.harness.programs.metadata import SECRET, serving

@@ -13,7 +13,7 @@ from nix_autocache.errors import CacheError, CredentialsError
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.settings import forget_empty_credentials
-from nix_autocache.uploader.spec import relevant_environment
+from nix_autocache.uploader.environment import relevant_environment
 from tests.harness import odd
 from tests.harness.odd import Odd
 

@@ -5,8 +5,7 @@ import platform
 import pytest
 
 from nix_autocache.errors import RunnerError
-from nix_autocache.nix.install.release import release
-from nix_autocache.settings import PINNED_NIX
+from nix_autocache.nix.install.release import PINNED_NIX, release
 
 
 @pytest.mark.parametrize(

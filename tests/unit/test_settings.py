@@ -8,7 +8,8 @@ import pytest
 
 from nix_autocache.ci.github import inputs_of
 from nix_autocache.errors import InputError
-from nix_autocache.nix.keys import CACHE_NIXOS_ORG, KeySource, generate
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.keys import CACHE_NIXOS_ORG, generate
 from nix_autocache.settings import INPUTS, archive_format, doubtful, read
 
 ROOT = Path(__file__).parents[2]

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from nix_autocache.errors import InputError
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process import protocol
 from nix_autocache.uploader.process.client import UploaderClient
@@ -51,9 +53,9 @@ def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue = Queue(directory / "queue")
     queue.create()
     return UploadSpec(
-        queue=str(queue.directory), roots="", nix_bin=str(fake.nix.bin), cache=f"file://{directory}/cache",
-        key=keys.KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
-        upstreams=(), exclude="", dry_run=False, environ={}, began=0,
+        queue=queue.directory, nix_bin=fake.nix.bin, cache=parse_cache_url(f"file://{directory}/cache"),
+        key=KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
+        dry_run=False, environ={}, began=0,
     )  # fmt: skip
 
 
@@ -126,11 +128,11 @@ def test_bad_entries_and_answers_are_outcomes_like_others(running: UploaderClien
 
 
 def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path: Path, fake: FakeNix) -> None:
-    """An expression that is none; the socket answers, and is gone when it is stopped."""
+    """No path has a NUL; the socket answers, and is gone when it is stopped."""
     uploader = UploaderClient(tmp_path)
-    started = uploader.start(replace(job(tmp_path, fake), exclude="("))
+    started = uploader.start(replace(job(tmp_path, fake), elsewhere=(Path("/\0"),)))
     answered = uploader.wait_ready(started)
-    assert "missing )" in answered.error
+    assert "embedded null" in answered.error
     assert uploader.stop()
     wait_for(lambda: not started.lives(), "its end")
     assert not uploader.socket.exists()

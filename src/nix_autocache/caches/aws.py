@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.id_token import IdTokenSource
 from ..errors import CacheBusy, CredentialsError, Error, InputError, one_line
-from ..nix.keys import KeyKind, KeySource, SecretKey, parse_secret
+from ..nix.key_source import KeyKind, KeySource
+from ..nix.keys import SecretKey, parse_secret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..ci.host import EmbeddedCache
 from ..nix import keys
+from ..nix.key_source import KeySource
 from ..nix.store_url import CacheUrl, of_directory
 from ..settings import Settings
 from ..system.files import make_directory, write_atomically
@@ -28,7 +29,7 @@ class Destination:
     """
 
     url: CacheUrl
-    key_source: keys.KeySource
+    key_source: KeySource
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
     others: tuple[Path, ...] = ()
@@ -75,7 +76,7 @@ def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
     public = _public_key(key) if key else None
     return Destination(
         url=of_directory(embedded.cache),
-        key_source=settings.signing_key or (keys.KeySource.of_file(key) if key else keys.KeySource()),
+        key_source=settings.signing_key or (KeySource.of_file(key) if key else KeySource()),
         public_keys=settings.public_keys or ((public,) if public else ()),
         embedded=True,
         others=embedded.others,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..nix.keys import KeySource
+from ..nix.key_source import KeySource
 from ..uploader.secrets import Secrets
 from .context import Context
 from .destination import Destination

@@ -30,7 +30,7 @@ def for_separate_user(
     params = {name: value for name, value in destination.url.params.items() if name != "profile"}
     destination = replace(destination, url=replace(destination.url, params=params))
     spec = _spec(context, destination, secrets, nix, queue, began)
-    return replace(spec, trusted=tuple(effective.of_machine(nix).get("trusted-public-keys", "").split()))
+    return replace(spec, trusted=effective.trusted_keys(nix))
 
 
 def _spec(
@@ -39,13 +39,13 @@ def _spec(
     settings = context.settings
     return UploadSpec.of(
         settings,
-        queue=str(queue.directory),
-        roots=str(queue.roots or ""),
-        nix_bin=str(nix.bin),
-        cache=str(destination.url),
-        elsewhere=tuple(map(str, destination.others)),
+        queue=queue.directory,
+        roots=queue.roots,
+        nix_bin=nix.bin,
+        cache=destination.url,
+        elsewhere=destination.others,
         key=secrets.key,
-        readers=tuple(map(str, destination.public_keys)),
+        readers=destination.public_keys,
         dry_run=context.is_dry_run(destination),
         environ=secrets.environ,
         began=began,

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..system.process import run
+from .keys import PublicKey, parse_public
 from .store import Nix
 
 _LOGIN: Final = re.compile(r"://[^@/\s]*@")
@@ -34,6 +35,12 @@ def of_client(nix: Nix, environ: Mapping[str, str]) -> Mapping[str, str]:
 def of_machine(nix: Nix) -> Mapping[str, str]:
     """The settings of /etc/nix as Nix reads them, without those of the user who asks."""
     return of_client(nix, {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""})
+
+
+def trusted_keys(nix: Nix) -> tuple[PublicKey, ...]:
+    """The keys that this machine's Nix trusts. Raises InputError for one that is malformed, as Nix itself does."""
+    listed = of_machine(nix).get("trusted-public-keys", "").split()
+    return tuple(parse_public(key, name="trusted-public-keys") for key in listed)
 
 
 def lists(settings: Mapping[str, str], name: str, item: str) -> bool:

@@ -18,12 +18,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import InputError
 from ..schemes import SCHEMES, Kind, Parameter, Scheme, scheme
+from ..system.parsers import FALSE, TRUE
 
 _BARE: Final = frozenset({"auto", "daemon", "local"})  # stores of Nix that are no URLs
-_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})  # as Nix writes them
 _PLAIN: Final = "/+=,;@&!'()*:$~"  # beside letters, digits and -._ what every Nix takes as it stands in a path
 _KINDS: Final[Mapping[Kind, tuple[str, str]]] = {
-    "boolean": ("|".join(sorted(_TRUE | _FALSE)), "true, yes, 1, false, no or 0"),
+    "boolean": ("|".join(sorted(TRUE | FALSE)), "true, yes, 1, false, no or 0"),
     "integer": (r"-?[0-9]{1,10}", "a whole number"),
     "size": (r"[0-9]{1,18}[KMGT]?", "a number, of bytes or as 8M"),
     "word": (r"[\w.+=@/-]+", "a word of letters, digits and -._"),
@@ -117,7 +117,7 @@ class CacheUrl:
         )
 
     def boolean(self, name: str, *, default: bool) -> bool:
-        return self.params[name] in _TRUE if name in self.params else default
+        return self.params[name] in TRUE if name in self.params else default
 
     def integer(self, name: str, default: int) -> int:
         return int(self.params.get(name, default))
@@ -150,11 +150,6 @@ def parse_cache_url(text: str, *, name: str = "cache") -> CacheUrl:
 def of_directory(path: Path) -> CacheUrl:
     """The URL of a directory, whatever characters its name has."""
     return CacheUrl(scheme="file", authority="", path=str(path), params=MappingProxyType({}))
-
-
-def parse_boolean(text: str) -> bool | None:
-    """As Nix takes it; None for anything else."""
-    return True if text in _TRUE else False if text in _FALSE else None
 
 
 def _parse(text: str) -> CacheUrl:

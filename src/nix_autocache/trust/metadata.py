@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..nix.keys import KeySource
+from ..nix.key_source import KeySource
 from ..nix.store_url import CacheUrl
 from ..schemes import scheme
 

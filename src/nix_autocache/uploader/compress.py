@@ -1,7 +1,7 @@
-"""Archives compressed while they are read: in one stream, or, where they are large, in pieces side by side.
+"""Compresses archives as a stream, large ones in parallel, and decompresses those of others with limits.
 
-Pieces become frames of zstd, one after the other, which every reader of the format takes for one file (RFC 8878, 3.1).
-zstd has threads of its own; they wait for the thread that feeds them after each piece, which took a tenth longer.
+In parallel, each piece becomes a zstd frame; readers take consecutive frames for one file (RFC 8878, 3.1). zstd's own
+threads took a tenth longer, since they wait for the thread that feeds them after each piece.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ import sys
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from ..nix.nar import PIECE
+from ..settings import Compression
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-_LARGE: Final = 16 << 20  # bytes of archive from which on several threads compress it
+_LARGE: Final = 16 << 20  # bytes of archive; larger ones are compressed by several threads
 _LARGE_PIECE: Final = 2 << 20  # bytes for one thread: 1 MB compresses 2 % less, 4 MB need twice the memory
 _THREADS: Final = 8
-_AHEAD: Final = 2  # pieces that are ready for a thread that becomes free
-SUFFIX: Final = {"zstd": ".zst", "xz": ".xz", "none": ""}
-_UNPACKED: Final = 1 << 20  # bytes that come out at once, however little goes in
-_FED: Final = 64 << 10  # bytes that go in at once: what follows a frame is copied with each frame
-_FEW: Final = 1024  # frames of any size
-_FRAME: Final = 4 << 10  # bytes that further ones hold on the average; ours have 2 MB
-_WINDOW: Final = 23  # 8 MB, the logarithm: what nobody vouches for gets no more memory than that
+_AHEAD: Final = 2  # pieces in the pool beyond one for each thread
+SUFFIX: Final[Mapping[Compression, str]] = {"zstd": ".zst", "xz": ".xz", "none": ""}
+_UNPACKED: Final = 1 << 20  # bytes of output at once, however small the input
+_FED: Final = 64 << 10  # bytes of input at once: zstd copies the rest of the input for each frame
+_FEW: Final = 1024  # frames of any size are accepted
+_FRAME: Final = 4 << 10  # bytes, the least average of further frames; ours have 2 MB
+_WINDOW: Final = 23  # the logarithm of 8 MB: the memory that an archive of unknown origin may need
 CORRUPT: Final = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error, zstd.ZstdError)
 
 
@@ -41,17 +42,17 @@ CORRUPT: Final = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error, zst
 class Codec:
     """How archives are compressed, as Nix names it in narinfos."""
 
-    name: Literal["zstd", "xz", "none"]
+    name: Compression
     level: int
 
     def piece(self, size: int) -> int:
-        """How many bytes of an archive of `size` to give to `compressed` at once, at least."""
+        """The least number of bytes per piece for `compressed`, for an archive of `size` bytes."""
         return _LARGE_PIECE if self._is_parallel(size) else PIECE
 
     def compressed(self, pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-        """An archive of `size` bytes, compressed. What `pieces` raises, also after the last one, is raised here."""
+        """Compress an archive of `size` bytes. Raises what `pieces` raises, also after its last piece."""
         if self._is_parallel(size):
-            return _side_by_side(_Frames(self.level).frame, pieces)
+            return _parallel(_Frames(self.level).frame, pieces)
         if self.name == "zstd":
             return _stream(zstd.ZstdCompressor(level=self.level), pieces)
         if self.name == "xz":
@@ -75,9 +76,9 @@ def _stream(compressor: _Compressor, pieces: Iterable[bytes]) -> Iterator[bytes]
 
 
 def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """What was compressed with `name`, as narinfos name it, in pieces of a megabyte at the most.
+    """Decompress, in pieces of at most a megabyte. `name` is the compression as narinfos name it.
 
-    Raises one of CORRUPT for what is broken, needs too much memory, or was compressed in a way that we do not read.
+    Raises one of CORRUPT for input that is broken or needs too much memory, and for a compression we do not read.
     """
     if name == "none":
         return iter(pieces)
@@ -94,8 +95,8 @@ def unpacked(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(make: Callable[[], Any], pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """All frames, one after the other. A megabyte has room for 100,000 empty ones, each of which takes a decompressor
-    of its own: so many are no archive."""
+    """Decompress all frames. Their number is limited: a megabyte has room for 100,000 empty frames, and each takes a
+    new decompressor."""
     decompressor, frames, size = make(), 1, 0
     for piece in _fed(pieces):
         while piece:
@@ -125,14 +126,14 @@ def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield decompressor.decompress(piece, _UNPACKED)
         while decompressor.unconsumed_tail:
             yield decompressor.decompress(decompressor.unconsumed_tail, _UNPACKED)
-        if decompressor.unused_data:  # which zlib would keep in memory, all of it
+        if decompressor.unused_data:  # zlib would keep all of it in memory
             raise ValueError("something follows its end")
     if not decompressor.eof:
         raise EOFError("it was cut off")
 
 
 class _Frames:
-    """A compressor for each thread: to make one for each piece is to clear a megabyte of tables for it."""
+    """One compressor per thread: making one clears a megabyte of tables, too slow for every piece."""
 
     def __init__(self, level: int) -> None:
         self._level = level
@@ -146,9 +147,9 @@ class _Frames:
         return frame
 
 
-def _side_by_side(compress: Callable[[bytes], bytes], pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Each piece compressed by itself, in order."""
-    from concurrent.futures import Future, ThreadPoolExecutor  # 5 ms, which most archives need not wait for
+def _parallel(compress: Callable[[bytes], bytes], pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Compress each piece by itself; yield them in order."""
+    from concurrent.futures import Future, ThreadPoolExecutor  # takes 5 ms, and most archives are small
 
     threads = min(os.cpu_count() or 1, _THREADS)
     with ThreadPoolExecutor(threads) as pool:

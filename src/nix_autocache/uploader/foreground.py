@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..caches import opening
 from ..errors import Error
 from ..nix.store import Nix, Store
-from ..nix.store_url import CacheUrl, parse_cache_url
+from ..nix.store_url import CacheUrl
 
 if TYPE_CHECKING:
     from ..caches.protocol import Cache
@@ -62,7 +62,7 @@ def drain_here(
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
         if begun is None:
             entries = sum(1 for _ in islice(queue.names(), _MANY))
-            begun = begin(job.nix, parse_cache_url(job.cache), job.environ, entries)
+            begun = begin(job.nix, job.cache, job.environ, entries)
         drain = job.drain(job.pusher(begun.cache), begun.store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()

@@ -1,7 +1,6 @@
-"""A store path packed for upload: its NAR, hashed against what the store registered, and compressed.
+"""Packs a store path for upload: makes its NAR, compresses it, and checks the hash that the store registered.
 
-Nothing is spooled to disk. What is not what Nix vouches for raises before the iteration ends, so that an atomic upload
-of it never completes.
+Nothing is written to disk. A wrong hash raises before the iteration ends, so an atomic upload never completes.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from ..nix.narinfo import NarFile
 from ..nix.store import PathInfo
 from .compress import CORRUPT, SUFFIX, Codec, unpacked
 
-_SPARE: Final = 1 << 20  # bytes by which an archive may be larger than its content, beside a part of that
-STREAMED: Final = 4 << 20  # bytes of NAR from which on it is not held in memory whole
+_SPARE: Final = 1 << 20  # bytes that a compressed archive may exceed its content by, beside 1/32 of it
+STREAMED: Final = 4 << 20  # bytes of NAR; larger ones are never in memory as a whole
 
 
 class Packing:
-    """The compressed archive of one path, the same each time that it is iterated; `file` is there when that ended."""
+    """The compressed archive of one path, the same in each iteration. `file` is set when an iteration has ended."""
 
     def __init__(self, info: PathInfo, codec: Codec) -> None:
         self.info = info
@@ -38,7 +37,7 @@ class Packing:
         self.file = NarFile(self.url, self.codec.name, base32.encode(digest.digest()), size)
 
     def _checked(self) -> Iterator[bytes]:
-        """The archive itself. Raises StoreError at its end where it is not what the store registered."""
+        """Yield the NAR. Raises StoreError at its end if it is not what the store registered."""
         digest = hashlib.sha256()
         for piece in nar.archive(self.info.path, self.codec.piece(self.info.nar_size)):
             digest.update(piece)
@@ -51,14 +50,14 @@ class Packing:
 
 
 def verified(info: PathInfo, url: str, compression: str, pieces: Iterable[bytes]) -> NarFile | None:
-    """The archive that these pieces are, if it holds what the store registered of a path; None for anything else."""
+    """Decompress and hash an archive of unknown origin. None if it is not the NAR that the store registered."""
     packed, content = _Counted(pieces), hashlib.sha256()
     size, largest = 0, info.nar_size + info.nar_size // 32 + _SPARE
     try:
         for piece in unpacked(compression, packed):
             content.update(piece)
             size += len(piece)
-            if size > info.nar_size or packed.size > largest:  # what holds nothing has no end, either
+            if size > info.nar_size or packed.size > largest:  # an endless archive may hold nothing
                 return None
     except CORRUPT:
         return None
@@ -68,7 +67,7 @@ def verified(info: PathInfo, url: str, compression: str, pieces: Iterable[bytes]
 
 
 class _Counted:
-    """Pieces, with their hash and size when they ended."""
+    """Passes pieces on, and counts their size and hash."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.digest = hashlib.sha256()
@@ -83,5 +82,5 @@ class _Counted:
 
 
 def archive_url(info: PathInfo, codec: Codec) -> str:
-    """Named by the hash of its content, so that equal paths share one archive and an upload can be a stream."""
+    """The name has the NAR hash: equal paths share an archive, and the name is known before it is compressed."""
     return f"nar/{info.nar_hash.partition(':')[2]}.nar{SUFFIX[codec.name]}"

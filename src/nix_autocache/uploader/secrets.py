@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InputError, one_line
-from ..nix.keys import KeySource, PublicKey
+from ..nix.key_source import KeySource
+from ..nix.keys import PublicKey
 from ..nix.store_url import CacheUrl
 from ..schemes import Scheme, scheme
 from ..system.text import decoded
-from .spec import is_secret, relevant_environment
+from .environment import is_secret, relevant_environment
 
 _AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
 _GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -43,7 +44,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class SecretSources:
-    """Where the secrets are that uploads to `url` need: the signing key, and variables that hold or name credentials."""
+    """Where the secrets are that uploads to `url` need: the signing key, variables, and files that these name."""
 
     url: CacheUrl
     key: KeySource

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ..nix.store import Store, StorePath
-from .kept import is_directory, read, realisations
+from .embedded_cache import is_directory, read, realisations
 
 _DAY: Final = 86400.0  # seconds
 

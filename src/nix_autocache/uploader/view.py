@@ -14,7 +14,7 @@ from typing import Final
 from ..nix.keys import PublicKey, generate_job_key
 from ..nix.narinfo import render
 from ..system.files import make_directory, write_atomically
-from . import kept
+from . import embedded_cache
 
 _MADE_BY_NIX: Final = ("realisations", "log")  # a daemon that finds them missing makes them root's
 
@@ -25,7 +25,7 @@ def make(directory: Path, caches: Iterable[Path], store_dir: str) -> tuple[list[
     """
     key, views = generate_job_key(), []
     for number, cache in enumerate(caches):
-        if not (infos := list(kept.read(cache, store_dir))):
+        if not (infos := list(embedded_cache.read(cache, store_dir))):
             continue
         view = directory / str(number)
         for made in (view, *(view / name for name in _MADE_BY_NIX)):
@@ -35,7 +35,7 @@ def make(directory: Path, caches: Iterable[Path], store_dir: str) -> tuple[list[
         for each in infos:
             write_atomically(view / each.file.name, render(each.info, each.archive, key), 0o644)
         paths = {each.info.path for each in infos}
-        for file, realised in kept.realisations(cache, store_dir):
+        for file, realised in embedded_cache.realisations(cache, store_dir):
             if realised.path in paths:
                 write_atomically(view / "realisations" / file.name, realised.render(key), 0o644)
         views.append(view)

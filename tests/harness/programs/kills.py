@@ -24,7 +24,9 @@ import nacl.exceptions
 import nix_autocache.caches.objects
 import nix_autocache.uploader.drain  # noqa: F401 - imported before the fork, once for all rounds
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store import StorePath
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.foreground import drain_here
 from nix_autocache.uploader.spec import UploadSpec
 
@@ -38,15 +40,12 @@ class Round:
         self.paths = paths
         self.cache = directory / "cache"
         self.job = UploadSpec(
-            queue=str(directory / "queue"),
-            roots="",
-            nix_bin="/usr/bin",
-            cache=f"file://{self.cache}",
-            key=keys.KeySource.of_key(KEY),
+            queue=directory / "queue",
+            nix_bin=Path("/usr/bin"),
+            cache=parse_cache_url(f"file://{self.cache}"),
+            key=KeySource.of_key(KEY),
             compression="zstd",
             compression_level=1,
-            upstreams=(),
-            exclude="",
             dry_run=False,
             environ={},
             began=int(time.time()),

@@ -14,6 +14,8 @@ from nix_autocache.machine.packages import locked
 
 sys.path.append(str(locked.wanted(None, os.environ).directory))
 from nix_autocache.nix import keys
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.settings import read
 from nix_autocache.uploader.spec import UploadSpec
 
@@ -29,12 +31,11 @@ place = Path("/root/cache")
 place.write_text("not a directory")
 job = UploadSpec.of(
     read({}, {}, {}),
-    queue="/root/queue",
-    roots="",
-    nix_bin="/usr/bin",
-    cache=f"file://{place}",
+    queue=Path("/root/queue"),
+    nix_bin=Path("/usr/bin"),
+    cache=parse_cache_url(f"file://{place}"),
     began=0,
-    key=keys.KeySource.of_key(keys.generate("months-1")),
+    key=KeySource.of_key(keys.generate("months-1")),
     dry_run=False,
     environ={},
     maintenance_interval=0.2,

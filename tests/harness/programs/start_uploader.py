@@ -8,7 +8,8 @@ from pathlib import Path
 from nix_autocache.machine.packages import locked
 
 sys.path.append(str(locked.wanted(None, os.environ).directory))
-from nix_autocache.nix.keys import KeySource
+from nix_autocache.nix.key_source import KeySource
+from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.spec import UploadSpec
@@ -16,15 +17,12 @@ from nix_autocache.uploader.spec import UploadSpec
 here = Path("/root/start")
 Queue(here / "queue").create()
 job = UploadSpec(
-    queue=str(here / "queue"),
-    roots="",
-    nix_bin="/usr/bin",
-    cache="file:///root/start/cache",
+    queue=here / "queue",
+    nix_bin=Path("/usr/bin"),
+    cache=parse_cache_url("file:///root/start/cache"),
     key=KeySource.parse(sys.argv[1]),
     compression="zstd",
     compression_level=3,
-    upstreams=(),
-    exclude="",
     dry_run=False,
     environ={},
     began=0,

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import InputError
-from ...nix.keys import KeyKind, KeySource
+from ...nix.key_source import KeyKind, KeySource
 from ...nix.secret_lines import holds_secret
 from ...nix.secret_lines import is_secret as is_secret_line
 from ...schemes import CREDENTIALS, SECRET_FILES
 from ...settings import Settings, read
 from ...system.text import decoded
-from ...uploader.spec import is_secret
+from ...uploader.environment import is_secret
 from ..paths import CONFIGURATION
 
 _ENVIRONMENT: Final = "environment"

@@ -17,6 +17,7 @@ from ...system import process
 from ...system.files import open_to_append
 from ...system.process import Account, Process
 from ...system.sockets import at
+from ..environment import public_environment
 from ..progress import Progress
 from ..spec import UploadSpec
 from .protocol import MAX_ANSWER, Flush, Reply, Status, Stop, parse_answer, request_line
@@ -80,7 +81,7 @@ class UploaderClient:
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "PYTHONPYCACHEPREFIX": sys.pycache_prefix or "",
-            **spec.public_environment,
+            **public_environment(spec.environ),
         }
         started = Started(self.begin(environment, os.geteuid(), process.PIPE, listening))
         started.feed(spec)

@@ -6,7 +6,6 @@ we know how to read. What answers there is `reader`, a process beside the upload
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import select
 import socket
@@ -18,7 +17,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ...nix.keys import KeySource
 from ...system import log, process
 from ..spec import UploadSpec
 
@@ -130,7 +128,7 @@ class _Reader:
     """The process of the reader, started at once, and again when it ends."""
 
     def __init__(self, job: UploadSpec, uploader: Path, listening: int | None) -> None:
-        self._job = dataclasses.replace(job, key=KeySource())
+        self._job = job.without_key()
         self._uploader = uploader
         self._environ = dict(os.environ)
         self._socket = socket.socket(fileno=listening) if listening is not None else None

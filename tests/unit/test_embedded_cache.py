@@ -6,7 +6,7 @@ from pathlib import Path
 from nix_autocache.nix.keys import JOB_PREFIX, generate, parse_public
 from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.store import PathInfo, StorePath
-from nix_autocache.uploader import kept, view
+from nix_autocache.uploader import embedded_cache, view
 
 STORE = "/nix/store"
 HASH = "0" * 52
@@ -27,7 +27,7 @@ def put(cache: Path, given: PathInfo, text: str = "", archive: str = "nar/x.nar.
 
 
 def names(cache: Path) -> set[str]:
-    return {each.info.path.name for each in kept.read(cache, STORE)}
+    return {each.info.path.name for each in embedded_cache.read(cache, STORE)}
 
 
 def test_what_others_packed_is_judged_file_by_file(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_others_packed_is_judged_file_by_file(tmp_path: Path) -> None:
     (cache / "nar/link.nar.zst").symlink_to(outside)
     put(cache, info("q"), archive="nar/link.nar.zst")
     assert names(cache) == {"a"}
-    assert kept.fingerprints([cache], STORE) == {info("a").path: fingerprint(info("a", "b"))}
+    assert embedded_cache.fingerprints([cache], STORE) == {info("a").path: fingerprint(info("a", "b"))}
 
 
 def test_a_cache_that_is_a_link_or_is_not_there_is_empty(tmp_path: Path) -> None:
