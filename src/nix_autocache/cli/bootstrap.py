@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb of the CLI; its exit status, or 3 when the packages cannot be had."""
+    """Run a command; its exit status, or 3 if the packages cannot be installed."""
     for number in (signal.SIGINT, signal.SIGTERM):  # whatever the runner's own parent made of them
         signal.signal(number, signal.default_int_handler)
     try:
-        seen = _prepare(argv)
+        facts = _prepare(argv)
         from .main import main as cli
     except KeyboardInterrupt:
         print("nix-autocache: interrupted; nothing was done yet", flush=True)
         return 130
     except Exception as error:
         return _say(error)
-    return cli(argv, seen)
+    return cli(argv, facts)
 
 
 def _prepare(argv: Sequence[str]) -> Facts | None:
-    """See to the packages. For a set-up that must make them, Nix is installed meanwhile, on a machine that was seen."""
+    """Find or install the packages. While `setup` waits for them it installs Nix; returns the facts it observed."""
     from ..system.files import UMASK
 
     os.umask(UMASK)
@@ -48,15 +48,15 @@ def _prepare(argv: Sequence[str]) -> Facts | None:
     _keep_bytecode()
     context = _context()
     wanted = locked.wanted(context.settings if context else None, os.environ)
-    directory, seen = wanted.directory, None
+    directory, facts = wanted.directory, None
     if directory is None:
-        directory, seen = _make(wanted, context if list(argv) == ["setup"] else None)
+        directory, facts = _make(wanted, context if list(argv) == ["setup"] else None)
     sys.path.append(str(directory))
-    return seen
+    return facts
 
 
 def _keep_bytecode() -> None:
-    """The action's own directory may be read-only, and compiling it anew costs every step 60 ms."""
+    """The action's own directory may be read-only, and to compile it again costs every step 60 ms."""
     from ..machine.packages import locked
 
     if not sys.pycache_prefix and not os.access(Path(__file__).parent, os.W_OK):
@@ -65,7 +65,7 @@ def _keep_bytecode() -> None:
 
 
 def _context() -> Context | None:
-    """The inputs, or None where they are wrong: the CLI will say how."""
+    """The inputs; None if they are wrong, which the command will say."""
     from .. import settings
     from ..ci.detect import detect
     from ..errors import Error
@@ -82,13 +82,13 @@ def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | N
     from ..machine import modes, observe
     from .setup import install
 
-    making, seen = wanted.begin(), None
+    making, facts = wanted.begin(), None
     try:
         if context:
             with suppress(Error, OSError):  # setup does it again, and says what is wrong
-                seen = observe.observe(context.environ)
-                install(context, modes.decide(seen, context.settings.mode))
-        return making.finish(), seen
+                facts = observe.observe(context.environ)
+                install(context, modes.decide(facts, context.settings.mode))
+        return making.finish(), facts
     except BaseException:
         making.end()
         raise

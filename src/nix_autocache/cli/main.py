@@ -1,4 +1,4 @@
-"""The command line: verbs to steps; the only place that turns an error into an exit code."""
+"""The command line: its verbs, its parser, and the only place that turns an error into an exit code."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None, seen: Facts | None = None) -> int:
+def main(argv: Sequence[str] | None = None, facts: Facts | None = None) -> int:
     """Run a verb; the exit status is the design's: 0 done, 1 uploads failed, 2 input, 3 runner, 4 deadline.
 
-    `seen` is what was seen of the machine, if it was looked at already.
+    `facts` are those of this machine, if it was observed already.
     """
     memory.protect_memory()
     for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 must not end us
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None, seen: Facts | None = None) -> int:
         if home := stand_in(os.environ):
             _move_home(home, host, options.verb)
         verb = VERBS[options.verb]
-        verb.run(Context(_settings(host, options), host, os.environ, seen), options)
+        verb.run(Context(_settings(host, options), host, os.environ, facts), options)
     except BaseException as error:
         text, status = _answer(error)
         with suppress(OSError):  # nobody reads it any more
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None, seen: Facts | None = None) -> int:
 
 
 def _move_home(home: Path, host: Host, verb: str) -> None:
-    """Nix and we need a home directory: in this process and, after set-up, in the job's later steps."""
+    """Set HOME, which Nix and we need: in this process and, by `setup`, in the job's later steps."""
     if verb == "setup":
         had = os.environ.get("HOME")
         host.info(f"HOME is {home} from here on: {had or 'it was not set, and'} is of no use to this user")
@@ -148,7 +148,7 @@ def _move_home(home: Path, host: Host, verb: str) -> None:
 
 
 def _answer(error: BaseException) -> tuple[str, int]:
-    """What to say of an error, and the exit status. Raises what is neither an error nor an interruption."""
+    """The line for an error, and the exit status. Raises what is neither an error nor an interruption."""
     match error:
         case Error():
             return one_line(error), error.exit_code
@@ -164,8 +164,8 @@ def _answer(error: BaseException) -> tuple[str, int]:
 
 
 def _options(words: Sequence[str]) -> SimpleNamespace:
-    """What the words of the command line say. Without flags, as in a CI host's steps, they need no parser: to load
-    argparse and to tell it all flags takes longer than most verbs."""
+    """The parsed command line. Without flags, as in a CI host's steps, it needs no parser: loading argparse and adding
+    all flags takes longer than most verbs."""
     if words and not any(word.startswith("-") for word in words):
         verb = VERBS.get(words[0])
         if verb and verb.takes_inputs and verb.takes_paths == (len(words) > 1):

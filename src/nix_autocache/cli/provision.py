@@ -24,9 +24,9 @@ def provision(context: Context) -> None:
     from .setup import install
 
     machine.check()
-    told = configuration.load()
-    told.check_secrets()
-    context = replace(context, settings=told.settings, host=machine.Machine(context.environ))
+    configured = configuration.load()
+    configured.check_secrets()
+    context = replace(context, settings=configured.settings, host=machine.Machine(context.environ))
     facts = observe.observe(context.environ)
     rule = modes.decide(facts, context.settings.mode)
     context.host.info(mode_line(rule, facts))
@@ -38,12 +38,12 @@ def provision(context: Context) -> None:
     key = SecretSources(destination.url, destination.key_source, {}).read().public_key
     destination = destination.trusting(str(key or ""))
     verdict = policy.Verdict(push=True, reason="", unsolved={})
-    record = machine.prepare(context.paths, told, nix)
+    record = machine.prepare(context.paths, configured, nix)
     port = record.reader_port
     state = JobState.begin(rule.mode, nix, record.cache, verdict, separate_user=True, reader_port=port)
     with machine.reader_socket(context.paths, record) as proxy:
         registered = register(context, state, destination, facts)
-        reply = machine.start(context.paths, told, record, proxy)
+        reply = machine.start(context.paths, configured, record, proxy)
     if doubts := destination.doubts(reply.public_key):
         context.host.warning(doubts)
     destination = destination.trusting(reply.public_key)

@@ -81,7 +81,7 @@ def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
 
 def make_plan(context: Context) -> SetupPlan:
     """Look at this machine, decide what to do, and say so. Raises RunnerError where Nix cannot be used here."""
-    facts = context.seen or observe.observe(context.environ)
+    facts = context.facts or observe.observe(context.environ)
     rule = modes.decide(facts, context.settings.mode)
     destination = context.destination()
     decision.mask(context, destination)

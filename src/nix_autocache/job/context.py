@@ -1,4 +1,4 @@
-"""What every step is given: the inputs, the CI host, and the environment, which nothing below reads."""
+"""What every command gets: the inputs, the CI host, and the environment, which nothing below `cli` reads."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OF_USERS: Final = {
 
 @dataclass(frozen=True)
 class Context:
-    """One run of one verb. `seen` is what was seen of the machine, if it was looked at already."""
+    """One run of one command. `facts` are those of this machine, if it was observed already."""
 
     settings: Settings
     host: Host
     environ: Mapping[str, str]
-    seen: Facts | None = None
+    facts: Facts | None = None
 
     @property
     def paths(self) -> Paths:
@@ -75,16 +75,16 @@ class Context:
 
     @property
     def identity(self) -> IdTokenSource | None:
-        """Whose job this is, for `aws-role`; None where it is not asked for or the host does not say."""
+        """Where the id token for `aws-role` comes from; None without that input, or where the host gives none."""
         if not self.settings.aws_role:
             return None
         if token := self.settings.id_token:
             return IdTokenSource(token=token)
         return self.host.id_token(self.settings.oidc_audience)
 
-    def lacks(self, place: Destination) -> str:
-        """Which credentials this job does not have, and why; empty when it has what it needs."""
-        if not place.key_source and not place.unsigned:
+    def lacks(self, destination: Destination) -> str:
+        """The credentials that this job lacks, and why; empty if it has all."""
+        if not destination.key_source and not destination.unsigned:
             return "there is no signing-key (a fork's pull request sees an empty secret)"
         if self.settings.aws_role and not self.identity:
             return (
@@ -93,16 +93,17 @@ class Context:
             )
         return ""
 
-    def is_dry_run(self, place: Destination) -> bool:
+    def is_dry_run(self, destination: Destination) -> bool:
+        """Whether nothing may be written: as the input says, or where a workflow is tried out without credentials."""
         if self.settings.dry_run is not None:
             return self.settings.dry_run
-        lacking = self.lacks(place) or not _may_get_in(place.url, self.settings, self.environ)
+        lacking = self.lacks(destination) or not _has_access(destination.url, self.settings, self.environ)
         return self.host.dry_run_by_default() and bool(lacking)
 
 
-def _may_get_in(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Whether a cache needs no credentials, or some were given. A machine's own role is not looked for: nobody tries a
-    workflow out on a machine that has one."""
+def _has_access(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Whether the cache needs no credentials, or some were given. Ignores a machine's own role: nobody tries a workflow
+    out on a machine that has one."""
     if not url.row.needs_credentials or settings.aws_role or "profile" in url.params:
         return True
     home = Path(environ.get("HOME") or "/nonexistent")

@@ -84,11 +84,11 @@ def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
     )
 
 
-def claim(place: Destination) -> None:
+def claim(destination: Destination) -> None:
     """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
-    if place.url.scheme == "file":
+    if destination.url.scheme == "file":
         with suppress(OSError):  # the uploader will say it better
-            make_directory(Path(place.url.path, "nar"), 0o755)
+            make_directory(Path(destination.url.path, "nar"), 0o755)
 
 
 def make_key(destination: Destination, settings: Settings, embedded: EmbeddedCache) -> Destination:

@@ -1,4 +1,4 @@
-"""What was built without a word to our queue, found by what is new in the store.
+"""Builds that the hook did not queue, found by what is new in the store.
 
 Everything, where no hook can be set. Where one is, what Nix built with settings of its own: a later step changed
 nix.conf, or a command was given `--option post-build-hook`.
@@ -25,7 +25,7 @@ _ALL: Final = 1 << 30
 def queue_new(context: Context, state: JobState) -> None:
     """Queue what is new since the last look. With a hook only what it did not tell of, with a warning."""
     if not state.separate_user and not os.access(context.job.queue.new, os.W_OK):
-        return  # the hook could note nothing there, nor can we; the flush says why
+        return  # neither the hook nor we can write there; the flush says why
     nix, before = state.nix, context.job.store_before
     if state.scan:
         found = scan.new_builds(nix, before)
@@ -40,7 +40,7 @@ def queue_new(context: Context, state: JobState) -> None:
 
 
 def _missed(context: Context, state: JobState, nix: Nix) -> list[PathInfo]:
-    # The hook of a user's own is told of that user's builds only, the others' are none of our business.
+    # A hook in a user's own configuration is called for that user's builds only.
     if state.chosen is Mode.EXISTING_TRUSTED and _is_ours(context, _hook(context, nix)):
         return []
     built = [info for info in scan.new_builds(nix, context.job.store_before) if info.ultimate]
