@@ -16,7 +16,6 @@ from ..nix.store import Nix, StorePath
 if TYPE_CHECKING:
     from .aws import AwsCredentials
 
-
 Body: TypeAlias = bytes | Iterable[bytes]
 """All of it, or its pieces, which can be gone through again: some servers must know the size first."""
 

@@ -16,7 +16,7 @@ from .state import JobState
 
 
 class Uploads(Protocol):
-    """Who uploads: `pushing` for a job that has its own uploader, `managed` where all jobs share the machine's."""
+    """`own_uploads` for a job that has its own uploader, `shared_uploads` where all jobs share the machine's."""
 
     def queue(self, context: Context) -> Queue: ...
 

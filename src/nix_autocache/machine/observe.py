@@ -24,7 +24,6 @@ from .install_record import InstallRecord, Kind
 if TYPE_CHECKING:
     from ..nix.daemon import control
 
-
 _ROOT: Final = Path("/nix")
 _STORE: Final = _ROOT / "store"
 

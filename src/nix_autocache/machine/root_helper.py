@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .lockdown import LockdownRecord
     from .paths import Paths
 
-
 KEEP: Final = b"keep"
 Request = Mapping[str, Any]
 Environ = Mapping[str, str]
