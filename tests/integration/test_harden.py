@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import programs, sealing, tools
+from tests.harness import events, programs, sealing, tools
 from tests.harness.job import Job
 from tests.harness.listing import listing
 from tests.harness.machine import Machine
@@ -13,8 +13,6 @@ from tests.harness.programs import dotnet
 from tests.harness.roots import Generation
 from tests.harness.sealing import KEY, NOT_SOLVED, SOLVED
 from tests.harness.waiting import wait_for
-
-EVENTS = Path(__file__).parents[1] / "unit" / "events" / "github"
 
 CLOSED = f"/run/docker.sock {dotnet.PORT} {dotnet.PIPE} /etc/cron.hourly /dev/sdz /opt /opt/agent /opt/agent/agent"
 RIGHTS = f"stat -c '%a %U:%G %n' {CLOSED}; sudo -l -U runner"
@@ -167,7 +165,7 @@ def with_yama(machine: Machine) -> None:
 
 def test_a_forks_code_pushes_from_a_sealed_job_on_a_hosted_runner(tmp_path: Path) -> None:
     with sealing.job(tmp_path, prepare=with_yama) as sealed:
-        sealed.machine.write("/tmp/event.json", (EVENTS / "pull_request-fork.json").read_text())
+        sealed.machine.write("/tmp/event.json", (events.GITHUB / "pull_request-fork.json").read_text())
         env = {
             "GITHUB_EVENT_NAME": "pull_request",
             "GITHUB_EVENT_PATH": "/tmp/event.json",

@@ -120,7 +120,7 @@ MAKING = {
     "mknod", "touch", "write_bytes", "write_text",
 }  # fmt: skip
 # A release and wheels are unpacked where nobody else looks, and get their modes before they are seen.
-MAKERS = {"system/files.py", "system/removal.py", "nix/install/unpack.py", "machine/packages/wheels.py"}
+MAKERS = {"system/files.py", "system/trees.py", "nix/install/unpack.py", "machine/packages/wheels.py"}
 
 
 def makes(node: ast.AST) -> bool:

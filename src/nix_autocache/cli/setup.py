@@ -103,12 +103,14 @@ def install(context: Context, rule: modes.ModeRule) -> Nix:
     if kind and not installation.is_complete(target, kind):
         installation.refuse_links()
         inputs = context.settings
-        source = release(version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256)
+        source = release(
+            version=inputs.nix_version, url=inputs.nix_url, sha256=inputs.nix_sha256, environ=context.environ
+        )
         context.host.info(f"installing Nix from {source.url}")
         if kind == "multi-user":
             root.call("install", dataclasses.asdict(source), context.environ)
         else:
-            installation.install(target, kind, source)
+            installation.install(target, kind, source, context.environ)
     nix = find_nix(context.environ)
     assert nix, "it was there, or is by now"
     return real(nix)

@@ -16,7 +16,7 @@ from ..machine import paths
 from ..machine.paths import Paths
 from ..nix.store import Nix
 from ..system.files import make_directory
-from ..system.removal import remove_tree
+from ..system.trees import remove_tree
 from .context import Context
 from .destination import Destination
 

@@ -99,7 +99,7 @@ class SetupPlan:
             yield f"plan: {self._builds()}; {self._uploader()}"
 
     def _cache(self) -> str:
-        url = self.destination.url.without_params
+        url = replace(self.destination.url, params={}).without_secrets
         if not self.verdict.push:
             return f"read {url}, push nothing: {self.verdict.reason}"
         reads = "read it through our proxy" if self.read_proxy else "let Nix read it"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 from ..errors import RunnerError
 from ..nix.daemon import systemd
@@ -36,7 +37,7 @@ def refuse_links() -> None:
             )
 
 
-def install(places: Paths, kind: Kind, source: Release) -> None:
+def install(places: Paths, kind: Kind, source: Release, environ: Mapping[str, str]) -> None:
     """Install a release as `kind` says, as far as an earlier attempt has not done it."""
     with places.lock():
         if is_complete(places, kind):
@@ -44,11 +45,11 @@ def install(places: Paths, kind: Kind, source: Release) -> None:
         note = _note(kind).also(InstallRecord.load(places.installed))
         note.save(places.installed)
         if kind == "multi-user":
-            nix = installer.multi_user(source, users.wanted())
+            nix = installer.multi_user(source, users.wanted(), environ)
             if probe.systemd():
                 _make_units(nix, places)
         else:
-            installer.single_user(source)
+            installer.single_user(source, environ)
         dataclasses.replace(note, complete=True).save(places.installed)
 
 

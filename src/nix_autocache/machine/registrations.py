@@ -24,7 +24,7 @@ from ..nix.store import Nix
 from ..queue import hook
 from ..system import users
 from ..system.files import close_to_others, make_directory, set_mode, write_atomically
-from ..system.removal import remove_tree
+from ..system.trees import remove_tree
 from ..uploader.process.client import UploaderClient
 from . import uploader_user as apart
 from .install_record import InstallRecord

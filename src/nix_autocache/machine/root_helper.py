@@ -37,7 +37,7 @@ def _install(request: Request, environ: Environ) -> None:
     from ..nix.install.release import Release
     from .installation import install
 
-    install(machine(environ), "multi-user", Release(request["url"], request["sha256"]))
+    install(machine(environ), "multi-user", Release(request["url"], request["sha256"]), environ)
 
 
 def _register(request: Request, environ: Environ) -> None:

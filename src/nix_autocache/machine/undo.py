@@ -12,7 +12,7 @@ from ..nix.daemon import systemd
 from ..nix.install import tarball as installer
 from ..system import users
 from ..system.files import set_mode
-from ..system.removal import remove_tree
+from ..system.trees import remove_tree
 from .install_record import InstallRecord
 from .paths import Paths
 

@@ -30,7 +30,7 @@ def owner(places: Paths) -> tuple[int, int]:
     """The system user's and its group's number; made if it is not there. Raises RunnerError if that fails."""
     if users.missing([USER]):
         make_file(_note(places), 0o644)
-        users.make_alone(USER, "nix-autocache's uploader")
+        users.make_system_user(USER, "nix-autocache's uploader")
     account = pwd.getpwnam(USER)
     return account.pw_uid, account.pw_gid
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +158,8 @@ class Store:
         """Start Nix, which takes 15 ms, while something else is done. Raises OSError when it is not there."""
         self._process = begun = process.start(
             [self.nix.program("nix-daemon"), "--stdio"],
-            environ=_without_credentials(),
+            # Other processes of this user can read the environment of a child.
+            environ=process.inherited(without=CREDENTIALS),
             given=process.PIPE,
             output=process.PIPE,
             errors=process.NOTHING,
@@ -320,8 +321,3 @@ def _store_path(data: bytes, store_dir: str) -> StorePath | None:
     with suppress(ValueError):
         return parse_store_path(data.decode("latin-1"), store_dir)
     return None
-
-
-def _without_credentials() -> Mapping[str, str]:
-    """Other processes of this user can read the environment that a child was given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)}

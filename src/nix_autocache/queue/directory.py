@@ -19,7 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from ..system.files import locked, make_directory, make_file, write, write_atomically
+from ..system.files import make_directory, make_file, write, write_atomically
+from ..system.locks import locked
 from .outcomes import Outcome, Outcomes
 
 CANARY: Final = "nix-autocache-canary"

@@ -1,7 +1,7 @@
-"""A copy of this program that only its maker can change, and how a process is started from it.
+"""A copy of this program that only its maker can change, and the command that runs a module from it.
 
-For processes of root that outlive set-up: where the job's code runs, neither the action's own directory nor a variable
-such as PYTHONPATH decides what they import.
+For processes of root that outlive set-up: neither the action's directory nor a variable such as PYTHONPATH decides
+what they import while the job's code runs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from .files import copy_tree, make_directory, set_modes
-from .removal import remove_tree
+from .files import make_directory
+from .trees import copy_tree, remove_tree, set_modes
 
 PACKAGE: Final = Path(__file__).parents[1]
-# The standard library comes first. What is on the path is an argument: -I has no ear for variables.
+# The standard library comes first. The path is an argument, because -I ignores variables.
 _RUN: Final = (
     "import runpy, sys; sys.path += sys.argv.pop(1).split(':'); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -25,9 +25,9 @@ _RUN: Final = (
 
 
 def make(directory: Path, packages: Sequence[Path], *, compiled: bool = False) -> tuple[Path, ...]:
-    """What sys.path is to name: copies, below a directory, of this package and of directories of `packages`.
+    """Copy this package and the directories of `packages` below a directory; return the entries for sys.path.
 
-    `compiled` is for another user, who must not be able to write what it imports.
+    `compiled` adds bytecode, for a user who must not be able to write what it imports.
     """
     place = directory / _digest(packages)
     if not place.exists():
@@ -55,12 +55,12 @@ def _compile(directory: Path, final: Path) -> None:
 
 
 def command(path: Sequence[Path], module: str, *words: str) -> list[str]:
-    """How to run a module of ours in a Python that imports from the standard library and from `path` alone."""
+    """The command for a module of ours, in a Python that imports only from the standard library and `path`."""
     return [sys.executable, "-I", "-S", "-c", _RUN, os.pathsep.join(map(str, path)), module, *words]
 
 
 def _digest(packages: Sequence[Path]) -> str:
-    """A key of this package's text, and of the names that `environment` gave its packages."""
+    """A hash of this package's files, and of the names and times of the other packages."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.*")):
         if path.suffix in {".py", ".sh"}:

@@ -1,6 +1,6 @@
-"""What is tried rather than believed about this machine: sudo, systemd, the namespaces that Nix's sandbox needs.
+"""Probes of this machine: sudo, systemd, and the namespaces that Nix's sandbox needs. Each is tried, not guessed.
 
-Standard library only, since root runs a part of it; see machine/root.py.
+Standard library only: root runs a part of it, see machine/root.py.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ _RECURSIVE, _PRIVATE = 0x4000, 0x40000  # sys/mount.h
 
 
 def sudo() -> bool:
-    """Whether this user becomes root without a password."""
+    """True if this user becomes root without a password."""
     if shutil.which("sudo") is None:
         return False
     return process.run(["sudo", "-n", "true"], timeout=_TIMEOUT).status == 0
 
 
 def sudo_for_some(account: process.Account | None = None) -> bool:
-    """Whether sudo runs any command for this user, or for an account that root names, without a password.
+    """True if sudo runs any command without a password, for this user or for an account that root names.
 
-    As its list says, in the order of its rules: one that denies all takes away what is before it.
+    It reads sudo's own list. The last matching rule counts, so a rule that denies all cancels those before it.
     """
     if shutil.which("sudo") is None:
         return False
-    done = process.run(["sudo", "-n", "-l"], environ={**os.environ, "LC_ALL": "C"}, timeout=_TIMEOUT, account=account)
+    english = process.inherited({"LC_ALL": "C"})
+    done = process.run(["sudo", "-n", "-l"], environ=english, timeout=_TIMEOUT, account=account)
     settings, _, rules = done.output.partition("may run the following commands")
     lines = [line.strip() for line in rules.splitlines()[1:]]
     left = lines[max((number for number, line in enumerate(lines, 1) if _denies_all(line)), default=0) :]
@@ -45,12 +46,12 @@ def _denies_all(rule: str) -> bool:
 
 
 def systemd() -> bool:
-    """Whether systemd is this machine's init. Source: sd_booted(3)."""
+    """True if systemd is this machine's init. Source: sd_booted(3)."""
     return Path("/run/systemd/system").is_dir()
 
 
 def namespaces() -> bool:
-    """Whether this user can have what Nix's sandbox needs: mount and process namespaces, and a /proc in them.
+    """True if this user can have what Nix's sandbox needs: mount and process namespaces, and a /proc in them.
 
     Source: mountAndPidNamespacesSupported in src/libstore/unix/ or src/libutil/linux/ of Nix.
     """
@@ -74,7 +75,7 @@ def _enter_namespaces(more: int) -> bool:
 
 
 def _in_child(works: Callable[[], bool]) -> bool:
-    """Call it in a child, whose namespaces end with it."""
+    """Call it in a child process: new namespaces end with the child."""
     child = os.fork()
     if child == 0:
         os._exit(0 if works() else 1)

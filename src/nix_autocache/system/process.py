@@ -1,11 +1,14 @@
-"""Other programs, run to their end or in the background, and conditions waited for. Nothing else here starts one.
+"""Other programs, run to their end or started in the background, and conditions waited for.
 
-A program gets no terminal, no standard input unless it is given some, and `/` as its working directory: what lies in
-the job's own directory (configuration of tools, Python modules) is not ours to obey.
+This is the only module that starts programs. A program gets no terminal, no standard input unless it is given some,
+and `/` as its working directory: files in the job's directory (configuration of tools, Python modules) must not
+change what it does.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +22,7 @@ from ..errors import RunnerError
 POLL: Final = 0.01  # seconds between two looks at a condition
 NOTHING: Final = subprocess.DEVNULL
 PIPE: Final = subprocess.PIPE
-NOT_STARTED: Final = 127  # what a shell says
+NOT_STARTED: Final = 127  # as in a shell
 TimeoutExpired = subprocess.TimeoutExpired
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -30,7 +33,7 @@ Process: TypeAlias = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Account:
-    """Another user, by number, and that user's group. A program gets these two and of further groups only `groups`."""
+    """Another user, by number, with one group. A program gets no other groups than this one and `groups`."""
 
     uid: int
     gid: int
@@ -39,7 +42,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that ended. Its output is decoded as UTF-8; bytes that are not are replaced."""
+    """A program that ended. Its output is decoded as UTF-8, with replacement characters for other bytes."""
 
     words: tuple[str, ...]
     status: int
@@ -48,12 +51,12 @@ class Finished:
 
     @property
     def reason(self) -> str:
-        """The last line that it printed, on standard error if there is one."""
+        """Its last line on standard error, or else on standard output."""
         lines = (self.error.strip() or self.output.strip()).splitlines()
         return lines[-1].strip() if lines else f"it said nothing and ended with status {self.status}"
 
     def check(self, what: str) -> Finished:
-        """This. Raises RunnerError, which begins with `what`, where the program failed."""
+        """Itself. Raises RunnerError, which begins with `what`, if the program failed."""
         if self.status:
             raise RunnerError(f"{what}: {' '.join(self.words)}: {self.reason}")
         return self
@@ -68,10 +71,10 @@ def run(
     timeout: float | None = None,
     account: Account | None = None,
 ) -> Finished:
-    """Run a program with `given` on its standard input; `environ` is all of its environment, None for ours.
+    """Run a program with `given` on its standard input. `environ` is its whole environment; None means ours.
 
-    Root may name the `account` that it runs as. Raises nothing: a program that cannot be started has status 127, one
-    killed after `timeout` seconds -9.
+    Root may name the `account` to run it as. Raises nothing: the status is 127 if the program cannot be started, and
+    -9 if it was killed after `timeout` seconds.
     """
     try:
         done = subprocess.run(
@@ -105,10 +108,10 @@ def start(
     ends_with_us: bool = False,
     **more: Any,
 ) -> Process:
-    """Start a program in the background, with its standard error where its output goes unless `errors` says where.
+    """Start a program in the background. Its standard error goes to `errors`, by default where its output goes.
 
-    A `session` of its own outlives the terminal. What `ends_with_us` is told to end when the thread that started it
-    does. `more` is for `subprocess.Popen`. Raises OSError.
+    A program in a `session` of its own outlives the terminal. One that `ends_with_us` gets SIGTERM when the thread
+    that started it ends. `more` is for `subprocess.Popen`. Raises OSError.
     """
     if ends_with_us:
         import ctypes
@@ -127,12 +130,23 @@ def start(
     )
 
 
+def inherited(changes: Mapping[str, str] | None = None, *, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Our environment, for a program: with `changes`, and `without` the variables that begin with one of these."""
+    kept = {name: value for name, value in os.environ.items() if not without or not name.startswith(without)}
+    return {**kept, **(changes or {})}
+
+
+def find_program(name: str) -> str | None:
+    """Its path, looked for on PATH and where programs for root are."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
+
+
 def _as(account: Account | None) -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, poll: float = POLL) -> bool:
-    """Wait for a condition, at most so many seconds; whether it holds."""
+    """Wait until the condition holds, at most `seconds`. False if it does not hold by then."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:

@@ -1,8 +1,7 @@
-"""The users that Nix builds as, one for each build at a time, and the one that uploads: made and removed with this
-machine's own tools.
+"""System users, made and removed with this machine's own tools: build users of Nix, and the uploader's user.
 
-Debian and Fedora have useradd, Alpine has busybox's adduser. Both are called once per user: there is no tool
-that makes several and is everywhere.
+Debian and Fedora have useradd, Alpine has busybox's adduser. Both are called once for each user: no tool that makes
+several is everywhere.
 """
 
 from __future__ import annotations
@@ -10,42 +9,39 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from ..errors import RunnerError
-from .process import Finished, run
+from .process import Finished, find_program, run
 
 GROUP: Final = "nixbld"
 _SHELL: Final = "/sbin/nologin"
 _HOME: Final = "/var/empty"
-_SBIN: Final = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
 
 def members() -> tuple[str, ...]:
-    """The build users that are there."""
+    """The build users that exist."""
     with suppress(KeyError):
         return tuple(grp.getgrnam(GROUP).gr_mem)
     return ()
 
 
 def can_be_made() -> bool:
-    """Whether this machine has a tool to make users with, root provided."""
-    return bool(_tool("useradd") or _tool("adduser"))
+    """True if root could make users: this machine has a tool for it."""
+    return bool(find_program("useradd") or find_program("adduser"))
 
 
 def wanted() -> tuple[str, ...]:
-    """The names of the build users of this machine: twice as many as it has processors, and two to spare.
+    """The names of the build users for this machine: two for each processor, and two more.
 
-    Each takes 10 ms to make, and a build that finds none free waits for one.
+    Each takes 10 ms to make. A build that finds no free user waits for one.
     """
     return tuple(f"{GROUP}{number}" for number in range(1, 2 * (os.cpu_count() or 1) + 3))
 
 
 def missing(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the users that do not exist."""
     known = {account.pw_name for account in pwd.getpwall()}
     return tuple(name for name in names if name not in known)
 
@@ -57,18 +53,18 @@ def group_exists() -> bool:
 
 
 def make(names: Iterable[str]) -> None:
-    """Make the group and these users in it, as far as they are missing. Raises RunnerError if that fails."""
+    """Make the group of build users, and the users that are missing in it. Raises RunnerError."""
     if not group_exists():
-        _run(["groupadd", "--system", GROUP] if _tool("groupadd") else ["addgroup", "-S", GROUP])
+        _run(["groupadd", "--system", GROUP] if find_program("groupadd") else ["addgroup", "-S", GROUP])
     for name in missing(names):
-        _run(_useradd(name) if _tool("useradd") else _adduser(name))
-        if not _tool("useradd"):
+        _run(_useradd(name) if find_program("useradd") else _adduser(name))
+        if not find_program("useradd"):
             _run(["addgroup", name, GROUP])
 
 
-def make_alone(name: str, comment: str) -> None:
-    """Make a system user with a group of that name, and nothing else. Raises RunnerError if that fails."""
-    if _tool("useradd"):
+def make_system_user(name: str, comment: str) -> None:
+    """Make a user with a group of the same name, and without a home. Raises RunnerError."""
+    if find_program("useradd"):
         common = ["--system", "--no-create-home", "--home-dir", _HOME, "--shell", _SHELL, "--comment", comment]
         _run(["useradd", *common, "--user-group", name])
     else:
@@ -77,11 +73,11 @@ def make_alone(name: str, comment: str) -> None:
 
 
 def remove(names: Iterable[str], *, group: str = "") -> None:
-    """Remove these users, and a group if one is named; what is gone already does not matter."""
+    """Remove these users, and the group if one is named. Those that do not exist are no error."""
     for name in names:
-        _try(["userdel", name] if _tool("userdel") else ["deluser", name])
+        _try(["userdel", name] if find_program("userdel") else ["deluser", name])
     if group:
-        _try(["groupdel", group] if _tool("groupdel") else ["delgroup", group])
+        _try(["groupdel", group] if find_program("groupdel") else ["delgroup", group])
 
 
 def _useradd(name: str) -> Sequence[str]:
@@ -93,10 +89,6 @@ def _adduser(name: str) -> Sequence[str]:
     return ["adduser", "-S", "-D", "-H", "-h", _HOME, "-s", _SHELL, "-G", GROUP, "-g", "Nix build user", name]
 
 
-def _tool(name: str) -> str | None:
-    return shutil.which(name, path=_SBIN)
-
-
 def _run(command: Sequence[str]) -> None:
     done = _try(command)
     if done.status:
@@ -104,4 +96,4 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _try(command: Sequence[str]) -> Finished:
-    return run([_tool(command[0]) or command[0], *command[1:]])
+    return run([find_program(command[0]) or command[0], *command[1:]])

@@ -18,12 +18,13 @@ from types import FrameType
 from typing import Final
 
 from ...errors import RunnerError, as_error, one_line
-from ...nix.daemon.supervisor import Pauses, holder, holding
 from ...system import own_copy, process
+from ...system.backoff import Backoff
 from ...system.files import UMASK, make_directory, open_to_append, set_mode, write, write_atomically
+from ...system.locks import alive, text_of_holder
 from ...system.log import line as tell
 from ...system.process import Account
-from ...system.removal import remove_tree
+from ...system.trees import remove_tree
 from ...system.watchdog import Pulse
 from ...uploader.process.client import UploaderClient
 from ...uploader.read_proxy import launch
@@ -82,7 +83,7 @@ class _Keeper:
     def keep(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGHUP, self._again)
-        pauses = Pauses()
+        backoff = Backoff()
         while not self._ended:
             begun, self._asked = time.monotonic(), False
             try:
@@ -90,7 +91,7 @@ class _Keeper:
             except Exception as error:  # no space, no process, no user: they may be back
                 tell(one_line(as_error(error)))
                 status = 1
-            pause = pauses.after(time.monotonic() - begun, wanted=self._asked or status == 0)
+            pause = backoff.after(time.monotonic() - begun, wanted=self._asked or status == 0)
             if not self._ended and pause is not None:
                 tell(f"the uploader ended with {status}; it is started again")
                 time.sleep(pause)
@@ -190,7 +191,7 @@ def _lock(places: Paths) -> Path:
 
 def _pid(places: Paths) -> int:
     """The number of its process; 0 when it does not run."""
-    return int(holder(_lock(places)) or 0)
+    return int(text_of_holder(_lock(places)) or 0)
 
 
 def _wait(condition: Callable[[], bool], complaint: str) -> None:
@@ -202,7 +203,7 @@ def main(command: list[str]) -> int:
     """Keep the uploader until told to stop; 1 when there is a keeper already."""
     os.umask(UMASK)
     places = machine({})
-    with holding(_lock(places)) as file:
+    with alive(_lock(places)) as file:
         if file is None:
             return 1
         file.write(str(os.getpid()))

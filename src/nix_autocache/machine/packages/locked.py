@@ -20,7 +20,7 @@ from typing import Final
 
 from ...errors import RunnerError, one_line
 from ...settings import Settings
-from ...system import files, own_copy, process
+from ...system import files, own_copy, process, trees
 from ..paths import STATE
 from . import installers, wheels
 from .installers import Command
@@ -88,7 +88,7 @@ class Making:
         """Wait for it; its directory. Raises RunnerError, with the installers' own reasons, when it cannot be made."""
         try:
             self._install()
-            files.set_modes(self.target)
+            trees.set_modes(self.target)
             try:
                 self.target.rename(self.directory)
             except OSError:  # another job on this machine was faster; its environment is the same

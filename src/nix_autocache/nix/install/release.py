@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +29,7 @@ class Release:
     sha256: str
 
 
-def release(*, version: str, url: str, sha256: str) -> Release:
+def release(*, version: str, url: str, sha256: str, environ: Mapping[str, str]) -> Release:
     """The tarball at `url`, or else the publisher's for `version` and this machine.
 
     Its hash is `sha256`, or one known here, or the published one. Raises RunnerError for a machine that has no
@@ -38,7 +39,7 @@ def release(*, version: str, url: str, sha256: str) -> Release:
         return Release(url, sha256)
     name = f"nix-{version}-{_machine()}-linux"
     url = f"{_PUBLISHER}/nix-{version}/{name}.tar.xz"
-    return Release(url, sha256 or _SHA256.get(name, "") or _published(url))
+    return Release(url, sha256 or _SHA256.get(name, "") or _published(url, environ))
 
 
 def parse_version(text: str, name: str) -> str:
@@ -66,11 +67,11 @@ def _machine() -> str:
     return _MACHINES[machine]
 
 
-def _published(url: str) -> str:
+def _published(url: str, environ: Mapping[str, str]) -> str:
     """The hash that is published beside the tarball. Only TLS and the publisher vouch for it."""
     from . import download
 
-    words = download.text(f"{url}.sha256").split()
+    words = download.text(f"{url}.sha256", environ).split()
     if not words or not re.fullmatch(r"[0-9a-f]{64}", words[0]):
         raise InputError(f"nix-sha256: {url}.sha256 has no hash; give it, or another nix-version")
     return words[0]

@@ -1,18 +1,17 @@
-"""Nix from a release tarball, where there is none: downloaded, checked, unpacked, registered.
+"""Installs Nix from a release tarball: download, check the hash, unpack, register.
 
-Standard library only: this runs while the environment of the rest is being made. A release tarball holds
-`nix-VERSION-SYSTEM/{.reginfo,install,store/…}`; `.reginfo` is what `nix-store --load-db` reads, and `install`
-names the two paths that make the default profile.
+Standard library only: this runs while our own packages are being installed. A release tarball contains
+`nix-VERSION-SYSTEM/{.reginfo,install,store/…}`. `nix-store --load-db` reads `.reginfo`, and `install` names the two
+paths of the default profile.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Final
 from ...errors import RunnerError
 from ...system import process, users
 from ...system.files import make_directory, open_to_write
-from ...system.removal import remove_tree
+from ...system.trees import remove_tree
 from ..store import Nix
 from .release import Release
 from .unpack import seal, unpack
@@ -30,35 +29,35 @@ ROOT: Final = Path("/nix")
 PROFILE: Final = ROOT / "var/nix/profiles/default"
 CERTIFICATES: Final = ROOT / "var/nix/profiles/nix-autocache-cacert"
 CERTIFICATE_FILE: Final = CERTIFICATES / "etc/ssl/certs/ca-bundle.crt"
-PARTS: Final = (ROOT / "store", ROOT / "var")  # what is made inside a /nix that was there
+PARTS: Final = (ROOT / "store", ROOT / "var")  # made inside a /nix that existed before
 _DATABASE: Final = ROOT / "var/nix/db/db.sqlite"
 _PIECE: Final = 1 << 20
 _STAGING: Final = ".nix-autocache-"
 
 
-def single_user(source: Release) -> Nix:
-    """Install Nix for the user that runs this, who can write /nix. Does what is missing when run again.
+def single_user(source: Release, environ: Mapping[str, str]) -> Nix:
+    """Install Nix for this user, who can write /nix. May be run again after a failure.
 
-    Raises RunnerError when the tarball cannot be had, has another hash or does not hold a Nix.
+    Raises RunnerError if the tarball cannot be downloaded, has another hash or contains no Nix.
     """
-    return _install(source)
+    return _install(source, environ)
 
 
-def multi_user(source: Release, builders: Sequence[str]) -> Nix:
-    """Install Nix as root, for every user, with these build users. Does what is missing when run again.
+def multi_user(source: Release, builders: Sequence[str], environ: Mapping[str, str]) -> Nix:
+    """Install Nix as root for every user, with these build users. May be run again after a failure.
 
-    Raises RunnerError as `single_user` does, and when users cannot be made.
+    Raises RunnerError as `single_user`, and if users cannot be made.
     """
-    making = _Making(builders)
-    making.start()
+    user_creation = _UserCreation(builders)
+    user_creation.start()
     try:
-        return _install(source)
+        return _install(source, environ)
     finally:
-        making.finish()
+        user_creation.finish()
 
 
-class _Making(threading.Thread):
-    """Build users being made while the release is unpacked: each is a process, and most of it waits."""
+class _UserCreation(threading.Thread):
+    """Makes the build users while the release is downloaded and unpacked."""
 
     def __init__(self, builders: Sequence[str]) -> None:
         super().__init__(name="build users")
@@ -79,37 +78,37 @@ class _Making(threading.Thread):
 
 @dataclass(frozen=True)
 class _Unpacked:
-    """A release in a directory that is on the store's file system."""
+    """A release, unpacked on the file system of the store."""
 
     directory: Path
     nix: Path
     certificates: Path | None
 
 
-def _install(source: Release) -> Nix:
+def _install(source: Release, environ: Mapping[str, str]) -> Nix:
     make_directory(ROOT, 0o755)
-    for left in ROOT.glob(f"{_STAGING}*"):  # of an installation that was killed: the caller has a lock
+    for left in ROOT.glob(f"{_STAGING}*"):  # of a killed installation: the caller holds the lock
         remove_tree(left)
     with _staging() as staging:
         tarball = staging / "nix.tar.xz"
-        sha256 = _fetch(source.url, tarball)
+        sha256 = _fetch(source.url, tarball, environ)
         if sha256 != source.sha256:
             raise RunnerError(f"{source.url} has sha256 {sha256}, expected {source.sha256}; nothing of it was used")
         unpack(tarball, staging)
         return _register(_find(staging, source))
 
 
-def _fetch(url: str, target: Path) -> str:
-    """The tarball in `target`; its sha256. What downloads is loaded only where there is something to download."""
+def _fetch(url: str, target: Path, environ: Mapping[str, str]) -> str:
+    """Put the tarball into `target`, and return its sha256."""
     if url.startswith("file://"):
         return _copy(url, target)
-    from . import download
+    from . import download  # not for a local file: it takes long to load
 
-    return download.to_file(url, target)
+    return download.to_file(url, target, environ)
 
 
 def _copy(url: str, target: Path) -> str:
-    """A copy that nobody else can change between the check of its hash and its use."""
+    """Copy it, so that nobody can change it between the check of its hash and its use."""
     from urllib.parse import unquote
 
     digest = hashlib.sha256()
@@ -119,13 +118,13 @@ def _copy(url: str, target: Path) -> str:
                 digest.update(piece)
                 file.write(piece)
     except OSError as error:
-        raise RunnerError(f"cannot read {url}: {error.strerror}; `nix-url` can name another place") from None
+        raise RunnerError(f"cannot read {url}: {error.strerror}; `nix-url` can name another file") from None
     return digest.hexdigest()
 
 
 @contextmanager
 def _staging() -> Iterator[Path]:
-    """A directory on the same file system as the store, so that paths move into it in one step."""
+    """A directory on the store's file system, so that a store path moves into the store in one step."""
     staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=ROOT))
     try:
         yield staging
@@ -136,7 +135,7 @@ def _staging() -> Iterator[Path]:
 def _find(staging: Path, source: Release) -> _Unpacked:
     found = [path.parent for path in staging.glob("*/.reginfo")]
     if not found:
-        raise RunnerError(f"{source.url} is not a Nix release: it holds no .reginfo")
+        raise RunnerError(f"{source.url} is not a Nix release: it contains no .reginfo")
     with suppress(OSError):
         script = (found[0] / "install").read_text(errors="replace")
         named = dict(re.findall(r'^(?:readonly )?(nix|cacert)="/nix/store/([^"/]+)"', script, re.MULTILINE))
@@ -147,17 +146,17 @@ def _find(staging: Path, source: Release) -> _Unpacked:
 
 
 def _register(release: _Unpacked) -> Nix:
-    """Move the release's store paths into the store, tell Nix's database of them, and make the default profile."""
+    """Move the release's store paths into the store, register them in Nix's database, and make the default profile."""
     store = ROOT / "store"
     make_directory(store, 0o755)
     for path in (release.directory / "store").iterdir():
         _move(path, store / path.name)
     with open(release.directory / ".reginfo", "rb") as registration:
         command = [str(release.nix / "bin/nix-store"), "--load-db"]
-        # No configuration of this machine: it may be broken, or want build users that are still being made.
-        environment = {**os.environ, "NIX_REMOTE": "local", "NIX_CONF_DIR": "/var/empty", "NIX_USER_CONF_FILES": ""}
-        environment["NIX_CONFIG"] = "build-users-group ="
-        done = process.run(command, given=registration.read(), environ=environment)
+        # Without this machine's configuration, which may be broken or name build users that do not exist yet.
+        changes = {"NIX_REMOTE": "local", "NIX_CONF_DIR": "/var/empty", "NIX_USER_CONF_FILES": ""}
+        changes["NIX_CONFIG"] = "build-users-group ="
+        done = process.run(command, given=registration.read(), environ=process.inherited(changes))
     if done.status:
         raise RunnerError(f"nix-store --load-db: {done.reason}")
     _link(PROFILE, release.nix)
@@ -167,7 +166,7 @@ def _register(release: _Unpacked) -> Nix:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename a store path into place; one that is there already stays if Nix's database may know of it."""
+    """Move a store path into the store. An existing one stays if Nix's database may contain it."""
     if target.exists() or target.is_symlink():
         if _DATABASE.exists():
             return

@@ -1,7 +1,7 @@
-"""A release tarball unpacked as Nix wants its store: read-only, of the first second of 1970, owned by whoever unpacks.
+"""Unpacks a release tarball as Nix wants its store: read-only, with times of 1970-01-01 00:00:01, owned by this user.
 
-Decompression has a thread of its own, since it is what an unpacking waits for; the files are written meanwhile.
-Standard library only. To be used on a tarball whose hash was checked: its names are trusted.
+Decompression is the slow part and has its own thread or process; files are written meanwhile. Standard library only.
+Use it only on a tarball whose hash was checked: its file names are trusted.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ...errors import RunnerError
 from ...system import process
 
 _PIECE: Final = 1 << 20
-_EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: Nix gives every file of a store this time
+_EPOCH: Final = (1_000_000_000, 1_000_000_000)  # nanoseconds: the time of every file in a store
 _XZ: Final = b"\xfd7zXZ"
 _FORMATS: Final = ((_XZ, lzma.open), (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open))
 
 
 def unpack(tarball: Path, directory: Path) -> None:
-    """Unpack into a directory. Raises RunnerError when it is no tarball."""
+    """Raises RunnerError if it is not a tarball."""
     directories: list[str] = []
     try:
         with (
@@ -45,9 +45,9 @@ def unpack(tarball: Path, directory: Path) -> None:
 
 
 def seal(directory: Path) -> None:
-    """Make a tree's directories read-only; not before the tree is where it stays, for they could not be renamed."""
+    """Make a tree's directories read-only, once it is in its final place: read-only directories cannot be moved."""
     for current, _, _ in os.walk(directory):
-        os.chmod(current, 0o555)  # noqa: S103 - as all of a store is
+        os.chmod(current, 0o555)  # noqa: S103 - as in every store
         os.utime(current, ns=_EPOCH)
 
 
@@ -68,9 +68,9 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, directo
 
 @contextmanager
 def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
-    """The tar in a tarball, by way of a pipe, which ends early where the tarball is broken.
+    """The decompressed tar, as a pipe, which ends early if the tarball is broken.
 
-    The program xz has a thread for each block, where the library has one for all.
+    The program xz uses several threads, Python's library only one.
     """
     if tarball.open("rb").read(len(_XZ)) == _XZ and (xz := shutil.which("xz")):
         words = [xz, "-dc", "-T0", str(tarball)]

@@ -11,7 +11,7 @@ from nix_autocache.ci.detect import detect
 from nix_autocache.ci.gitlab import GitLab, duration, inputs_of
 from nix_autocache.settings import INPUTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 JOB = {"CI_JOB_ID": "7", "CI_PROJECT_ID": "42", "CI_PROJECT_DIR": "/builds/acme/project"}
 MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "3"}
 

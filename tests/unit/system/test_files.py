@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.system import files
-from nix_autocache.system.removal import remove_tree
+from nix_autocache.system import files, locks
+from nix_autocache.system.trees import remove_tree
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
@@ -30,7 +30,7 @@ def test_what_is_made_has_the_mode_that_was_said(tmp_path: Path) -> None:
     files.write(tmp_path / "plain", "text", 0o640)
     with files.open_to_append(tmp_path / "log", 0o644) as log:
         log.write(b"line\n")
-    with files.locked(tmp_path / "lock", 0) as held:
+    with locks.locked(tmp_path / "lock", 0) as held:
         assert held
     modes = {path.name: mode(path) for path in tmp_path.rglob("*")}
     assert modes == {

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from nix_autocache.nix.daemon.supervisor import holder, holding
+from nix_autocache.system.locks import alive, text_of_holder
 
 
 def test_who_looks_for_the_holder_does_not_keep_it_from_the_lock(tmp_path: Path) -> None:
@@ -11,13 +11,13 @@ def test_who_looks_for_the_holder_does_not_keep_it_from_the_lock(tmp_path: Path)
 
     def look() -> None:
         while not enough.is_set():
-            holder(lock)
+            text_of_holder(lock)
 
     looker = threading.Thread(target=look)
     looker.start()
     try:
         for _ in range(200):
-            with holding(lock) as file:
+            with alive(lock) as file:
                 assert file is not None
     finally:
         enough.set()
@@ -25,10 +25,10 @@ def test_who_looks_for_the_holder_does_not_keep_it_from_the_lock(tmp_path: Path)
 
 
 def test_a_lock_that_is_held_is_not_had(tmp_path: Path) -> None:
-    with holding(tmp_path / "lock") as first, holding(tmp_path / "lock") as second:
+    with alive(tmp_path / "lock") as first, alive(tmp_path / "lock") as second:
         assert first is not None
         first.write("17")
         first.flush()
         assert second is None
-        assert holder(tmp_path / "lock") == "17"
-    assert holder(tmp_path / "lock") == ""
+        assert text_of_holder(tmp_path / "lock") == "17"
+    assert text_of_holder(tmp_path / "lock") == ""

@@ -15,18 +15,18 @@ def test_the_default_release_is_pinned_on_either_architecture(
     machine: str, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    found = release(version=PINNED_NIX, url="", sha256="")
+    found = release(version=PINNED_NIX, url="", sha256="", environ={})
     assert found.url.endswith(f"/nix-{PINNED_NIX}/nix-{PINNED_NIX}-{system}-linux.tar.xz")
     assert len(found.sha256) == 64
 
 
 def test_a_hash_that_is_given_beats_the_one_that_is_known() -> None:
-    assert release(version=PINNED_NIX, url="", sha256="1" * 64).sha256 == "1" * 64
-    given = release(version=PINNED_NIX, url="file:///a.tar.xz", sha256="2" * 64)
+    assert release(version=PINNED_NIX, url="", sha256="1" * 64, environ={}).sha256 == "1" * 64
+    given = release(version=PINNED_NIX, url="file:///a.tar.xz", sha256="2" * 64, environ={})
     assert (given.url, given.sha256) == ("file:///a.tar.xz", "2" * 64)
 
 
 def test_a_machine_that_no_release_is_for_is_told_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(RunnerError, match="no Nix release for riscv64; name one"):
-        release(version=PINNED_NIX, url="", sha256="")
+        release(version=PINNED_NIX, url="", sha256="", environ={})

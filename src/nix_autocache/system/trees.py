@@ -1,7 +1,7 @@
-"""Directories removed with all that is in them, for trees of which another user may own a part.
+"""Whole directory trees: copied with fixed modes, and removed even if another user owns a part.
 
-Nothing is touched by its path: that user may put a link in the place of a directory while root walks through, and
-root would then change what the link names. Standard library only.
+Removal opens each directory and works relative to it, never by path: the other user could replace a directory by a link
+while root walks, and root would change what the link names. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,17 +12,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from .files import set_mode_of
+from .files import set_mode, set_mode_of
 
 _MOST_ROUNDS: Final = 100_000  # one for each level of directories
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # it opens what its owner may not read
+_HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # opens also what its owner may not read
+
+
+def copy_tree(source: Path, target: Path, *, compiled: bool = False) -> None:
+    """Copy a tree so that all may read it and only we may write. Raises OSError.
+
+    With `compiled`, it copies Python's bytecode, and the times of files, by which Python knows that it fits.
+    """
+    import shutil  # most steps do not need it
+
+    if compiled:
+        shutil.copytree(source, target)
+    else:
+        shutil.copytree(source, target, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+    set_modes(target)
+
+
+def set_modes(directory: Path) -> None:
+    """Make a tree of ours readable for all and writable for its owner. It must be where nobody else can write."""
+    for current, _, files, descriptor in os.fwalk(directory):
+        os.fchmod(descriptor, 0o755)
+        for name in files:
+            if not os.path.islink(os.path.join(current, name)):
+                set_mode(Path(current, name), 0o644)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a directory whose parts may be read-only, as those of a store are.
+    """Remove a file or a directory, read-only parts included, as in a Nix store. Raises nothing.
 
-    What cannot be removed stays, and so does what is mounted there.
+    Mounts stay, and so does everything that cannot be removed.
     """
     with suppress(OSError):
         parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -36,7 +59,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _empty(top: int) -> None:
-    """Empty a directory. What is deeper is lifted to its top first, so any depth takes the same few descriptors."""
+    """Empty a directory. Deeper directories are moved to its top first, so that any depth needs few descriptors."""
     prefix = f".{os.urandom(8).hex()}."
     for number in range(_MOST_ROUNDS):
         removed = [_remove(top, name, f"{prefix}{number}.{place}") for place, name in enumerate(os.listdir(top))]
@@ -45,7 +68,7 @@ def _empty(top: int) -> None:
 
 
 def _remove(top: int, name: str, lifted: str) -> bool:
-    """Remove a file, or a directory and the files in it; whether anything went."""
+    """Remove a file, or a directory and the files in it. True if anything was removed."""
     if _unlinked(name, top):
         return True
     went = [False]
@@ -59,10 +82,10 @@ def _remove(top: int, name: str, lifted: str) -> bool:
 
 
 def _take_out(directory: int, name: str, top: int, lifted: str) -> bool:
-    """Remove a file, or move a directory to the top; whether that was possible."""
+    """Remove a file, or move a directory to the top. False if that failed."""
     if _unlinked(name, directory):
         return True
-    with suppress(OSError), _opened(name, directory):  # only a directory that may be written can be moved
+    with suppress(OSError), _opened(name, directory):  # only a writable directory can be moved
         os.rename(name, lifted, src_dir_fd=directory, dst_dir_fd=top)
         return True
     return False
@@ -77,12 +100,12 @@ def _unlinked(name: str, directory: int) -> bool:
 
 @contextmanager
 def _opened(name: str, parent: int, *, mounted: bool = False) -> Iterator[int]:
-    """A directory in another, made ours to change. Raises OSError for a link, and for what is mounted there."""
+    """Open a directory in another, and make it writable for us. Raises OSError, also for a link or a mount."""
     handle = os.open(name, _HANDLE | _DIRECTORY, dir_fd=parent)
     try:
         if not mounted and os.fstat(handle).st_dev != os.fstat(parent).st_dev:
             raise OSError(f"{name} is another file system")
-        with suppress(OSError):  # root may do without
+        with suppress(OSError):  # root does not need it
             owner = (0, 0) if os.geteuid() == 0 else None  # or its user could go on filling it
             set_mode_of(handle, 0o700, owner)
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)

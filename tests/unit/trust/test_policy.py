@@ -12,8 +12,8 @@ from nix_autocache.ci.host import Event, Host, Origin
 from nix_autocache.ci.local import Local
 from nix_autocache.settings import Push
 from nix_autocache.trust.policy import LIMITATIONS, judge
+from tests.harness import events
 
-GITHUB = Path(__file__).with_name("events") / "github"
 ORIGINS: dict[str, Origin] = {
     "push": "own",
     "tag": "own",
@@ -94,11 +94,11 @@ def test_a_host_that_hands_on_nothing_is_not_named() -> None:
 
 def github(name: str, path: Path | None = None) -> GitHub:
     event = {"tag": "push", "unknown": "an_event_of_next_year"}.get(name, name.partition("-")[0])
-    return GitHub({"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path or GITHUB / f"{name}.json")})
+    return GitHub({"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path or events.GITHUB / f"{name}.json")})
 
 
 def test_every_payload_is_classified_here() -> None:
-    assert {path.stem for path in GITHUB.iterdir()} == set(ORIGINS)
+    assert {path.stem for path in events.GITHUB.iterdir()} == set(ORIGINS)
 
 
 @pytest.mark.parametrize(("name", "origin"), ORIGINS.items())
