@@ -8,6 +8,6 @@ for part in /nix/store /nix/var/nix/db; do
   mount -o remount,ro,bind $part
 done
 export NIX_REMOTE=daemon
-python3 -sP -m nix_autocache.bootstrap setup
+python3 -sP -m nix_autocache.cli.bootstrap setup
 nix-build --no-out-link --expr "$EXPRESSION"
-python3 -sP -m nix_autocache.bootstrap finish
+python3 -sP -m nix_autocache.cli.bootstrap finish
