@@ -252,4 +252,4 @@ def test_what_arrives_writable_by_everybody_is_not_run(runner: Machine) -> None:
     done = gitlab.Runner(runner).run(gitlab.Pipeline(PROJECT, env=OWN_TOOLS), "build")
     assert done.returncode == 0, done.text
     assert "1 pushed" in done.log, done.text
-    assert runner.read(f"{PROJECT}/program/nix_autocache/bootstrap.py") == "1/0\n"
+    assert runner.read(f"{PROJECT}/program/nix_autocache/cli/bootstrap.py") == "1/0\n"
