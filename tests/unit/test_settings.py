@@ -8,7 +8,6 @@ import pytest
 
 from nix_autocache.ci.github import inputs_of
 from nix_autocache.errors import InputError
-from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.keys import CACHE_NIXOS_ORG, generate
 from nix_autocache.settings import INPUTS, archive_format, doubtful, read
 
@@ -25,10 +24,6 @@ def test_a_flag_beats_the_environment_beats_an_input() -> None:
         pattern = read(*arguments).exclude
         assert pattern is not None
         assert pattern.pattern == expected
-
-
-def test_github_writes_inputs_in_upper_case_with_dashes() -> None:
-    assert inputs_of({"INPUT_FLUSH-TIMEOUT": "5", "HOME": "/"}) == {"flush-timeout": "5"}
 
 
 def test_an_empty_value_counts_as_not_given() -> None:
@@ -88,15 +83,6 @@ def refusal(name: str, value: str) -> str:
     except InputError as error:
         return str(error)
     return ""
-
-
-@pytest.mark.parametrize("kind", ["file", "env"])
-def test_a_key_in_place_of_where_it_is_is_not_repeated(kind: str) -> None:
-    key = str(generate("a-1"))
-    for text in (key, key.partition(":")[2]):
-        with pytest.raises(InputError) as caught:
-            KeySource.parse(f"{kind}:{text}").read({})
-        assert text[-60:] not in str(caught.value)
 
 
 def test_an_unknown_input_is_refused_with_the_nearest_known() -> None:

@@ -169,6 +169,18 @@ def test_one_module_starts_programs() -> None:
 TESTS = Path(__file__).parents[1]
 
 
+def test_the_tests_of_a_module_are_found_by_its_name() -> None:
+    """`uploader/ledger.py` has `unit/uploader/test_ledger.py`, and beside it `test_ledger_<aspect>.py`."""
+    strangers = []
+    for path in (TESTS / "unit").rglob("test_*.py"):
+        folder = SOURCE / "nix_autocache" / path.relative_to(TESTS / "unit").parent
+        words = path.stem.split("_")[1:]
+        modules = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+        if path.parent != TESTS / "unit" and not any((folder / f"{name}.py").exists() for name in modules):
+            strangers.append(path.relative_to(TESTS))
+    assert strangers == []
+
+
 def test_no_test_file_imports_another() -> None:
     """Helpers that several tests use are in the harness."""
     wrong = []

@@ -1,6 +1,5 @@
 """A role assumed with the job's id token, keys that are in AWS: against moto over HTTP and a token endpoint."""
 
-import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -164,13 +163,3 @@ def test_what_is_refused_with_new_credentials_too_is_refused_for_good(account: A
     with pytest.raises(CredentialsError, match="are the credentials right"):
         objects.get("nix-cache-info")
     assert account.control()["sessions"] == 2
-
-
-def test_github_escapes_the_audience() -> None:
-    from nix_autocache.ci.github import GitHub
-
-    environ = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://x/t?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "b"}
-    identity = GitHub(environ).id_token("https://a/?b&c")
-    assert identity is not None
-    assert urllib.parse.parse_qs(identity.url.partition("?")[2])["audience"] == ["https://a/?b&c"]
-    assert GitHub({}).id_token("a") is None

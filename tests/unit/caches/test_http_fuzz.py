@@ -12,14 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.caches.http import Http, open_http
-from nix_autocache.caches.http1 import Origin
-from nix_autocache.caches.pool import Pool
 from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
 from nix_autocache.nix.store_url import parse_cache_url
-from nix_autocache.system.net import seconds_to_wait
-from nix_autocache.uploader.presence import Found, judge
 from tests.harness.soak import seeds
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-x")
@@ -95,42 +91,3 @@ def test_any_answer_is_an_objects_or_an_error_of_ours(odd: Odd, cache: Http, sai
     ):
         with suppress(Error):
             ask()
-
-
-@pytest.mark.soak
-@settings(max_examples=seeds(3000))
-@given(st.integers(0, len(GOOD)), st.binary(max_size=12), st.integers(0, 400))
-def test_any_narinfo_is_judged(at: int, fresh: bytes, end: int) -> None:
-    good = GOOD.encode()
-    assert isinstance(judge((good[:at] + fresh + good[at + len(fresh) :])[:end], INFO, ()), Found)
-
-
-@pytest.mark.parametrize(
-    "said", ["9" * 400, "\xb2", "-1", "nan", "inf", "Mon, 99 Foo 99999 99:99:99 GMT", "0x10", "1e9"]
-)
-def test_any_retry_after_is_a_time(said: str) -> None:
-    assert seconds_to_wait(said) >= 0.0
-
-
-HEADS = {
-    "headers": (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
-    "answers before the answer": (b"HTTP/1.1 100 Continue\r\n", b"\r\nHTTP/1.1 100 Continue\r\n"),
-}
-
-
-@pytest.mark.parametrize("kind", HEADS)
-def test_a_head_that_does_not_end_is_no_answer(kind: str) -> None:
-    first, line = HEADS[kind]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection, suppress(OSError):
-                connection.sendall(first)
-                while True:
-                    connection.sendall(line * 1000)
-
-        threading.Thread(target=serve, daemon=True).start()
-        connections = Pool(Origin(f"http://127.0.0.1:{server.getsockname()[1]}/", {}))
-        with pytest.raises(OSError, match="not HTTP"):
-            connections.use_new(lambda connection: connection.answer())

@@ -1,6 +1,5 @@
-"""Buckets that are in another region, behind another host name, or may not be listed; variables that are empty."""
+"""Buckets that are in another region, behind another host name, or may not be listed."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import CacheError, CredentialsError
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
-from nix_autocache.settings import forget_empty_credentials
-from nix_autocache.uploader.environment import relevant_environment
 from tests.harness import odd
 from tests.harness.odd import Odd
 
@@ -83,27 +80,3 @@ def test_what_cannot_be_replaced_and_is_there_is_no_failure(tmp_path: Path, stat
 def test_a_small_file_of_any_size_is_not_taken_into_memory(tmp_path: Path) -> None:
     with odd.in_thread(tmp_path, "endless") as server, pytest.raises(CacheError, match="larger than the 1 MB"):
         bucket(server).get(INFO)
-
-
-VARIABLES = """
-AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_REGION AWS_ENDPOINT_URL AWS_CONFIG_FILE
-AWS_WEB_IDENTITY_TOKEN_FILE AWS_ROLE_ARN AZURE_STORAGE_ACCOUNT_KEY GOOGLE_APPLICATION_CREDENTIALS
-"""
-EMPTY = dict.fromkeys(VARIABLES.split(), "")
-
-
-def test_a_variable_that_is_empty_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a secret that is not there, or an action that takes credentials away: the profile counts."""
-    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = AKFROMFILE\naws_secret_access_key = s\n")
-    environ = {**EMPTY, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "HOME": "/root"}
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    forget_empty_credentials(os.environ)
-    assert not set(EMPTY) & set(os.environ)
-    assert not set(EMPTY) & set(relevant_environment(environ))
-    with odd.in_thread(tmp_path / "bucket") as server:
-        url = parse_cache_url(f"s3://bucket?endpoint={server.url}")
-        cache = open_cache(url, Access(relevant_environment(environ), Nix(Path("/")), None))
-        assert isinstance(cache, Objects)
-        cache.put("a", b"x", "")
-        assert "Credential=AKFROMFILE/" in server.requests[-1].headers["authorization"]

@@ -1,11 +1,11 @@
-"""nix.conf: read as Nix reads it, and left as it was."""
+"""nix.conf: read as Nix reads it, restored as it was, and secrets in a file that only root reads."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
 from nix_autocache.nix.conf import NixConf
-from nix_autocache.nix.daemon.systemd import environment_text
 
 TEXTS = ["", "a = 1\n", "a = 1", "# only a comment", "\n\n", "post-build-hook = /theirs\n!include other\n"]
 
@@ -51,5 +51,18 @@ def test_a_file_in_a_store_cannot_be_changed(tmp_path: Path) -> None:
     assert not NixConf(tmp_path / "elsewhere").fixed
 
 
-def test_a_variable_of_any_content_stays_one_line_of_a_units_environment() -> None:
-    assert environment_text({"HTTPS_PROXY": 'http://a:"b\\@c\nX=1'}) == 'HTTPS_PROXY="http://a:\\"b\\\\@cX=1"\n'
+def test_nobody_else_can_read_a_secret_whatever_lay_there(tmp_path: Path) -> None:
+    config = NixConf(tmp_path)
+    config.secret_include.write_text("planted")
+    config.secret_include.chmod(0o666)
+    assert config.write(["max-jobs = 1", "extra-substituters = https://u:p@a"])
+    assert not config.write(["max-jobs = 1", "extra-substituters = https://u:p@a"])
+    assert "u:p" not in config.include.read_text()
+    assert "u:p" in config.secret_include.read_text()
+    assert stat.S_IMODE(config.secret_include.stat().st_mode) == 0o600
+    assert config.write(["max-jobs = 1", "extra-substituters = https://u:other@a"])
+    assert config.write(["max-jobs = 1"])
+    assert not config.secret_include.exists()
+    config.write(["extra-substituters = https://u:p@a"])
+    config.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
-"""Archives of trees that are odd: deep ones, names of any bytes, what is no file."""
+"""Archives: Nix's own hash, deep trees, names of any bytes, and what is no file."""
 
+import hashlib
 import os
 import socket
 import struct
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import CacheBusy, StoreError
-from nix_autocache.nix import nar
+from nix_autocache.nix import base32, nar
 
 DEPTH = 1900  # directories: with one letter each, as deep as a path may be long
 
@@ -62,3 +63,22 @@ def test_a_moment_without_descriptors_is_no_fault_of_the_path(tmp_path: Path, mo
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(CacheBusy, match="now"):
         list(nar.archive(str(tmp_path / "file")))
+
+
+def test_an_archive_has_nixs_hash(tmp_path: Path) -> None:
+    """A tree with every kind of node; the hash is what `nix-hash --type sha256` (Nix 2.8.0) prints for it."""
+    tree = tmp_path / "tree"
+    (tree / "empty").mkdir(parents=True)
+    (tree / "file").write_text("hello\n")
+    (tree / "run").write_text("#!/bin/sh\n")
+    (tree / "run").chmod(0o755)
+    (tree / "a.link").symlink_to("../elsewhere")
+    (tree / "sub").mkdir()
+    (tree / "sub" / "big").write_bytes(bytes(range(256)) * 4096)
+    digest = hashlib.sha256(b"".join(nar.archive(str(tree)))).digest()
+    assert base32.encode(digest) == "0jlcjczbxhx5823n8zyic85ss7r8f3zkabnkawcl4fx0rmvzzff5"
+
+
+def test_a_path_that_is_gone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be read"):
+        list(nar.archive(str(tmp_path / "gone")))

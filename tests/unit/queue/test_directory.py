@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from nix_autocache.queue.directory import MAX_ENTRY, TORN_AFTER, Entry, Queue
-from nix_autocache.queue.outcomes import Outcome
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 NAME = f"{HASH}-thing.drv"
@@ -115,21 +114,6 @@ def test_two_cannot_drain_one_queue(queue: Queue) -> None:
         assert again
 
 
-def test_the_last_word_on_a_path_counts_and_torn_lines_do_not(queue: Queue) -> None:
-    queue.outcomes.record([Outcome(OUT, "failed", reason="busy"), Outcome("/other", "present")])
-    queue.outcomes.record([Outcome(OUT, "pushed", 10)])
-    with open(queue.outcomes.path, "a") as file:
-        file.write('{"path": "/torn", "outc')
-    assert {outcome.path: outcome.what for outcome in queue.outcomes.recorded()} == {OUT: "pushed", "/other": "present"}
-
-
-def test_what_was_pushed_once_stays_pushed(queue: Queue) -> None:
-    """A flush after a crash finds what the dead uploader had brought there."""
-    queue.outcomes.record([Outcome(OUT, "pushed", 10)])
-    queue.outcomes.record([Outcome(OUT, "present")])
-    assert [outcome.what for outcome in queue.outcomes.recorded()] == ["pushed"]
-
-
 def test_what_failed_is_as_old_as_its_build_and_given_up_one_day(queue: Queue) -> None:
     queue.add(NAME, [OUT])
     os.utime(queue.new / NAME, (1000, 1000))
@@ -145,19 +129,3 @@ def test_what_failed_is_as_old_as_its_build_and_given_up_one_day(queue: Queue) -
     assert queue.failures() == 0
     assert queue.roots is not None
     assert list(queue.roots.iterdir()) == []
-
-
-def test_outcomes_of_months_fill_two_files_at_most(queue: Queue) -> None:
-    for number in range(100):
-        queue.outcomes.record([Outcome(f"/nix/store/{HASH}-{number}", "pushed", number)])
-        queue.outcomes.rotate(1000)
-    files = list(queue.directory.glob("outcomes*"))
-    assert len(files) == 2
-    assert sum(file.stat().st_size for file in files) < 2500
-    assert [outcome.bytes for outcome in queue.outcomes.recorded()][-1] == 99
-
-
-def test_outcomes_are_told_since_a_time(queue: Queue) -> None:
-    queue.outcomes.record([Outcome(OUT, "pushed", 1)])
-    assert list(queue.outcomes.recorded(time.time() + 60)) == []
-    assert [outcome.path for outcome in queue.outcomes.recorded(time.time() - 60)] == [OUT]

@@ -1,6 +1,5 @@
-"""A socket that is taken in one process and served in another."""
+"""A socket that one process opens and another serves."""
 
-import http.client
 import socket
 from pathlib import Path
 
@@ -18,17 +17,3 @@ def test_a_descriptor_is_handed_to_whoever_knows_the_path_once() -> None:
                 assert copy.getsockname() == listening.getsockname()
         with pytest.raises(OSError, match="No such file"):
             received(path)
-
-
-def test_nothing_is_in_the_cache_until_its_reader_is_there() -> None:
-    waiting = launch.Waiting(launch.listen(0))
-    try:
-        for _ in range(2):
-            connection = http.client.HTTPConnection("127.0.0.1", waiting.port, timeout=5)
-            connection.request("GET", "/nix-cache-info")
-            assert connection.getresponse().status == 404
-            connection.close()
-        with pytest.raises(OSError, match="in use"), socket.socket() as another:
-            another.bind(("127.0.0.1", waiting.port))
-    finally:
-        waiting.end()

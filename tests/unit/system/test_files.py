@@ -1,4 +1,4 @@
-"""Modes under any umask, and trees removed whatever lies in them."""
+"""Files and directories get the mode that was asked for, under any umask, and follow no link."""
 
 import os
 import stat
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.system import files, locks
-from nix_autocache.system.trees import remove_tree
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
@@ -77,42 +76,3 @@ def test_a_socket_and_a_pipe_get_modes_too(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     files.set_mode(tmp_path / "pipe", 0o600)
     assert mode(tmp_path / "pipe") == 0o600
-
-
-def deep(directory: Path, levels: int) -> None:
-    """Directories in one another, deeper than a path can be long."""
-    here = os.open(directory, os.O_DIRECTORY)
-    for _ in range(levels):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_DIRECTORY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-
-
-def test_a_tree_is_removed_whatever_lies_in_it(tmp_path: Path) -> None:
-    tree, outside = tmp_path / "tree", tmp_path / "outside"
-    outside.mkdir(mode=0o755)
-    (outside / "file").write_text("stays")
-    (tree / "closed/inner").mkdir(parents=True)
-    (tree / "closed/inner/file").write_text("")
-    (tree / "link").symlink_to(outside)
-    (tree / "closed/link").symlink_to("/")
-    os.mkfifo(tree / "pipe")
-    os.mkdir(tree / os.fsdecode(b"\xff\n"))
-    deep(tree, 3000)
-    for path in ("closed/inner", "closed"):
-        (tree / path).chmod(0)
-    remove_tree(tree)
-    assert os.listdir(tmp_path) == ["outside"]
-    assert (outside / "file").read_text() == "stays"
-    assert mode(outside) == 0o755
-
-
-def test_only_a_link_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "link").symlink_to("there")
-    remove_tree(tmp_path / "link")
-    remove_tree(tmp_path / "missing")
-    remove_tree(tmp_path / "no/such/directory")
-    assert os.listdir(tmp_path) == ["there"]

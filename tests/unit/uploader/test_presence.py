@@ -7,19 +7,16 @@ import lzma
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from operator import length_hint
 from pathlib import Path
 
 import pytest
 
 from nix_autocache.caches.http import Http
-from nix_autocache.errors import CacheError
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import render
 from nix_autocache.nix.store_url import parse_cache_url
-from nix_autocache.uploader.compress import CORRUPT, Codec, unpacked
-from nix_autocache.uploader.pack import verified
-from nix_autocache.uploader.presence import ABSENT, THERE, decoded, judge
+from nix_autocache.uploader.compress import Codec
+from nix_autocache.uploader.presence import ABSENT, THERE, judge
 from nix_autocache.uploader.push import BinaryCache
 from tests.harness import odd
 from tests.harness.samples import FILE, INFO, KEY, OTHER, OTHERS, PATH, READERS, SIGNED, UNSIGNED
@@ -142,93 +139,9 @@ def test_what_was_planted_with_something_of_its_own_is_never_signed(text: str) -
     assert judge(text.encode(), INFO, READERS) == ABSENT
 
 
-@pytest.mark.parametrize("name", ["zstd", "xz", "bzip2", "gzip", "none"])
-def test_what_is_unpacked_comes_in_pieces(name: str) -> None:
-    pack: dict[str, Callable[[bytes], bytes]] = {
-        "zstd": lambda data: zstd.compress(data[:9]) + zstd.compress(data[9:]),
-        "xz": lzma.compress,
-        "bzip2": bz2.compress,
-        "gzip": gzip.compress,
-        "none": bytes,
-    }
-    content = bytes(5 << 20)
-    packed = pack[name](content)
-    pieces = list(unpacked(name, (packed[start : start + 1000] for start in range(0, len(packed), 1000))))
-    assert b"".join(pieces) == content
-    assert max(map(len, pieces)) <= 1 << 20
-    if name != "none":
-        with pytest.raises(CORRUPT):
-            list(unpacked(name, [packed[:-1]]))
-
-
-@pytest.mark.parametrize("frame", [zstd.compress(b""), bz2.compress(b""), lzma.compress(b"")])
-def test_a_megabyte_of_empty_frames_is_no_narinfo_and_no_archive(frame: bytes) -> None:
-    name = {b"\x28": "zstd", b"B": "bzip2", b"\xfd": "xz"}[frame[:1]]
-    count = (1 << 20) // len(frame)
-    assert decoded(frame * count) == ""
-    pieces = iter([frame] * count)
-    assert verified(INFO, "nar/x", name, pieces) is None
-    assert length_hint(pieces) > count - 2000
-
-
-@pytest.mark.parametrize("frame", [b"", gzip.compress(bytes(INFO.nar_size), mtime=0), gzip.compress(b"", mtime=0)])
-def test_an_archive_without_an_end_is_not_read_to_its_end(frame: bytes) -> None:
-    skipped = b"\x50\x2a\x4d\x18" + (0xFFFFFFFF).to_bytes(4, "little")  # 4 GB that zstd passes over
-    pieces = iter([frame or skipped, *[bytes(100_000)] * 1000])
-    assert verified(INFO, "nar/x", "gzip" if frame else "zstd", pieces) is None
-    assert length_hint(pieces) > 980
-
-
-def test_an_unknown_compression_is_not_read() -> None:
-    with pytest.raises(CORRUPT):
-        unpacked("br", [b""])
-    assert decoded(b"StoreDir: /nix/store\n") == "StoreDir: /nix/store\n"
-
-
 def pusher(server: odd.Odd) -> BinaryCache:
     cache = Http(parse_cache_url(server.url), {})
     return BinaryCache(cache=cache, key=KEY, codec=Codec(name="zstd", level=3), cache_info="Priority: 41\n")
-
-
-@pytest.mark.parametrize("modes", [["page"], ["page", "drops"], ["blank", "drops"]], ids="-".join)
-def test_a_host_that_answers_everything_is_no_cache(tmp_path: Path, modes: list[str]) -> None:
-    with odd.in_thread(tmp_path, *modes) as server, pytest.raises(CacheError, match="not a binary cache"):
-        pusher(server).check("/nix/store")
-
-
-@pytest.mark.parametrize("modes", [[], ["blank"], ["missing=403"], ["gzip"]], ids="-".join)
-def test_a_cache_that_answers_oddly_is_one(tmp_path: Path, modes: list[str]) -> None:
-    with odd.in_thread(tmp_path, *modes) as server:
-        pusher(server).check("/nix/store")
-        assert (tmp_path / "nix-cache-info").read_text() == "StoreDir: /nix/store\nPriority: 41\n"
-        pusher(server).check("/nix/store")
-        assert len(server.asked("PUT")) == 1
-
-
-@pytest.mark.parametrize(
-    "text", [odd.PAGE, b'{"error": 1}', b"\xff\xfe\x00", b"<Error/>", b"StoreDirectory: /nix/store"]
-)
-def test_what_is_no_nix_cache_info_is_said_and_left(tmp_path: Path, text: bytes) -> None:
-    (tmp_path / "nix-cache-info").write_bytes(text)
-    with odd.in_thread(tmp_path) as server, pytest.raises(CacheError, match="not a binary cache"):
-        pusher(server).check("/nix/store")
-    assert (tmp_path / "nix-cache-info").read_bytes() == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "\n", "Priority: \n", "StoreDir: /nix/store\nPriority: high\n", "Priority: 99999999999"]
-)
-def test_what_ends_every_nix_that_reads_it_is_mended(tmp_path: Path, text: str) -> None:
-    (tmp_path / "nix-cache-info").write_text(text)
-    with odd.in_thread(tmp_path) as server:
-        pusher(server).check("/nix/store")
-    assert (tmp_path / "nix-cache-info").read_text() == "StoreDir: /nix/store\nPriority: 41\n"
-
-
-def test_another_store_directory_is_said_and_left(tmp_path: Path) -> None:
-    (tmp_path / "nix-cache-info").write_text("StoreDir: /gnu/store\nPriority: \n")
-    with odd.in_thread(tmp_path) as server, pytest.raises(CacheError, match="holds paths of /gnu/store"):
-        pusher(server).check("/nix/store")
 
 
 def test_a_narinfo_that_is_too_large_is_not_there(tmp_path: Path) -> None:

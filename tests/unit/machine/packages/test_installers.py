@@ -2,14 +2,11 @@
 
 import sys
 import tomllib
-import zipfile
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from nix_autocache.errors import RunnerError
-from nix_autocache.machine.packages import installers, wheels
+from nix_autocache.machine.packages import installers
 
 NETWORK = {"HTTPS_PROXY": "http://proxy:1", "no_proxy": "here", "NETRC": "/netrc", "SSL_CERT_DIR": "/certificates"}
 
@@ -78,20 +75,3 @@ def test_a_uv_that_another_user_could_have_put_on_path_is_not_run(tmp_path: Path
     environ = {"PATH": str(uv.parent), "HOME": str(tmp_path)}
     (command,) = installers.found(tmp_path, tmp_path / "target", [], environ)
     assert command.words[0] == sys.executable
-
-
-def test_only_wheels_of_the_lock_are_unpacked_and_only_what_can_be_imported(tmp_path: Path) -> None:
-    wheel, target, lock = tmp_path / "a-1-py3-none-any.whl", tmp_path / "target", tmp_path / "lock.txt"
-    names = ("a/__init__.py", "a-1.data/purelib/b.py", "a-1.data/scripts/run", "../outside", "/absolute", "a/../../c")
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name in names:
-            archive.writestr(name, "text")
-    lock.write_text(f"a==1 \\\n    --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n")
-    target.mkdir()
-    wheels.unpack(wheel, wheels.hashes([lock]), target)
-    assert sorted(str(path.relative_to(target)) for path in target.rglob("*.*")) == ["a/__init__.py", "b.py"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1-py3-none-any.whl", "lock.txt", "target"]
-    with open(wheel, "ab") as file:
-        file.write(b"\0")
-    with pytest.raises(RunnerError, match="not in the lock"):
-        wheels.unpack(wheel, wheels.hashes([lock]), target)

@@ -1,4 +1,4 @@
-"""The uploader's process, as a job and as a machine has it, lives through whatever it is asked and given."""
+"""The uploader's process lives through any request, entry and answer."""
 
 import json
 import os
@@ -23,29 +23,16 @@ from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.process.protocol import Reply
 from nix_autocache.uploader.process.server import ControlServer, listen
 from nix_autocache.uploader.spec import UploadSpec
-from nix_autocache.uploader.workers import Workers
 from tests.harness.nix_daemon import DIE, FakeNix, answer, refusal
 from tests.harness.soak import seeds
+from tests.harness.strategies import JSON
 from tests.harness.waiting import wait_for
 
 HASH = b"0" * 64
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
 REQUESTS = st.one_of(
     st.binary(max_size=60),
     st.fixed_dictionaries({"do": st.one_of(JSON, st.sampled_from(["status", "flush"]))}, optional={"seconds": JSON}),
     st.sampled_from([b"[" * 4000 + b"\n", b'{"do": "flush", "seconds": 1e999}\n', b'{"do": "flush", "seconds": -1}\n']),
-)
-TRUE = {
-    "counts": {"pushed": 1}, "pushed_bytes": 1, "waiting": 0, "trouble": "", "unrecorded": {}, "dry": True, "error": "",
-    "exit_code": 0, "public_key": "", "done": True,
-}  # fmt: skip
-ANSWERS = st.one_of(
-    st.binary(max_size=60),
-    st.dictionaries(st.sampled_from(list(TRUE)), JSON, max_size=2).map(lambda new: {**TRUE, **new}),
 )
 
 
@@ -138,43 +125,6 @@ def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path
     assert not uploader.socket.exists()
 
 
-@pytest.fixture(scope="module")
-def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[UploaderClient, list[bytes]]]:
-    """A socket in the uploader's place that answers what the list says last."""
-    uploader, said = UploaderClient(tmp_path_factory.mktemp("impostor")), [b""]
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(uploader.socket))
-        server.listen()
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    with connection, suppress(OSError):
-                        connection.recv(4096)
-                        connection.sendall(said[-1])
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield uploader, said
-        server.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.mark.soak
-@settings(max_examples=seeds(300))
-@given(st.lists(ANSWERS, max_size=3))
-def test_any_answer_is_an_uploaders_or_none(
-    impostor: tuple[UploaderClient, list[bytes]], answers: list[bytes | dict[str, object]]
-) -> None:
-    uploader, said = impostor
-    lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in answers]
-    said.append(b"\n".join([*lines, b""]))
-    found = uploader.status(lambda progress: print(sum(progress.counts.values()), progress.trouble))
-    assert found is None or isinstance(found, Reply)
-    if found:
-        assert sum(found.progress.counts.values()) + found.progress.waiting + found.exit_code is not None
-        assert found.error + found.public_key + found.progress.trouble is not None
-
-
 def refuse(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
@@ -194,19 +144,3 @@ def test_a_client_is_answered_later_where_no_thread_can_be_started_now(
             client.sendall(b'{"do": "status"}\n')
             wait_for(lambda: bool(server._unanswered), "the request to be read")
         assert client.recv(100) == done
-
-
-def test_tasks_wait_for_threads_and_end_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers, done = Workers(2), threading.Event()
-
-    def break_all() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        for _ in range(5):
-            workers.submit(break_all, 0)
-        workers.submit(done.set, 1)
-    assert not done.is_set()
-    workers.tend()
-    assert done.wait(10)

@@ -1,7 +1,6 @@
-"""The local reader against whoever shares the machine: connections that are held, requests that are wrong."""
+"""The read proxy against other users of the machine: connections that are held, requests that are wrong."""
 
 import http.client
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
-from nix_autocache.uploader.read_proxy import launch, peers
+from nix_autocache.uploader.read_proxy import launch
 from nix_autocache.uploader.read_proxy import server as read_server
 from nix_autocache.uploader.read_proxy.main import _Shelf
 from nix_autocache.uploader.read_proxy.peers import Readers
@@ -150,40 +149,3 @@ def _is_closed(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_the_user_of_a_connection_is_known_while_it_lasts(family: socket.AddressFamily) -> None:
-    with launch.listen(0) as listening, socket.socket(family) as client:
-        host = "127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1"
-        client.connect((host, listening.getsockname()[1]))
-        accepted, _ = listening.accept()
-        addresses = accepted.getpeername(), accepted.getsockname()
-        with accepted:
-            assert peers.user_of(accepted) == os.geteuid()
-            assert peers._looked_up(*addresses) == os.geteuid()
-            client.close()
-            assert peers.user_of(accepted) is None
-            assert peers._looked_up(*addresses) is None
-
-
-@pytest.mark.parametrize(
-    ("allowed", "trusted", "may"),
-    [
-        ("*", "root", True),
-        ("root", "root", False),
-        ("root nobody", "root", True),
-        ("root", "nobody", True),
-        ("@GROUP", "root", True),
-        ("@users-of-another-machine", "", False),
-        ("nobod", "", False),
-    ],
-)
-def test_who_may_use_nix_may_read(allowed: str, trusted: str, may: bool) -> None:
-    import grp
-    import pwd
-
-    nobody = pwd.getpwnam("nobody")
-    group = grp.getgrgid(nobody.pw_gid).gr_name
-    settings = {"allowed-users": allowed.replace("GROUP", group), "trusted-users": trusted}
-    assert peers._is_allowed(nobody.pw_uid, settings) is may

@@ -1,0 +1,50 @@
+"""Trees are removed whatever lies in them."""
+
+import os
+import stat
+from pathlib import Path
+
+from nix_autocache.system.trees import remove_tree
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def deep(directory: Path, levels: int) -> None:
+    """Directories in one another, deeper than a path can be long."""
+    here = os.open(directory, os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
+def test_a_tree_is_removed_whatever_lies_in_it(tmp_path: Path) -> None:
+    tree, outside = tmp_path / "tree", tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "file").write_text("stays")
+    (tree / "closed/inner").mkdir(parents=True)
+    (tree / "closed/inner/file").write_text("")
+    (tree / "link").symlink_to(outside)
+    (tree / "closed/link").symlink_to("/")
+    os.mkfifo(tree / "pipe")
+    os.mkdir(tree / os.fsdecode(b"\xff\n"))
+    deep(tree, 3000)
+    for path in ("closed/inner", "closed"):
+        (tree / path).chmod(0)
+    remove_tree(tree)
+    assert os.listdir(tmp_path) == ["outside"]
+    assert (outside / "file").read_text() == "stays"
+    assert mode(outside) == 0o755
+
+
+def test_only_a_link_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    remove_tree(tmp_path / "link")
+    remove_tree(tmp_path / "missing")
+    remove_tree(tmp_path / "no/such/directory")
+    assert os.listdir(tmp_path) == ["there"]
