@@ -82,6 +82,18 @@ def test_the_check_finds_what_is_broken(tmp_path: Path, link: str, problem: list
     assert list(broken(page, tmp_path)) == problem
 
 
+RUN_TIME = {"new/", "failed/", "gcroots/per-user/"}  # directories of the queue and of Nix, on the user's machine
+
+
+@pytest.mark.parametrize("name", ["how-it-works", "contributing"])
+def test_every_file_that_the_page_names_exists(name: str) -> None:
+    text = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w.-][\w./-]*(?:\.py|\.sh|\.mjs|\.yml|/))`", text)) - RUN_TIME
+    assert named
+    missing = [file for file in named if not any((top / file).exists() for top in (ROOT, ROOT / "src/nix_autocache"))]
+    assert missing == []
+
+
 def code_texts() -> str:
     """The fixed text of every string and script in the code, one piece a line."""
     pieces: list[str] = []

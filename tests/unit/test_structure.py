@@ -1,6 +1,7 @@
 """The shape of the code: imports point one way, and a job loads only what it needs."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "nix_autocache"
 
 # From the top floor down: a package may import those on lower floors, and its own files where they make no circle.
@@ -72,6 +74,42 @@ def test_a_package_imports_only_from_lower_floors() -> None:
 @pytest.mark.parametrize("folder", [path.parent for path in PACKAGE.rglob("__init__.py")], ids=lambda path: path.name)
 def test_no_files_of_a_package_import_each_other(folder: Path) -> None:
     TopologicalSorter(arrows(folder)).prepare()  # raises CycleError, which names them
+
+
+def drawn(mermaid: str) -> set[tuple[str, str]]:
+    """The arrows of a Mermaid flowchart; `a & b --> c & d` are four."""
+    found = set()
+    for line in mermaid.splitlines():
+        if "-->" in line:
+            origins, targets = (side.split(" & ") for side in line.strip().split(" --> "))
+            found |= {(origin, target) for origin in origins for target in targets}
+    return found
+
+
+def below(origin: str, imports: dict[str, set[str]]) -> set[str]:
+    """All that a package imports, itself or through others."""
+    return {each for target in imports[origin] for each in (target, *below(target, imports))}
+
+
+def test_the_picture_in_the_documentation_shows_the_imports() -> None:
+    """Without the arrows that follow from others: those would hide the rest."""
+    doors = {"__init__", "__main__"}
+    imports = {origin: targets - doors for origin, targets in arrows(PACKAGE).items() if origin not in doors}
+    needed = {
+        (origin, target)
+        for origin, targets in imports.items()
+        for target in targets
+        if not any(target in below(other, imports) for other in targets)
+    }
+    text = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    assert drawn(text.split("```mermaid")[1].split("```")[0]) == needed
+
+
+def test_the_table_in_the_documentation_has_every_package() -> None:
+    text = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
+    table = text.split("| package or module |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)
+    assert sorted(rows) == sorted(set(arrows(PACKAGE)) - {"__init__", "__main__"})
 
 
 def test_a_package_says_what_it_is_for_and_imports_nothing() -> None:
