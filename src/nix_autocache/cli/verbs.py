@@ -67,7 +67,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "doctor": Verb(
         lambda context, options: _command("status").doctor(context, as_json=options.json),
-        "say which mode setup would choose on this machine, and why; changes nothing",
+        "print what setup would do on this machine, and why; changes nothing",
         "nix-autocache doctor --json",
     ),
     "push": Verb(
