@@ -10,7 +10,7 @@ from pathlib import Path
 from nix_autocache.caches.objects import open_objects
 from nix_autocache.caches.protocol import Access
 from nix_autocache.nix import keys
-from nix_autocache.nix.store import Store
+from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.compress import Codec
@@ -70,7 +70,7 @@ def draining(
         cache_info="",
     )
     policy = Policy(upstreams=upstreams, exclude=None, vouching=Vouching(began=0, trusted=()))
-    with Store(fake.nix) as store:
+    with StoreClient(fake.nix) as store:
         ledger = Ledger()
         tasks = Tasks(wrapped(pusher), ledger, fake.nix.store_dir)
         drain = Drain(queue, store, policy, tasks, ledger, maintenance_interval=maintenance_interval)

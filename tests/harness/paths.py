@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nix_autocache.errors import StoreError
 from nix_autocache.nix import base32
-from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
+from nix_autocache.nix.store import Nix, PathInfo, StorePath
+from nix_autocache.nix.store_client import StoreClient
 
 
 def path(name: str, store_dir: str = "/nix/store") -> StorePath:
@@ -35,7 +36,7 @@ def info(
     )
 
 
-class Known(Store):
+class Known(StoreClient):
     """A store that knows some paths, and has odd answers for others."""
 
     def __init__(

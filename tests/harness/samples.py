@@ -4,7 +4,8 @@ from pathlib import Path
 
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import NarFile, render
-from nix_autocache.nix.store import Nix, PathInfo, Store, StorePath
+from nix_autocache.nix.store import Nix, PathInfo, StorePath
+from nix_autocache.nix.store_client import StoreClient
 
 PATH = StorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-a")
 OTHER = StorePath("/nix/store/1123456789abcdfghijklmnpqrsvwxyz-b")
@@ -33,7 +34,7 @@ def output(name: str) -> StorePath:
     return StorePath(f"/nix/store/{HASH}-{name}")
 
 
-class Nothing(Store):
+class Nothing(StoreClient):
     """A store in which nothing is used."""
 
     def __init__(self) -> None:

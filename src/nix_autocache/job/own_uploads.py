@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..errors import Error, one_line
-from ..nix.store import Store
+from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
 from ..uploader.foreground import drain_here
@@ -69,7 +69,7 @@ def trim_embedded_cache(context: Context, state: JobState) -> None:
     if not embedded or not state.push or context.settings.cache or state.dry_run:
         return
     try:
-        with Store(state.nix) as store:
+        with StoreClient(state.nix) as store:
             removed = trim.trim(embedded.cache, context.settings.cache_size * 10**6, store, state.began)
     except (Error, OSError) as error:
         context.host.warning(f"{embedded.cache} was not trimmed: {one_line(error)}")

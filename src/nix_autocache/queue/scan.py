@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..nix.store import Nix, PathInfo, Store, StorePath, parse_store_path
+from ..nix.store import Nix, PathInfo, StorePath, parse_store_path
+from ..nix.store_client import StoreClient
 from ..system.files import write_atomically
 
 
@@ -33,7 +34,7 @@ def new_builds(nix: Nix, note: Path) -> list[PathInfo]:
     new = [path for path in _paths(nix) if path.base not in before]
     if not new:
         return []
-    with Store(nix) as store:
+    with StoreClient(nix) as store:
         return [info for info in store.path_infos(new).values() if info.deriver]
 
 

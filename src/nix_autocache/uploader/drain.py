@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..errors import as_error, one_line
-from ..nix.store import Store
+from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..system import log
 from .flushes import Flushes
@@ -46,7 +46,7 @@ class Drain:
     def __init__(
         self,
         queue: Queue,
-        store: Store,
+        store: StoreClient,
         policy: Policy,
         tasks: Tasks,
         ledger: Ledger,

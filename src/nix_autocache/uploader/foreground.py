@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..caches import opening
 from ..errors import Error
-from ..nix.store import Nix, Store
+from ..nix.store import Nix
+from ..nix.store_client import StoreClient
 from ..nix.store_url import CacheUrl
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _RECORD: Final = 1.0  # seconds for the drain to write down what it did
 class Begun:
     """Those who take their time to answer, begun before what an upload needs is even loaded."""
 
-    store: Store
+    store: StoreClient
     cache: Cache | None
 
 
 def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> Begun:
     """Start Nix, and connect to the cache, where nothing more must be known for that, to push so many entries."""
-    store = Store(nix)
+    store = StoreClient(nix)
     with suppress(OSError):  # the drain's first question will say it
         store.begin()
     return Begun(store, opening.begin(url, environ, _FIRST + entries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import StoreError, as_error, one_line
-from ..nix.store import Store
+from ..nix.store_client import StoreClient
 from ..queue.directory import Entry, Queue
 from ..system import log
 from .ledger import Ledger
@@ -18,7 +18,7 @@ WINDOW: Final = 2000  # paths in work, so that memory does not grow with the que
 class Intake:
     """Takes what `queue` holds as long as there is room for it; used by one thread."""
 
-    def __init__(self, queue: Queue, store: Store, policy: Policy, tasks: Tasks, ledger: Ledger) -> None:
+    def __init__(self, queue: Queue, store: StoreClient, policy: Policy, tasks: Tasks, ledger: Ledger) -> None:
         self._queue, self._store, self._policy, self._tasks, self._ledger = queue, store, policy, tasks, ledger
 
     def take(self) -> bool:

@@ -16,7 +16,8 @@ from ..nix.closure import circular
 from ..nix.keys import PublicKey
 from ..nix.narinfo import MOST_SIGNATURES, fingerprint
 from ..nix.realisation import Realisation, is_floating, realisations
-from ..nix.store import PathInfo, Store, StorePath, parse_store_path
+from ..nix.store import PathInfo, StorePath, parse_store_path
+from ..nix.store_client import StoreClient
 from ..queue.directory import Entry
 from ..queue.outcomes import Outcome
 from .vouching import Vouching, objection
@@ -55,7 +56,7 @@ class _Closure:
     absent: set[StorePath] = field(default_factory=set)
 
 
-def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Container[str]) -> Plan:
+def plan(entries: Sequence[Entry], store: StoreClient, policy: Policy, known: Container[str]) -> Plan:
     """The plan for `entries`; paths in `known` are planned already. Raises StoreError when Nix cannot be asked."""
     outputs = {entry.name: tuple(_outputs(entry, store, policy)) for entry in entries}
     closure = _closure((path for paths in outputs.values() for path in paths), store, known)
@@ -85,7 +86,7 @@ def plan(entries: Sequence[Entry], store: Store, policy: Policy, known: Containe
     )
 
 
-def _outputs(entry: Entry, store: Store, policy: Policy) -> Iterable[StorePath]:
+def _outputs(entry: Entry, store: StoreClient, policy: Policy) -> Iterable[StorePath]:
     """The outputs that the hook noted, or, where it was not told, those that the derivation names."""
     store_dir = store.nix.store_dir
     if not entry.outputs:
@@ -100,12 +101,12 @@ def _outputs(entry: Entry, store: Store, policy: Policy) -> Iterable[StorePath]:
             continue  # not written by our hook: Nix gives it store paths only
 
 
-def _derivation(entry: Entry, store: Store) -> StorePath:
+def _derivation(entry: Entry, store: StoreClient) -> StorePath:
     """An entry's derivation; it also stands for outputs that nobody knows."""
     return StorePath(f"{store.nix.store_dir}/{entry.name}")
 
 
-def _closure(paths: Iterable[StorePath], store: Store, known: Container[str]) -> _Closure:
+def _closure(paths: Iterable[StorePath], store: StoreClient, known: Container[str]) -> _Closure:
     """Paths and what they refer to, without what is `known`; breadth first, a question for each level."""
     closure, seen = _Closure(), set[StorePath]()
     level = set(paths)

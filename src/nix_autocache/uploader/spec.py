@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..ci.id_token import IdTokenSource
 from ..nix.key_source import KeySource
 from ..nix.keys import PublicKey, SecretKey, parse_public
-from ..nix.store import Nix, Store
+from ..nix.store import Nix
+from ..nix.store_client import StoreClient
 from ..nix.store_url import CacheUrl, parse_cache_url
 from ..queue.directory import Queue
 from ..settings import Compression, Settings, archive_format
@@ -120,7 +121,7 @@ class UploadSpec:
 
         return open_cache(self.cache, Access(self.environ, self.nix, self.secret_key, self._role))
 
-    def drain(self, pusher: Pusher, store: Store | None = None) -> Drain:
+    def drain(self, pusher: Pusher, store: StoreClient | None = None) -> Drain:
         """A drain of the queue; `store` is a connection to its Nix that is open already."""
         from .drain import Drain
         from .embedded_cache import fingerprints
@@ -138,7 +139,9 @@ class UploadSpec:
         ledger = Ledger()
         tasks = Tasks(pusher, ledger, self.nix.store_dir)
         interval = self.maintenance_interval
-        return Drain(self.open_queue(), store or Store(self.nix), policy, tasks, ledger, maintenance_interval=interval)
+        return Drain(
+            self.open_queue(), store or StoreClient(self.nix), policy, tasks, ledger, maintenance_interval=interval
+        )
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -19,7 +19,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
-from ..nix.store import Store, StorePath
+from ..nix.store import StorePath
+from ..nix.store_client import StoreClient
 from .embedded_cache import is_directory, read, realisations
 
 _DAY: Final = 86400.0  # seconds
@@ -37,7 +38,7 @@ class Kept:
     used: float
 
 
-def trim(directory: Path, limit: int, store: Store, began: float) -> int:
+def trim(directory: Path, limit: int, store: StoreClient, began: float) -> int:
     """Note what is used now, and remove the rest, oldest use first, until `limit` bytes are left; how many went.
 
     `began` is when the job did, in seconds since 1970.
@@ -86,7 +87,7 @@ def _references_first(infos: Iterable[Kept]) -> list[Kept]:
     return [known[path] for path in TopologicalSorter(graph).static_order()]
 
 
-def _marked(infos: Sequence[Kept], store: Store, began: float) -> list[Kept]:
+def _marked(infos: Sequence[Kept], store: StoreClient, began: float) -> list[Kept]:
     now, written = time.time(), any(kept.used >= began for kept in infos)
     used = store.path_infos([kept.path for kept in infos])
     for kept in infos:

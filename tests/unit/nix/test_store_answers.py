@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.errors import StoreError, one_line
-from nix_autocache.nix import store as store_module
-from nix_autocache.nix.store import PathInfo, Store, StorePath
+from nix_autocache.nix import store_client as store_module
+from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store_client import StoreClient
 from tests.harness.nix_daemon import DIE, HANG, LAST, LOGGED, FakeNix, answer, number, refusal, text
 
 HASH = b"0" * 64
@@ -61,7 +62,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNix:
 def test_a_bad_answer_is_the_error_of_its_path_alone(fake: FakeNix, kind: str) -> None:
     paths = [StorePath(fake.add(name)) for name in ("a", "bad", "c")]
     fake.says(paths[1], BAD[kind])
-    with Store(fake.nix) as store:
+    with StoreClient(fake.nix) as store:
         answers = store.answers(paths)
     assert [type(answers[path]) for path in paths] == [PathInfo, StoreError, PathInfo]
     assert one_line(answers[paths[1]]).isprintable()  # type: ignore[arg-type]
@@ -71,7 +72,7 @@ def test_a_bad_answer_is_the_error_of_its_path_alone(fake: FakeNix, kind: str) -
 def test_what_others_may_add_to_a_path_is_left_out_where_it_is_no_signature(fake: FakeNix, kind: str) -> None:
     path = StorePath(fake.add("x"))
     fake.says(path, GOOD[kind])
-    with Store(fake.nix) as store:
+    with StoreClient(fake.nix) as store:
         info = store.answers([path])[path]
     assert isinstance(info, PathInfo)
     assert info.signatures == (WELL_FORMED.decode(),)
@@ -82,7 +83,7 @@ def test_a_path_that_hangs_the_daemon_does_not_hold_back_the_rest(fake: FakeNix)
     paths = [StorePath(fake.add(str(number))) for number in range(150)]
     fake.says(paths[3], HANG)
     fake.says(paths[140], DIE)
-    with Store(fake.nix) as store:
+    with StoreClient(fake.nix) as store:
         answers = store.answers(paths)
     assert [path for path in paths if isinstance(answers[path], StoreError)] == [paths[3], paths[140]]
     assert "no answer within" in str(answers[paths[3]])
@@ -91,7 +92,7 @@ def test_a_path_that_hangs_the_daemon_does_not_hold_back_the_rest(fake: FakeNix)
 @pytest.mark.parametrize("program", ["", "#!/bin/sh\nexit 1\n", "#!/bin/sh\necho no daemon\n", "#!/nowhere\n"])
 def test_a_nix_that_cannot_be_asked_at_all_is_said_once(fake: FakeNix, program: str) -> None:
     (fake.directory / "bin" / "nix-daemon").write_text(program)
-    with Store(fake.nix) as store, pytest.raises(StoreError, match="nix-daemon --stdio: "):
+    with StoreClient(fake.nix) as store, pytest.raises(StoreError, match="nix-daemon --stdio: "):
         store.answers([StorePath(fake.path(str(number))) for number in range(1000)])
 
 

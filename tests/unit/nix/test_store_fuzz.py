@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from nix_autocache.errors import StoreError
 from nix_autocache.nix.narinfo import NarFile, parse, render
-from nix_autocache.nix.store import PathInfo, StorePath, read_answer
+from nix_autocache.nix.path_answer import read_answer
+from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.nix.worker_protocol import BrokenConversation
 from tests.harness.nix_daemon import answer, refusal
 from tests.harness.soak import seeds

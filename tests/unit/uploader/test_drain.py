@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix import keys
-from nix_autocache.nix import store as store_module
+from nix_autocache.nix import keys, path_answer
+from nix_autocache.nix import store_client as store_module
 from nix_autocache.nix.narinfo import Uploaded, fingerprint
-from nix_autocache.nix.store import PathInfo, Store, StorePath
+from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
 from nix_autocache.uploader.graph import Graph
@@ -151,7 +152,7 @@ def test_an_error_in_planning_that_nobody_foresaw_is_that_of_its_entry(
     drained: Draining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No input is known that brings it about, so it is forced: a bug must not hold the others back."""
-    known = store_module.read_answer
+    known = path_answer.read_answer
     bad, good = drained.fake.add("bad"), drained.fake.add("good")
 
     def broken(source: Source, path: StorePath, store_dir: str) -> object:
@@ -207,7 +208,7 @@ def test_a_signature_in_the_name_of_an_upstream_does_not_keep_a_path_out_of_the_
     with draining(tmp_path, upstreams=(theirs.public,)) as drained:
         fake = drained.fake
         claimed, signed = fake.add("claimed", signatures=[claim]), fake.add("signed")
-        with Store(fake.nix) as store:
+        with StoreClient(fake.nix) as store:
             true = theirs.sign(fingerprint(store.path_infos([StorePath(signed)])[StorePath(signed)]))
         fake.says(signed, fake.truth(signed, signatures=[claim] * 200 + [true.encode()]))
         drained.queued(claimed, signed)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_autocache.nix import store as store_module
+from nix_autocache.nix import store_client as store_module
 from tests.harness.draining import Draining, draining
 from tests.harness.nix_daemon import DIE
 from tests.harness.soak import seeds
