@@ -13,7 +13,7 @@ from ..machine.modes import Mode
 from ..nix import effective
 from ..nix.store import Nix, PathInfo
 from ..queue import scan
-from ..queue.directory import CANARY
+from ..queue.entry import CANARY
 from ..system.process import wait_until
 from .context import Context
 from .state import JobState

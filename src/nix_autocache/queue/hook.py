@@ -1,13 +1,9 @@
-"""The post-build hook put in its place, and a canary built to see that Nix calls it.
-
-The hook's text is `hook.sh`; this only fills in its two directories.
-"""
+"""Installs the post-build hook, `hook.sh`, and builds a canary to prove that Nix calls it."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +11,17 @@ from typing import Final
 
 from ..nix.store import Nix
 from ..system.files import write_atomically
-from ..system.process import run, wait_until
-from .directory import CANARY, Queue
+from ..system.process import Finished, run, wait_until
+from .directory import Queue
+from .entry import CANARY
 
 SETTING: Final = "post-build-hook"  # of nix.conf
-_UNREACHABLE: Final = "cannot connect to"
+_UNREACHABLE: Final = "cannot connect to"  # in the error of Nix
 _SOURCE: Final = Path(__file__).with_name("hook.sh")
-_REACHABLE: Final = 10.0  # seconds that a daemon may take to be there again
+_REACHABLE: Final = 10.0  # seconds for a daemon that is being restarted
 _PATIENCE: Final = 3.0  # seconds between the canary's end and its entry: Nix up to 2.34 has called the hook by then
 
-# No program, no input, no substituter is asked: it builds wherever Nix builds at all, in some 60 ms.
+# It needs no program, no input and no substituter, so it builds wherever Nix builds at all, in about 60 ms.
 _CANARY: Final = """
 derivation {
   name = "%s-%s";
@@ -38,32 +35,32 @@ derivation {
 """
 
 
-def install(place: Path, *, jobs: Path, roots: Path, others: Iterable[str] = ()) -> None:
-    """Write the hook to `place`, for the queues in `jobs/*/queue`; roots go to `roots/<job>/`.
+def install(target: Path, *, jobs: Path, roots: Path, others: Iterable[str] = ()) -> None:
+    """Write the hook to `target`, for the queues in `jobs/*/queue`, with roots in `roots/<job>/`.
 
-    `others` are hooks that somebody else configured, which ours calls.
+    `others` are hooks of other configurations, which ours calls.
     """
     text = _SOURCE.read_text(encoding="ascii")
     words = {"@jobs@": [str(jobs)], "@roots@": [str(roots)], "@others@": list(dict.fromkeys(others))}
     for name, values in words.items():
         text = text.replace(name, shlex.join(values))
-    write_atomically(place, text, 0o755, (os.geteuid(), os.getegid()))
+    write_atomically(target, text, 0o755, (os.geteuid(), os.getegid()))
 
 
-def obstacle(place: Path) -> str:
-    """Why Nix could not run a hook in that place; empty where nothing is known against it."""
-    if "#" in str(place) or str(place) != " ".join(str(place).split()):
-        return f"nix.conf cannot name a hook in {place.parent}"
-    there = next(parent for parent in place.parents if parent.exists())
+def obstacle(target: Path) -> str:
+    """The reason why Nix could not run a hook at this path; empty if none is known."""
+    if "#" in str(target) or str(target) != " ".join(str(target).split()):
+        return f"nix.conf cannot name a hook in {target.parent}"
+    there = next(parent for parent in target.parents if parent.exists())
     if os.statvfs(there).f_flag & os.ST_NOEXEC:
-        return f"no program runs from {there}, which is mounted noexec, nor does the hook"
+        return f"{there} is mounted noexec, so the hook cannot run there"
     return ""
 
 
 @dataclass(frozen=True)
 class Canary:
-    """What became of a build that was made only to see it: whether the hook told of it, whether it went into a store
-    that is not this machine's, and Nix's error."""
+    """The result of the canary's build. `heard`: the hook wrote its entry. `elsewhere`: Nix built it into the store of
+    another machine. `error`: Nix could not build it."""
 
     heard: bool
     elsewhere: bool = False
@@ -73,16 +70,19 @@ class Canary:
 def try_canary(nix: Nix, queue: Queue, environ: Mapping[str, str]) -> Canary:
     """Build a canary and look for it in the queue."""
     nonce = os.urandom(8).hex()
-    # A job may have `max-jobs = 0`: it builds elsewhere or not at all, but this takes no time.
+    # A job may set `max-jobs = 0` to build elsewhere or not at all. The canary builds here all the same.
     options = ["--no-out-link", "--max-jobs", "1"]
     command = [nix.program("nix-build"), *options, "--expr", _CANARY % (CANARY, nonce, CANARY)]
-    deadline = time.monotonic() + _REACHABLE
-    while (done := run(command, environ=environ)).status and _UNREACHABLE in done.error:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.05)  # another job has the daemon restarted
+    builds: list[Finished] = []
+
+    def is_reached() -> bool:
+        builds.append(run(command, environ=environ))
+        return not builds[-1].status or _UNREACHABLE not in builds[-1].error
+
+    wait_until(is_reached, _REACHABLE, poll=0.05)  # another job may be restarting the daemon
+    done = builds[-1]
     if done.status and (again := run(command, environ=environ)).status == 0:
-        done = again  # a build ends well although its hook could not be run
+        done = again  # a build succeeds even if its hook could not run
     if done.status:
         lines = [line.strip() for line in done.error.splitlines() if "error" in line]
         return Canary(heard=False, error=f"Nix cannot build here: {' '.join(lines) or done.reason}")
@@ -92,7 +92,7 @@ def try_canary(nix: Nix, queue: Queue, environ: Mapping[str, str]) -> Canary:
 
 
 def forget_canaries(nix: Nix) -> None:
-    """Take the canaries of all set-ups out of the store again, as far as Nix lets this user."""
+    """Delete all canaries from the store, as far as Nix lets this user."""
     canaries = [str(path) for path in Path(nix.store_dir).glob(f"*-{CANARY}-*") if path.suffix != ".lock"]
     if canaries:
         run([nix.program("nix-store"), "--delete", *canaries])

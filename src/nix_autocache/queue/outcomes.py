@@ -1,6 +1,7 @@
-"""What became of every path: outcomes.jsonl in the queue's directory, a line each, for reports and for people.
+"""The result for each path, one line each in outcomes.jsonl beside the queue, for reports and for people.
 
-Lines are appended whole or not at all; the last one of a path counts.
+Lines are appended whole or not at all. A path may have several lines: a later one replaces an earlier one, except that
+`present` does not replace `pushed`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import BinaryIO, Final
 
 from ..system.files import open_to_append
 
-_LONGEST: Final = 1 << 16  # characters of a line: a path and a reason take some hundred
+_LONGEST: Final = 1 << 16  # characters of a line; a path and a reason have a few hundred
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a path: pushed, signed (it was there without a signature that readers trust), present (already
-    there), upstream, skipped or failed; bytes as stored."""
+    """The result for a path. `what` is pushed, signed (it was in the cache without a signature that readers trust),
+    present (it was in the cache), upstream, skipped or failed. `bytes` is the size in the cache."""
 
     path: str
     what: str
@@ -39,7 +40,7 @@ class Outcomes:
         self._old = directory / "outcomes.1.jsonl"
 
     def record(self, outcomes: Iterable[Outcome]) -> bool:
-        """Append to outcomes.jsonl; whether that was possible. A disk that is full must not hold an upload back."""
+        """Append to outcomes.jsonl. False if that failed: a full disk must not stop an upload."""
         now = round(time.time(), 3)
         rows = [{"path": o.path, "outcome": o.what, "bytes": o.bytes, "reason": o.reason, "at": now} for o in outcomes]
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -51,13 +52,13 @@ class Outcomes:
         return True
 
     def rotate(self, most: int) -> None:
-        """Begin a new file when this one has more than `most` bytes; one old one is kept."""
+        """Begin a new file if this one has more than `most` bytes. One old file is kept."""
         with suppress(OSError):
             if self.path.stat().st_size > most:
                 self.path.rename(self._old)
 
     def recorded(self, since: float = 0.0) -> Iterator[Outcome]:
-        """The last outcome of every path, recorded since that time; torn lines are passed over."""
+        """One outcome for each path with a line since that time. Torn lines are skipped."""
         last: dict[str, Outcome] = {}
         for line in chain(_lines(self._old), _lines(self.path)):
             outcome, at = _parsed(line)
@@ -67,12 +68,12 @@ class Outcomes:
 
 
 def _replaces(outcome: Outcome, earlier: Outcome | None) -> bool:
-    """A path that is present later was still pushed first; one that failed was not."""
+    """True if a later line counts instead of an earlier one: a pushed path that is found `present` stays pushed."""
     return outcome.what != "present" or earlier is None or earlier.what == "failed"
 
 
 def _parsed(line: str) -> tuple[Outcome | None, float]:
-    """An outcome and when it was recorded; none for a line that no uploader wrote whole."""
+    """The outcome in a line and its time; None for a torn or foreign line."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -93,7 +94,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _append(file: BinaryIO, data: bytes) -> None:
-    """Append lines whole or not at all, after whatever half a line an uploader left that was killed."""
+    """Append lines whole or not at all. A killed uploader may have left half a line, which is ended first."""
     size = file.seek(0, os.SEEK_END)
     if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
         data = b"\n" + data

@@ -1,7 +1,7 @@
-"""What is new in the store, where no hook can be had: for a user that the daemon does not trust.
+"""New builds found by comparing the store before and after a job: for a user whose hook the daemon does not run.
 
-`snapshot` at the beginning of a job, `new_builds` at its end. What is found is what was built in the meantime, by
-whoever built it; what was only copied there, as sources are, has no deriver and is left out.
+Call `snapshot` at the beginning and `new_builds` at the end. It finds every build of that time, of other users too.
+Paths that were only copied into the store, such as sources, have no deriver and are left out.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from ..nix.store_client import StoreClient
 from ..system.files import write_atomically
 
 
-def snapshot(nix: Nix, note: Path) -> None:
-    """Note what is in the store. Where this user may not list it, nothing counts as new later."""
+def snapshot(nix: Nix, record: Path) -> None:
+    """Write the store's names to `record`. If this user may not list the store, `new_builds` finds nothing."""
     try:
         names = _names(nix)
     except OSError:
-        note.unlink(missing_ok=True)
+        record.unlink(missing_ok=True)
         return
-    write_atomically(note, b"\n".join(map(os.fsencode, names)), 0o644)
+    write_atomically(record, b"\n".join(map(os.fsencode, names)), 0o644)
 
 
-def new_builds(nix: Nix, note: Path) -> list[PathInfo]:
-    """The valid paths that were not there at the snapshot and that a derivation made."""
+def new_builds(nix: Nix, record: Path) -> list[PathInfo]:
+    """The valid paths with a deriver that are not in the snapshot."""
     try:
-        before = set(os.fsdecode(note.read_bytes()).split("\n"))
+        before = set(os.fsdecode(record.read_bytes()).split("\n"))
     except FileNotFoundError:
         return []
     new = [path for path in _paths(nix) if path.base not in before]
@@ -46,5 +46,5 @@ def _paths(nix: Nix) -> Iterator[StorePath]:
     for name in _names(nix):
         try:
             yield parse_store_path(f"{nix.store_dir}/{name}", nix.store_dir)
-        except ValueError:  # what Nix leaves there besides store paths, as .links
+        except ValueError:  # other names in the store, such as .links
             continue

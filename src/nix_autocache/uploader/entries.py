@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..nix.store import StorePath
-from ..queue.directory import Entry
+from ..queue.entry import Entry
 
 
 @dataclass(slots=True)

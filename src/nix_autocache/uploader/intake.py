@@ -6,7 +6,8 @@ from typing import Final
 
 from ..errors import StoreError, as_error, one_line
 from ..nix.store_client import StoreClient
-from ..queue.directory import Entry, Queue
+from ..queue.directory import Queue
+from ..queue.entry import Entry
 from ..system import log
 from .ledger import Ledger
 from .plan import Policy, plan

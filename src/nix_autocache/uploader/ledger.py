@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from ..errors import as_error, one_line
 from ..nix.narinfo import Uploaded
 from ..nix.store import PathInfo, StorePath
-from ..queue.directory import Entry
+from ..queue.entry import Entry
 from ..queue.outcomes import Outcome
 from ..system import log
 from .entries import Entries, Pending

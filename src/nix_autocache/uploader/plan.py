@@ -18,7 +18,7 @@ from ..nix.narinfo import MOST_SIGNATURES, fingerprint
 from ..nix.realisation import Realisation, is_floating, realisations
 from ..nix.store import PathInfo, StorePath, parse_store_path
 from ..nix.store_client import StoreClient
-from ..queue.directory import Entry
+from ..queue.entry import Entry
 from ..queue.outcomes import Outcome
 from .vouching import Vouching, objection
 

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from nix_autocache.queue.directory import MAX_ENTRY, TORN_AFTER, Entry, Queue
+from nix_autocache.queue.directory import Queue
+from nix_autocache.queue.entry import MAX_ENTRY, TORN_AFTER, Entry
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 NAME = f"{HASH}-thing.drv"

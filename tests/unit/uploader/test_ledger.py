@@ -2,7 +2,7 @@
 
 from nix_autocache.nix.narinfo import Uploaded
 from nix_autocache.nix.store import PathInfo, StorePath
-from nix_autocache.queue.directory import Entry
+from nix_autocache.queue.entry import Entry
 from nix_autocache.uploader.ledger import Ledger
 from nix_autocache.uploader.plan import Plan
 from tests.harness.paths import info, path

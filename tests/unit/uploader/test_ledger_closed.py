@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from nix_autocache.nix.narinfo import Uploaded, fingerprint
 from nix_autocache.nix.store import PathInfo, StorePath
-from nix_autocache.queue.directory import Entry
+from nix_autocache.queue.entry import Entry
 from nix_autocache.queue.outcomes import Outcome
 from nix_autocache.uploader.graph import VISIBLE
 from nix_autocache.uploader.ledger import Ledger

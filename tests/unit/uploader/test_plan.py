@@ -8,7 +8,7 @@ from nix_autocache.errors import StoreError
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import fingerprint
 from nix_autocache.nix.store import StorePath
-from nix_autocache.queue.directory import Entry
+from nix_autocache.queue.entry import Entry
 from nix_autocache.uploader.plan import Plan, Policy, plan
 from nix_autocache.uploader.vouching import Vouching
 from tests.harness.paths import Known, info, path
