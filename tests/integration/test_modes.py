@@ -31,9 +31,9 @@ d 755 maker        STATE(/jobs)?
 d 700 maker        STATE/nix\.conf\.d
 f 600 maker        STATE/(nix\.conf\.d/[^/]+|lock|nix-conf-files)
 f 755 maker        STATE/hook
-f 644 maker        STATE/(directories-made|installed\.json|mended\.json|hardened\.json|provisioned\.json|user-made)
+f 644 maker        STATE/(undo\.jsonl|installed\.json|hardened\.json|provisioned\.json)
 f 600 root         /var/lib/nix-autocache/(daemon\.lock|keeper\.lock|daemon\.env)
-f 644 root         /var/lib/nix-autocache/(daemon\.log|uploader\.log|kvm-mode)
+f 644 root         /var/lib/nix-autocache/(daemon\.log|uploader\.log)
 d 755 root         /var/lib/nix-autocache/(program|service|packages|supervisor)(/.*)?
 f 644 root         /var/lib/nix-autocache/(program|service|packages|supervisor)/.*
 f 755 root         /var/lib/nix-autocache/undo

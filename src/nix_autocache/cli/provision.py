@@ -26,7 +26,7 @@ def provision(context: Context) -> None:
     machine.check()
     configured = configuration.load()
     configured.check_secrets()
-    context = replace(context, settings=configured.settings, host=machine.Machine(context.environ))
+    context = replace(context, settings=configured.settings, host=machine.ProvisioningHost(context.environ))
     facts = observe.observe(context.environ)
     rule = modes.decide(facts, context.settings.mode)
     context.host.info(mode_line(rule, facts))

@@ -9,10 +9,10 @@ from ..nix.find import find_nix
 def undo(context: Context) -> None:
     """Undo what was done for this user, then, by root, what was done for the machine."""
     from ..machine import paths, root
-    from ..machine.undo import uninstall
+    from ..machine import undo as machine_undo
     from ..queue import hook
 
-    uninstall(context.own_paths, daemon=False)
+    machine_undo.undo(context.own_paths)
     if paths.machine(context.environ).state.exists():
         root.call("undo", {}, context.environ)
     if nix := find_nix(context.environ):

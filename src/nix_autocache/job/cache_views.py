@@ -14,6 +14,7 @@ from typing import Final
 from ..errors import one_line
 from ..machine import paths
 from ..machine.paths import Paths
+from ..machine.state_directory import locked
 from ..nix.store import Nix
 from ..system.files import make_directory
 from ..system.trees import remove_tree
@@ -31,7 +32,7 @@ def make(context: Context, destination: Destination, nix: Nix) -> Destination:
     if not destination.unsigned or not any(cache.is_dir() for cache in caches):
         return destination
     try:
-        with _paths(context).lock():
+        with locked(_paths(context)):
             _sweep(directory)
             make_directory(directory, 0o755)
             return destination.viewed(*view.make(directory, caches, nix.store_dir))

@@ -65,7 +65,7 @@ def of_managed_machine(
     if readable := [path for path in files if os.access(path, os.R_OK)]:
         yield f"the job's user can read the secrets of the machine's uploader, {named(readable)}"
     used = (machine.state / "service", machine.state / "packages", CONFIGURATION, *files, *map(Path, record.programs))
-    yield from of_machine(record.nix, machine.hook, machine.jobs, [*used, *_of_job(managed_machine.place(machine))])
+    yield from of_machine(record.nix, machine.hook, machine.jobs, [*used, *_of_job(managed_machine.job_paths(machine))])
     yield from of_credentials(record.clouds, environ)
 
 

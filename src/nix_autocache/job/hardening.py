@@ -34,7 +34,7 @@ def locked_down(context: Context, plan: SetupPlan, programs: Sequence[str]) -> I
         return
     reachable = [*probes.sockets(), *probes.diagnostics(), *probes.devices(), *probes.system_files(programs)]
     request = {
-        "job": context.job_name,
+        "job_name": context.job_name,
         "user": os.geteuid(),
         "reachable": [str(path) for path in reachable],
         "own": [str(path) for path in _work_directories(context.environ)],

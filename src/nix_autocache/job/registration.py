@@ -129,7 +129,7 @@ def unregister(context: Context, state: JobState) -> None:
     if state.separate_user and not probe.sudo():
         context.host.info(f"hook and uploader stay: only {paths.UNDO}, run by root, ends them")
     elif state.chosen.daemon:
-        root.call("remove", {"job": context.job_name, "everything": False}, context.environ)
+        root.call("remove", {"job_name": context.job_name, "everything": False}, context.environ)
     else:
         machine = nix_conf.job_paths(context, state)
         registrations.remove(machine, context.job_name, daemon=False, everything=False)
@@ -156,7 +156,7 @@ def _register_own(context: Context, what: Wanted) -> None:
 
 def _of_this_user(context: Context, nix_bin: str, lines: Sequence[str]) -> Registration:
     owner = (os.geteuid(), os.getegid())
-    return Registration(job=context.job_name, owner=owner, lines=tuple(lines), nix_bin=nix_bin)
+    return Registration(job_name=context.job_name, owner=owner, lines=tuple(lines), nix_bin=nix_bin)
 
 
 def _add_own(context: Context, registration: Registration) -> None:
@@ -173,7 +173,7 @@ def _remove_own(context: Context) -> None:
 def _registration(context: Context, state: JobState, facts: Facts, lines: Sequence[str]) -> Registration:
     mode = state.chosen
     return Registration(
-        job=context.job_name,
+        job_name=context.job_name,
         owner=(os.geteuid(), os.getegid()),
         lines=tuple(lines),
         nix_bin=state.nix_bin,
@@ -182,7 +182,7 @@ def _registration(context: Context, state: JobState, facts: Facts, lines: Sequen
         daemon=mode.daemon,
         build_users=not mode.installs and mode is not Mode.EXISTING_SCAN and facts.admin and _lacks_build_users(facts),
         kvm=facts.admin and mode.daemon,
-        apart=state.separate_user,
+        separate_user=state.separate_user,
         environ=_daemon_environment(context),
     )
 

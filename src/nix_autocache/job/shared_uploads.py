@@ -44,11 +44,11 @@ def join(context: Context, facts: Facts) -> JobState:
 
 
 def queue(context: Context) -> Queue:
-    return managed_machine.place(paths.machine(context.environ)).queue
+    return managed_machine.job_paths(paths.machine(context.environ)).queue
 
 
 def uploader(context: Context) -> UploaderClient:
-    return UploaderClient(managed_machine.place(paths.machine(context.environ)).directory)
+    return UploaderClient(managed_machine.job_paths(paths.machine(context.environ)).directory)
 
 
 def outcomes(context: Context) -> Iterable[Outcome]:

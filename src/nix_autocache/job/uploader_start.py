@@ -131,7 +131,7 @@ def _without_pushing(context: Context, state: JobState, reason: str) -> JobState
 def _start_as_another_user(context: Context, proxy: launch.Waiting | None) -> Started:
     from ..machine import root  # a step that only uploads starts faster without
 
-    request = {"job": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
+    request = {"job_name": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}
     with offered(proxy.descriptor) if proxy else nullcontext("") as socket_at:
         return root.start_uploader({**request, "listening": socket_at}, context.environ)
 

@@ -1,34 +1,61 @@
-"""Nix put on this machine and taken away again, with a note of what was made; for the machine or for one user.
+"""Installing Nix on this machine, for every user or for one, so that `undo` can remove it.
 
-Run by whoever may write /nix: root, by way of `privileged`, or the user that owns it. Standard library only.
+Run by whoever may write /nix: root, through `root_helper`, or the user that owns it. Standard library only.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from ..errors import RunnerError
-from ..nix.daemon import systemd
-from ..nix.install import tarball as installer
+from ..nix.install import tarball
 from ..nix.install.release import Release
-from ..nix.store import Nix
 from ..system import probe, users
-from ..system.files import make_file
+from ..system.files import set_mode
+from ..system.trees import remove_tree
+from . import build_users, daemon_unit, journal
 from .install_record import InstallRecord, Kind
 from .paths import Paths
+from .state_directory import locked
 
 
-def is_complete(places: Paths, kind: Kind) -> bool:
-    """Whether we installed Nix here, to the end."""
-    earlier = InstallRecord.load(places.installed)
-    return bool(earlier and earlier.complete and earlier.kind == kind and installer.PROFILE.exists())
+@dataclass(frozen=True)
+class InstalledNix(journal.Change):
+    """The paths that were not there before, as /nix.
+
+    `kept` is the content of a store that no Nix knew any more, and `owner` the mode, user and group that it had; both
+    None where there was no such store.
+    """
+
+    kind: ClassVar[str] = "nix"
+    made: tuple[str, ...] = ()
+    kept: tuple[str, ...] | None = None
+    owner: tuple[int, int, int] | None = None
+
+    def undo(self, paths: Paths) -> None:
+        for path in self.made:
+            remove_tree(Path(path))
+        store = tarball.PARTS[0]
+        if self.kept is not None and self.owner is not None and store.exists():
+            for name in set(os.listdir(store)).difference(self.kept):
+                remove_tree(store / name)
+            mode, uid, gid = self.owner
+            set_mode(store, mode, (uid, gid))
+
+
+def is_complete(paths: Paths, kind: Kind) -> bool:
+    """Whether we installed Nix here, and finished."""
+    earlier = InstallRecord.load(paths.installed)
+    return bool(earlier and earlier.complete and earlier.kind == kind and tarball.PROFILE.exists())
 
 
 def refuse_links() -> None:
-    """Raises RunnerError where /nix is a link: Nix itself would refuse it, when all is downloaded and unpacked."""
-    for path in (installer.ROOT, *installer.PARTS):
+    """Raise RunnerError where /nix is a link: Nix would refuse it, but only after the download."""
+    for path in (tarball.ROOT, *tarball.PARTS):
         if path.is_symlink():
             target = os.path.realpath(path)
             raise RunnerError(
@@ -37,36 +64,30 @@ def refuse_links() -> None:
             )
 
 
-def install(places: Paths, kind: Kind, source: Release, environ: Mapping[str, str]) -> None:
-    """Install a release as `kind` says, as far as an earlier attempt has not done it."""
-    with places.lock():
-        if is_complete(places, kind):
+def install(paths: Paths, kind: Kind, source: Release, environ: Mapping[str, str]) -> None:
+    """Install a release. Completes an earlier attempt that was interrupted."""
+    with locked(paths):
+        if is_complete(paths, kind):
             return
-        note = _note(kind).also(InstallRecord.load(places.installed))
-        note.save(places.installed)
+        journal.record(paths, _changes())
+        InstallRecord(kind=kind).save(paths.installed)
         if kind == "multi-user":
-            nix = installer.multi_user(source, users.wanted(), environ)
+            build_users.record_missing(paths)
+            nix = tarball.multi_user(source, users.wanted(), environ)
             if probe.systemd():
-                _make_units(nix, places)
+                daemon_unit.make(paths, nix)
         else:
-            installer.single_user(source, environ)
-        dataclasses.replace(note, complete=True).save(places.installed)
+            tarball.single_user(source, environ)
+        InstallRecord(kind=kind, complete=True).save(paths.installed)
 
 
-def _note(kind: Kind) -> InstallRecord:
-    root, (store, var) = installer.ROOT, installer.PARTS
-    made = [path for path in installer.PARTS if not path.exists()] if root.exists() else [root]
-    note = InstallRecord(kind=kind, made=tuple(map(str, made)))
+def _changes() -> InstalledNix:
+    """What an installation is about to change."""
+    store, var = tarball.PARTS
+    made = [path for path in tarball.PARTS if not path.exists()] if tarball.ROOT.exists() else [tarball.ROOT]
+    change = InstalledNix(tuple(map(str, made)))
     if store.exists() and not var.exists():
         status = store.stat()
         owner = (status.st_mode & 0o7777, status.st_uid, status.st_gid)
-        note = dataclasses.replace(note, kept=tuple(os.listdir(store)), owner=owner)
-    if kind == "single-user":
-        return note
-    missing = users.missing(users.wanted())
-    return dataclasses.replace(note, users=missing, group=not users.group_exists())
-
-
-def _make_units(nix: Nix, places: Paths) -> None:
-    make_file(places.daemon_environment, 0o600)
-    systemd.write(nix.program("nix-daemon"), places.daemon_environment)
+        return InstalledNix(change.made, tuple(sorted(os.listdir(store))), owner)
+    return change

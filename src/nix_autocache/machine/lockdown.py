@@ -1,110 +1,125 @@
-"""Root taken away from a job's user until `undo`: sudo, and every path that was found to be in its reach.
+"""Take root from a job's user until `undo`: sudo, and every path that was found to be in the user's reach.
 
-Run by root, by way of `privileged`. What is changed is noted before it is changed, and only what is still as it was
-changed is changed back: since then the machine's owner may have said otherwise. Standard library only.
+Run by root, through `root_helper`. A change is recorded before it is made, and undone only where it is still as we
+made it: the machine's owner may have changed it since. Standard library only.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, TypeAlias
 
-from ..system import process, record
+from ..system import record
 from ..system.files import handle_of, open_to_write, set_mode_of
 from ..trust.probes import YAMA
-from . import sudoers
+from . import journal, read_only_usr, sudoers
 from .paths import Paths
+from .state_directory import locked
 
-_READ_ONLY: Final = Path("/usr")
+Rights: TypeAlias = tuple[int, int, int]
+"""Mode, user and group."""
+_ONLY_ROOT: Final = (0o600, 0, 0)
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A file by device and number, the mode and the owner that it had, and those that it was given."""
+    """A file by device and inode number, the rights that it had, and those that we gave it."""
 
     device: int
     number: int
-    before: tuple[int, int, int]
-    since: tuple[int, int, int]
+    before: Rights
+    since: Rights
+
+    def is_same_file(self, other: Closed | None) -> bool:
+        return other is not None and (self.device, self.number) == (other.device, other.number)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LockdownRecord:
-    """What was changed: paths, whom sudo refuses, the kernel's setting, and where what was mounted, in which boot."""
+    """What was changed: paths, mounts with their boot's id, the users that sudo refuses, and what Yama's setting was
+    (empty if it was not recorded)."""
 
-    paths: dict[str, Closed] = field(default_factory=dict)
-    mounts: dict[str, str] = field(default_factory=dict)
+    paths: Mapping[str, Closed] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
     users: tuple[int, ...] = ()
     ptrace: str = ""
 
     @classmethod
     def load(cls, path: Path) -> LockdownRecord:
         try:
-            values = json.loads(path.read_text())
+            return record.loads(cls, path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return cls()
-        paths = {
-            name: Closed(each["device"], each["number"], _three(each["before"]), _three(each["since"]))
-            for name, each in values["paths"].items()
-        }
-        return cls(paths=paths, mounts=values["mounts"], users=tuple(values["users"]), ptrace=values["ptrace"])
 
 
-def close(places: Paths, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> LockdownRecord:
-    """Take from the user sudo, and the right to change or connect to what is `reachable`; what was taken before.
+@dataclass(frozen=True)
+class Lockdown(journal.Change):
+    """Root was taken from users. A record of its own has the details, since a job that fails undoes only its part."""
 
-    Files and directories in directories that are the user's `own` stay as they are, and so do those directories. Best
-    effort: the caller looks what is still in reach.
+    kind: ClassVar[str] = "lockdown"
+
+    def undo(self, paths: Paths) -> None:
+        reopen(paths)
+
+
+def close(paths: Paths, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> LockdownRecord:
+    """Take from a user sudo, and the right to change or connect to what is `reachable`. Returns the record before.
+
+    Directories that are the user's `own` stay as they are, with the files and directories in them. Best effort: the
+    caller checks what is still in reach.
     """
-    with places.lock():
-        before = LockdownRecord.load(_note(places))
+    with locked(paths):
+        before = LockdownRecord.load(_record_path(paths))
         try:
-            _close(places, before, user, reachable, own)
+            _close(paths, before, user, reachable, own)
         except BaseException:
-            reopen(places, before)
+            reopen(paths, before)
             raise
         return before
 
 
-def reopen(places: Paths, until: LockdownRecord | None = None) -> None:
-    """Bring back what `close` took, but for what was taken before, `until`. The caller has the lock."""
-    note, until = _note(places), until or LockdownRecord()
-    done = LockdownRecord.load(note)
+def reopen(paths: Paths, until: LockdownRecord | None = None) -> None:
+    """Undo what `close` did since the record was `until`; everything without it. The caller holds the lock."""
+    record_path, until = _record_path(paths), until or LockdownRecord()
+    done = LockdownRecord.load(record_path)
     sudoers.allow(user for user in done.users if user not in until.users)
-    for name, closed in reversed(done.paths.items()):
+    for name, closed in reversed(list(done.paths.items())):
         if name not in until.paths:
             _change(name, closed, closed.since, closed.before)
     for mount, boot in done.mounts.items():
-        if mount not in until.mounts and boot == _boot() and _is_read_only(mount):
-            _let_write(mount)
+        if mount not in until.mounts and boot == read_only_usr.boot():
+            read_only_usr.unmount(mount)
     if done.ptrace and not until.ptrace:
         _set_ptrace(done.ptrace)
     if until == LockdownRecord():
-        note.unlink(missing_ok=True)
+        record_path.unlink(missing_ok=True)
     else:
-        record.save(until, note)
+        record.save(until, record_path)
 
 
-def _close(places: Paths, before: LockdownRecord, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
-    others = [path for path in reachable if not path.is_relative_to(_READ_ONLY)]
-    mounting = len(others) < len(reachable) and before.mounts.get(str(_READ_ONLY)) != _boot()
-    closing = dict(_closing(others, own))
-    again = {name for name, closed in closing.items() if _is_same(closed, before.paths.get(name))}
-    done = LockdownRecord(
-        paths={**before.paths, **{name: closed for name, closed in closing.items() if name not in again}},
-        mounts={**before.mounts, str(_READ_ONLY): _boot()} if mounting else before.mounts,
+def _close(paths: Paths, before: LockdownRecord, user: int, reachable: Sequence[Path], own: Sequence[Path]) -> None:
+    elsewhere = [path for path in reachable if not path.is_relative_to(read_only_usr.USR)]
+    closing = _closing(elsewhere, own)
+    fresh = {name: closed for name, closed in closing.items() if not closed.is_same_file(before.paths.get(name))}
+    done = replace(
+        before,
+        paths={**before.paths, **fresh},
         users=tuple(dict.fromkeys((*before.users, user))),
         ptrace=before.ptrace or _ptrace(),
     )
-    record.save(done, _note(places))
+    usr, boot = str(read_only_usr.USR), read_only_usr.boot()
+    mounting = len(elsewhere) < len(reachable) and before.mounts.get(usr) != boot
     if mounting:
-        _mount_read_only(_READ_ONLY)
+        done = replace(done, mounts={**before.mounts, usr: boot})
+    journal.record(paths, Lockdown())
+    record.save(done, _record_path(paths))
+    if mounting:
+        read_only_usr.mount()
     for name, closed in closing.items():
         _change(name, closed, closed.before, closed.since)
     if _ptrace() == "0":
@@ -112,39 +127,40 @@ def _close(places: Paths, before: LockdownRecord, user: int, reachable: Sequence
     sudoers.deny(done.users)
 
 
-def _closing(paths: Sequence[Path], own: Sequence[Path]) -> list[tuple[str, Closed]]:
-    """What is to be changed, directories before what is in them. Root's alone where it is a device or a socket; else
-    only not to be written by others."""
-    found = []
+def _closing(paths: Sequence[Path], own: Sequence[Path]) -> dict[str, Closed]:
+    """The files to change, directories before what is in them.
+
+    A device or a socket becomes root's alone; others lose only the right to write files and directories.
+    """
+    found = {}
     kept = [Path(os.path.realpath(directory)) for directory in own]
     for path in sorted({Path(os.path.realpath(path)) for path in paths}):
         with suppress(OSError), handle_of(path) as handle:
             status = os.fstat(handle)
-            holds = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-            if holds and any(_is_in(path, directory) for directory in kept):
+            holds_data = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+            if holds_data and any(_is_in(path, directory) for directory in kept):
                 continue
-            mode = stat.S_IMODE(status.st_mode)
-            since = (mode & ~0o022 if holds else 0o600, 0, 0)
-            found.append((str(path), Closed(status.st_dev, status.st_ino, _rights(status), since)))
+            since = (stat.S_IMODE(status.st_mode) & ~0o022, 0, 0) if holds_data else _ONLY_ROOT
+            found[str(path)] = Closed(status.st_dev, status.st_ino, _rights_of(status), since)
     return found
 
 
-def _is_same(closed: Closed, other: Closed | None) -> bool:
-    return other is not None and (closed.device, closed.number) == (other.device, other.number)
-
-
 def _is_in(path: Path, directory: Path) -> bool:
-    """A user whose home is / has it, and not all of the machine."""
+    """A user whose home is / owns /, but not the whole machine."""
     return path == directory or (directory != Path("/") and path.is_relative_to(directory))
 
 
-def _change(name: str, closed: Closed, now: tuple[int, int, int], wanted: tuple[int, int, int]) -> None:
-    """Nothing where another file lies by now, or where somebody else has changed this one."""
+def _change(name: str, closed: Closed, now: Rights, wanted: Rights) -> None:
+    """Change a file's rights; nothing if another file is there by now, or if somebody else changed this one."""
     with suppress(OSError), handle_of(Path(name)) as handle:
         status = os.fstat(handle)
-        if (status.st_dev, status.st_ino) == (closed.device, closed.number) and _rights(status) == now:
+        if (status.st_dev, status.st_ino) == (closed.device, closed.number) and _rights_of(status) == now:
             mode, uid, gid = wanted
             set_mode_of(handle, mode, (uid, gid))
+
+
+def _rights_of(status: os.stat_result) -> Rights:
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
 
 
 def _ptrace() -> str:
@@ -159,48 +175,5 @@ def _set_ptrace(value: str) -> None:
         file.write(value.encode())
 
 
-def _rights(status: os.stat_result) -> tuple[int, int, int]:
-    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
-
-
-def _three(values: Sequence[int]) -> tuple[int, int, int]:
-    mode, uid, gid = values
-    return mode, uid, gid
-
-
-def _mount_read_only(directory: Path) -> None:
-    """Everything below at once, however much of it others may write."""
-    for options in (["--rbind", str(directory)], ["-o", "remount,bind,ro"]):
-        process.run(["mount", *options, str(directory)])
-
-
-def _let_write(directory: str) -> None:
-    """Take our mount away. It stays, and may be written, where somebody has mounted something below it since: that
-    would go with it."""
-    below = [words[4] for words in _mounted() if words[4].startswith(f"{directory}/")]
-    if all(below.count(path) > 1 for path in below):  # one in what we mounted, and one beneath it
-        process.run(["umount", "--lazy", directory])
-    else:
-        process.run(["mount", "-o", "remount,bind,rw", directory])
-
-
-def _is_read_only(directory: str) -> bool:
-    """Whether the last thing that was mounted there is only to be read, as ours is."""
-    options = [words[5].split(",") for words in _mounted() if words[4] == directory]
-    return bool(options) and "ro" in options[-1]
-
-
-def _mounted() -> list[list[str]]:
-    """Source: proc_pid_mountinfo(5)."""
-    return [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-
-
-def _boot() -> str:
-    """What tells this boot from others: a mount is gone with its boot, and another may be in its place."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
-def _note(places: Paths) -> Path:
-    return places.state / "hardened.json"
+def _record_path(paths: Paths) -> Path:
+    return paths.state / "hardened.json"

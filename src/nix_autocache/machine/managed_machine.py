@@ -1,32 +1,33 @@
-"""A machine that root provisioned for all its jobs: what they may know of it, and the socket of its uploader.
+"""A machine whose one uploader, set up by root, serves all jobs: what the jobs may know of it, and its socket.
 
-How it becomes one is in `provisioning`. The note holds no secret; root writes it and everybody reads it.
+`managed.provision` makes one. The record holds no secret; root writes it and every user can read it.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..nix.store import Nix
-from ..system import record
+from ..system import process, record
 from ..uploader.process.client import UploaderClient
 from ..uploader.process.protocol import Reply
 from .paths import JobPaths, Paths
 
-JOB: Final = "machine"  # whose queue every job's builds go to
-_PATIENCE: Final = 5.0  # seconds that an uploader may take that is being restarted
+JOB: Final = "machine"  # the queue of every job's builds
+_PATIENCE: Final = 5.0  # seconds that an uploader's restart may take
+_POLL: Final = 0.05  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManagedMachine:
-    """The directory of Nix's programs, the cache's URL as it may be shown, when it was done first, in seconds since
-    1970, the port where Nix reads the cache, see `Session`, the `clouds` that the uploader asks for credentials, the
-    files with its secrets, which only root may read, and the `programs` that it runs: its Python, with the library, and
-    what AWS's configuration names to get credentials."""
+    """The record. `nix_bin` is the directory of Nix's programs, `cache` the cache's URL without secrets, `began` when
+    the machine was provisioned first, in seconds since 1970, `reader_port` where Nix reads the cache (0: not here).
+
+    `clouds` are those whose credentials the uploader uses, `secrets` the files that only root may read, `programs`
+    what the uploader runs: its Python, with the library, and the commands in AWS's configuration.
+    """
 
     nix_bin: str
     cache: str
@@ -40,40 +41,40 @@ class ManagedMachine:
     def nix(self) -> Nix:
         return Nix(Path(self.nix_bin))
 
-    def save(self, places: Paths) -> None:
-        record.save(self, _note(places))
+    def save(self, paths: Paths) -> None:
+        record.save(self, _record_path(paths))
 
     @classmethod
-    def load(cls, places: Paths) -> ManagedMachine | None:
-        """None where nothing was provisioned."""
+    def load(cls, paths: Paths) -> ManagedMachine | None:
+        """None where the machine is not managed."""
         try:
-            values = json.loads(_note(places).read_text(encoding="utf-8"))
-            return cls(
-                **{**values, **{name: tuple(values.get(name, ())) for name in ("clouds", "secrets", "programs")}}
-            )
+            return record.loads(cls, _record_path(paths).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
 
-def place(places: Paths) -> JobPaths:
-    return places.job(JOB)
+def job_paths(paths: Paths) -> JobPaths:
+    return paths.job(JOB)
 
 
-def answer(places: Paths, seconds: float = _PATIENCE) -> Reply | None:
-    """What the machine's uploader says, tried for some seconds; None where there is none."""
-    deadline = time.monotonic() + seconds
-    while ManagedMachine.load(places):
-        if said := UploaderClient(place(places).directory).status():
-            return said
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(0.05)
-    return None
+def status(paths: Paths, seconds: float = _PATIENCE) -> Reply | None:
+    """The status of the machine's uploader. None without one, or if it does not answer within `seconds`."""
+    uploader, reply = UploaderClient(job_paths(paths).directory), None
+
+    def answered_or_gone() -> bool:
+        nonlocal reply
+        if ManagedMachine.load(paths) is None:
+            return True
+        reply = uploader.status()
+        return reply is not None
+
+    process.wait_until(answered_or_gone, seconds, poll=_POLL)
+    return reply
 
 
-def forget(places: Paths) -> None:
-    _note(places).unlink(missing_ok=True)
+def forget(paths: Paths) -> None:
+    _record_path(paths).unlink(missing_ok=True)
 
 
-def _note(places: Paths) -> Path:
-    return places.state / "provisioned.json"
+def _record_path(paths: Paths) -> Path:
+    return paths.state / "provisioned.json"

@@ -1,4 +1,4 @@
-"""The mode table: the first row that fits what was observed says how this machine is used."""
+"""The mode table: the first row that fits the facts decides how this machine is used."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class Mode(Enum):
 
     @property
     def installs(self) -> Kind | None:
-        """How this mode installs Nix; None where Nix is there."""
+        """How this mode installs Nix; None where it uses the Nix that is there."""
         return {Mode.MULTI_USER: "multi-user", Mode.SINGLE_USER: "single-user"}.get(self)  # type: ignore[return-value]
 
     @property
     def daemon(self) -> bool:
-        """Whether we see to the daemon of this machine."""
+        """Whether we start, configure and restart this machine's daemon."""
         return self in {Mode.MULTI_USER, Mode.EXISTING_DAEMON}
 
 
 @dataclass(frozen=True)
 class ModeRule:
-    """A row of the mode table: what must have been seen, and the mode that it leads to."""
+    """A row of the mode table: the facts that it needs, `found` in words, and its mode."""
 
     found: str
     fits: Callable[[Facts], bool]
     mode: Mode
     no_hook: str = ""
-    """Why no hook can be set there."""
+    """Why no hook can be set in this mode; empty if one can."""
 
 
 def _linux(o: Facts) -> bool:
@@ -108,7 +108,7 @@ _WANTED: Final[Mapping[ModeInput, set[Mode]]] = {
 
 
 def decide(seen: Facts, wanted: ModeInput) -> ModeRule:
-    """The row that fits. Raises RunnerError, saying what is missing, where none does or it was not what is wanted."""
+    """The first row that fits and that `wanted` allows. Raises RunnerError, with what is missing, if there is none."""
     fitting = [row for row in MODE_RULES if row.fits(seen)]
     for row in fitting:
         if row.mode in _WANTED[wanted]:
@@ -119,7 +119,7 @@ def decide(seen: Facts, wanted: ModeInput) -> ModeRule:
 
 
 def _advice(seen: Facts) -> str:
-    """What to change, for who cannot go on."""
+    """What the user can change."""
     if seen.system != "Linux":
         return "Nix is installed here on Linux only: put cachix/install-nix-action before this step"
     if seen.nix and seen.daemon == "refused":

@@ -1,7 +1,6 @@
-"""What this machine allows, looked at once, and the mode that follows from it.
+"""What this machine has and allows: `observe` looks once, changes nothing, and returns `Facts`.
 
-`observe` looks and changes nothing; `decide` picks the first row of `ROWS` that fits what was seen. The row that
-was chosen is printed, with the observations that decided it.
+`modes.decide` chooses the mode from them. They are printed with it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from ..nix.conf import MACHINE
 from ..nix.find import find_nix
 from ..nix.trusted_user import is_trusted
 from ..system import probe, users
-from . import managed_machine as provisioned
-from . import paths
+from . import managed_machine, paths
 from .install_record import InstallRecord, Kind
 
 if TYPE_CHECKING:
@@ -30,10 +28,10 @@ _STORE: Final = _ROOT / "store"
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was seen. `nix` is the directory of Nix's programs, if any were found; `namespaces` was tried where
-    Nix is to be installed; `trusted` is asked where a daemon answers; `ours` is a Nix that we installed earlier;
-    `provisioned` where the uploader of a machine that root provisioned answers; `daemon_outside` where the daemon is
-    that of the machine around this container, which sees no file of ours."""
+    """`nix` is the directory of Nix's programs, if it has one. `namespaces` is None where no Nix is to be installed,
+    `trusted` False where no daemon answers. `ours` is a Nix that we installed earlier. `provisioned` is True where a
+    managed machine's uploader answers, `daemon_outside` where the daemon is that of the machine around this container,
+    which sees no file of ours."""
 
     system: str
     root: bool
@@ -89,8 +87,8 @@ _DAEMON: Final[Mapping[control.State, str]] = {
 
 
 def observe(environ: Mapping[str, str]) -> Facts:
-    """Look at this machine as the user that runs this. Changes nothing."""
-    from ..nix.daemon import control  # here, since steps that need not look are to start fast
+    """Look at this machine, as the user that runs this. Changes nothing."""
+    from ..nix.daemon import control  # here, since other steps must start fast
 
     root = os.geteuid() == 0
     sudo = not root and probe.sudo()
@@ -109,7 +107,7 @@ def observe(environ: Mapping[str, str]) -> Facts:
         trusted=bool(nix) and daemon == "answers" and ((root and not outside) or is_trusted(nix)),
         daemon_outside=outside,
         configuration_fixed=MACHINE.fixed,
-        provisioned=bool(provisioned.answer(paths.machine(environ))),
+        provisioned=bool(managed_machine.status(paths.machine(environ))),
         build_users=len(users.members()),
         users_can_be_made=users.can_be_made(),
         store_writable=_writable(_STORE) or (not _STORE.exists() and _can_be_made(_ROOT)),
@@ -119,8 +117,8 @@ def observe(environ: Mapping[str, str]) -> Facts:
 
 
 def _ours(environ: Mapping[str, str]) -> Kind | None:
-    for where in (paths.machine(environ), paths.users(environ)):
-        if installed := InstallRecord.load(where.installed):
+    for each in (paths.machine(environ), paths.users(environ)):
+        if installed := InstallRecord.load(each.installed):
             return installed.kind
     return None
 
@@ -128,9 +126,9 @@ def _ours(environ: Mapping[str, str]) -> Kind | None:
 def _namespaces(environ: Mapping[str, str], *, sudo: bool) -> bool:
     if not sudo:
         return probe.namespaces()
-    from . import root as privileged
+    from .root import call
 
-    return bool(privileged.call("namespaces", {}, environ))
+    return bool(call("namespaces", {}, environ))
 
 
 def _writable(path: Path) -> bool:

@@ -1,8 +1,7 @@
-"""What root does for a job whose user is not root: a few verbs, each a request and an answer in JSON.
+"""Have root run a verb of `root_helper`: here where we are root, else in a process of ours under sudo.
 
-`call` does it here when we are root, else in a process of ours under sudo, whose requests come on its standard input:
-what is secret in them, as a proxy's password may be, is never in an argument that others can read.
-Standard library only. Each verb imports what it needs, since the job waits for it.
+Requests go through its standard input, since arguments are visible to every user and a proxy's password may be in a
+request. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def call(verb: str, request: Request, environ: Environ) -> Any:
-    """Have root do it; its answer. Raises the Error that it raised there."""
+    """Run a verb and return its answer. Raises the Error that the verb raised."""
     if os.geteuid() == 0:
         return VERBS[verb](request, environ)
     done = process.run(_command(verb), given=_line(request, environ).encode())
@@ -39,56 +38,56 @@ def call(verb: str, request: Request, environ: Environ) -> Any:
 
 @dataclass(frozen=True)
 class Hardening:
-    """Root's process that hardened this machine, and waits for the end of the set-up."""
+    """Root's process that hardened this machine. It waits for the end of the set-up."""
 
     process: Process
 
     def keep(self) -> None:
-        self._end(KEEP + b"\n")
+        self._finish(KEEP + b"\n")
 
     def give_up(self) -> bool:
-        """Bring back what was taken; whether that was possible."""
-        return self._end(b"")
+        """Undo the hardening. Returns whether that succeeded."""
+        return self._finish(b"")
 
-    def _end(self, word: bytes) -> bool:
-        said, _ = self.process.communicate(word)
-        return said.strip() == b"true"
+    def _finish(self, line: bytes) -> bool:
+        answer, _ = self.process.communicate(line)
+        return answer.strip() == b"true"
 
 
 def harden(request: Request, environ: Environ) -> Hardening:
-    """Have root take itself away from a user, until the set-up fails or ends. Raises the Error that it raised there."""
+    """Take root from a user, for the time of the set-up at first. Raises the Error that the verb raised."""
     root = _begin("harden", request, environ)  # it outlives us, however we end
     assert root.stdout
     assert root.stderr
-    said = root.stdout.readline().decode()
-    _answer(said, "" if said else root.stderr.read().decode(errors="replace"))
+    line = root.stdout.readline().decode()
+    _answer(line, "" if line else root.stderr.read().decode(errors="replace"))
     return Hardening(root)
 
 
 def start_uploader(request: Request, environ: Environ) -> Started:
-    """Have root start the uploader as a user of its own. It waits for its job, which no other process sees."""
+    """Start the uploader as its own user. It waits for its job, which no other process sees."""
     from ..uploader.process.client import Started
 
     root = _begin("start-uploader", request, environ)
     assert root.stdout
     assert root.stderr
-    said = root.stdout.read().decode(), root.stderr.read().decode(errors="replace")
+    output, errors = root.stdout.read().decode(), root.stderr.read().decode(errors="replace")
     root.wait()
-    return Started(root, pid=_answer(*said))
+    return Started(root, pid=_answer(output, errors))
 
 
 def _begin(verb: str, request: Request, environ: Environ) -> Process:
-    """Root's process, given its request; more may follow on its standard input.
+    """Start root's process and send it the request; more may follow on its standard input.
 
-    In a session of its own sudo has no terminal, and so puts nothing between us and what it starts.
+    Its own session has no terminal, so sudo puts no process between us and the program.
     """
     pipe = process.PIPE
-    begun = process.start(_command(verb), given=pipe, output=pipe, errors=pipe, session=True)
-    assert begun.stdin
+    root = process.start(_command(verb), given=pipe, output=pipe, errors=pipe, session=True)
+    assert root.stdin
     with suppress(BrokenPipeError):
-        begun.stdin.write(_line(request, environ).encode())
-        begun.stdin.flush()
-    return begun
+        root.stdin.write(_line(request, environ).encode())
+        root.stdin.flush()
+    return root
 
 
 def _command(verb: str) -> Sequence[str]:
@@ -99,20 +98,20 @@ def _command(verb: str) -> Sequence[str]:
 
 
 def _roots_copy() -> Path | None:
-    """This program as nobody but root could have changed it since root copied it, where that was done."""
-    found = STATE.glob("*/*/0")  # of the uploader, of the service or of the daemon's supervisor
-    return next((path for path in found if is_only_of(path, {0})), None)
+    """Root's own copy of this program, which nobody else can have changed, if there is one."""
+    copies = STATE.glob("*/*/0")  # of the uploader, of the service or of the daemon's supervisor
+    return next((path for path in copies if is_only_of(path, {0})), None)
 
 
 def _line(request: Request, environ: Environ) -> str:
     return json.dumps({"request": request, "environ": network_environment(environ)}) + "\n"
 
 
-def _answer(said: str, complained: str) -> Any:
+def _answer(output: str, errors: str) -> Any:
     try:
-        answer = json.loads(said)
+        answer = json.loads(output)
     except ValueError:
-        reason = (complained.strip() or "it said nothing").splitlines()[-1]
+        reason = (errors.strip() or "it said nothing").splitlines()[-1]
         raise RunnerError(f"sudo cannot run our part that needs root: {reason}") from None
     if "error" in answer:
         raise (InputError if answer["input"] else RunnerError)(answer["error"])

@@ -1,6 +1,9 @@
-"""What root does for a job whose user is not root: a few verbs, each a request and an answer in JSON.
+"""The verbs that root runs for a job whose user is not root, and the process that `root.call` starts for one.
 
-Standard library only. Each verb imports what it needs, since the job waits for it."""
+It reads one line from standard input, `{"request": …, "environ": …}`, and writes one line, `{"answer": …}` or
+`{"error": …, "input": …}`. `harden` then waits for a second line, see `Hardened`. Standard library only; each verb
+imports what it needs, since the job waits.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from ..system import probe
 from ..system.files import UMASK
 from ..system.net import network_environment
 from ..system.process import Account
-from .paths import machine
+from .paths import Paths, machine
 
 if TYPE_CHECKING:
     from .lockdown import LockdownRecord
-    from .paths import Paths
 
 KEEP: Final = b"keep"
+"""The second line of `harden`, when the set-up succeeded."""
 Request = Mapping[str, Any]
 Environ = Mapping[str, str]
 
@@ -56,7 +59,7 @@ def _start_daemon(request: Request, environ: Environ) -> None:
 def _remove(request: Request, environ: Environ) -> None:
     from . import registrations
 
-    registrations.remove(machine(environ), request["job"], daemon=True, everything=request["everything"])
+    registrations.remove(machine(environ), request["job_name"], daemon=True, everything=request["everything"])
 
 
 def _programs(request: Request, environ: Environ) -> list[str]:
@@ -66,59 +69,62 @@ def _programs(request: Request, environ: Environ) -> list[str]:
 
 
 def _undo(request: Request, environ: Environ) -> None:
-    from .undo import uninstall
+    from .undo import undo
 
-    uninstall(machine(environ), daemon=True)
+    undo(machine(environ))
 
 
-def _harden(request: Request, environ: Environ) -> _Provisional:
+def _harden(request: Request, environ: Environ) -> Hardened:
     from ..system import own_copy
     from . import lockdown, uploader_user
+    from .state_directory import locked
 
-    places, reachable, own = machine(environ), map(Path, request["reachable"]), map(Path, request["own"])
-    with places.lock():
-        uploader_user.write_undo(next(places.program.glob("*/0"), None) or own_copy.make(places.program, [])[0])
-    before = lockdown.close(places, request["user"], list(reachable), list(own))
-    return _Provisional(places, request["job"], before)
+    paths, reachable, own = machine(environ), map(Path, request["reachable"]), map(Path, request["own"])
+    with locked(paths):
+        uploader_user.write_undo(next(paths.program.glob("*/0"), None) or own_copy.make(paths.program, [])[0])
+    before = lockdown.close(paths, request["user"], list(reachable), list(own))
+    return Hardened(paths, request["job_name"], before)
 
 
 @dataclass(frozen=True)
-class _Provisional:
-    """Hardening that ends with a set-up that fails, or is killed."""
+class Hardened:
+    """A lockdown that lasts only if the set-up says so: one that fails or is killed gets its root back."""
 
-    places: Paths
-    job: str
+    paths: Paths
+    job_name: str
     before: LockdownRecord
 
-    def end(self, word: bytes) -> bool:
-        """Keep it, or bring back what it took, which no uploader with a key lives to see; whether that was done."""
+    def finish(self, line: bytes) -> bool:
+        """Keep the lockdown if `line` is KEEP, else undo it; an uploader that has the key is killed first."""
         from . import lockdown, uploader_user
+        from .state_directory import locked
 
-        if word == KEEP:
+        if line == KEEP:
             return True
-        uploader_user.end(self.places.job(self.job))
-        with self.places.lock():
-            lockdown.reopen(self.places, self.before)
+        uploader_user.end(self.paths.job(self.job_name))
+        with locked(self.paths):
+            lockdown.reopen(self.paths, self.before)
         return True
 
 
 def _start_uploader(request: Request, environ: Environ) -> int:
-    """Its number; it reads its job from our standard input, after the line that was the request."""
+    """Returns its pid. It reads its job from our standard input, after the line that was the request."""
     from ..system import own_copy
     from ..system.descriptors import received
     from ..uploader.process.client import UploaderClient
     from . import uploader_user
+    from .state_directory import locked
 
-    places = machine(environ)
-    with places.lock():
-        uid, gid = uploader_user.owner(places)
-        program = own_copy.make(places.program, [Path(each) for each in request["packages"]], compiled=True)
+    paths = machine(environ)
+    with locked(paths):
+        uid, gid = uploader_user.owner(paths)
+        program = own_copy.make(paths.program, [Path(each) for each in request["packages"]], compiled=True)
         environment = {
             "HOME": uploader_user.HOME,
             "PYTHONPATH": os.pathsep.join(map(str, program)),
-            "PYTHONDONTWRITEBYTECODE": "1",  # what its own user could write, nobody with the key may load
+            "PYTHONDONTWRITEBYTECODE": "1",  # a process with the key must load nothing that its user could write
         }
-    uploader = UploaderClient(places.job(request["job"]).directory)
+    uploader = UploaderClient(paths.job(request["job_name"]).directory)
     listening = received(request["listening"]) if request["listening"] else None
     return uploader.begin(environment, request["owner"], sys.stdin.fileno(), listening, Account(uid, gid)).pid
 
@@ -138,33 +144,33 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
 
 def main(verb: str) -> int:
     """Answer the request on standard input."""
-    said = json.loads(_read_line(sys.stdin.fileno()))
-    os.environ.update(said["environ"])
+    request = json.loads(_read_line(sys.stdin.fileno()))
+    os.environ.update(request["environ"])
     os.umask(UMASK)
     answer: dict[str, Any]
     done: object = None
     try:
-        done = VERBS[verb](said["request"], os.environ)
-        answer = {"answer": None if isinstance(done, _Provisional) else done}
+        done = VERBS[verb](request["request"], os.environ)
+        answer = {"answer": None if isinstance(done, Hardened) else done}
     except (Error, OSError) as error:
         answer = {"error": str(error), "input": isinstance(error, InputError)}
     except Exception as error:
         from ..system.unexpected import explain
 
         answer = {"error": explain(error), "input": False}
-    _say(answer)
-    if isinstance(done, _Provisional):
-        _say(done.end(_read_line(sys.stdin.fileno())))
+    _write_line(answer)
+    if isinstance(done, Hardened):
+        _write_line(done.finish(_read_line(sys.stdin.fileno())))
     return 0
 
 
-def _say(answer: object) -> None:
-    with suppress(BrokenPipeError):  # who asked may be gone
+def _write_line(answer: object) -> None:
+    with suppress(BrokenPipeError):  # the caller may be gone
         print(json.dumps(answer), flush=True)
 
 
 def _read_line(stream: int) -> bytes:
-    """The request and not a byte more: what follows is for whom we start."""
+    """Read a line and not a byte more: what follows is for the process that we start."""
     line = b""
     while (byte := os.read(stream, 1)) not in {b"", b"\n"}:
         line += byte
@@ -172,4 +178,4 @@ def _read_line(stream: int) -> bytes:
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1]))  # the job waits, and to take the interpreter apart takes 10 ms
+    os._exit(main(sys.argv[1]))  # the job waits, and an orderly exit takes 10 ms

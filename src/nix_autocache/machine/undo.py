@@ -1,56 +1,42 @@
-"""Bring the machine back to what it was: jobs, configuration, units, users, and the Nix that we installed.
+"""Restore this machine: undo every change in the journal, from the last to the first.
 
-Run by whoever may write /nix: root, by way of `root_helper`, or the user that owns it."""
+Run by whoever may write /nix: root, through `root_helper`, or the user that owns it.
+"""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Final
 
-from ..nix.daemon import systemd
-from ..nix.install import tarball as installer
-from ..system import users
-from ..system.files import set_mode
-from ..system.trees import remove_tree
-from .install_record import InstallRecord
+from . import before_journal, journal, registrations
+from .build_users import MadeBuildUsers
+from .daemon_unit import MadeDaemonUnit
+from .installation import InstalledNix
+from .kvm import OpenedKvm
+from .lockdown import Lockdown
+from .managed.provision import ManagedUploader
 from .paths import Paths
+from .registrations import RegisteredJobs
+from .state_directory import MadeDirectories, locked
+from .uploader_user import MadeUploaderUser
+
+_KINDS: Final[Mapping[str, type[journal.Change]]] = {
+    change.kind: change
+    for change in (
+        *(MadeDirectories, InstalledNix, MadeBuildUsers, MadeDaemonUnit, OpenedKvm),
+        *(MadeUploaderUser, Lockdown, RegisteredJobs, ManagedUploader),
+    )
+}
 
 
-def uninstall(places: Paths, *, daemon: bool) -> None:
-    """Bring the machine back: jobs, configuration, units, users, and the Nix that we installed."""
-    from . import lockdown, registrations, uploader_user  # of which an installation has no need
-    from .managed import provision as provisioning
-
-    if not places.state.exists():
+def undo(paths: Paths) -> None:
+    """Undo all that was done in `paths`, and remove them. Raises RunnerError if a newer version recorded a change."""
+    if not paths.state.exists():
         return
-    ours = InstallRecord.load(places.installed)
-    if os.geteuid() == 0:
-        provisioning.remove(places)
-    registrations.clear(places, daemon=daemon and ours is None)
-    with places.lock():
-        mended, around = registrations.mended(places), places.made()
-        if ours:
-            if ours.kind == "multi-user":
-                systemd.remove()
-            _remove(ours)
-        for note in filter(None, (ours, mended)):
-            users.remove(note.users, group=users.GROUP if note.group else "")
-        registrations.close_kvm(places)
-        lockdown.reopen(places)
-        uploader_user.forget(places)
-        remove_tree(places.state)
-    for directory in around:
-        with suppress(OSError):  # somebody else uses it by now
-            directory.rmdir()
-
-
-def _remove(ours: InstallRecord) -> None:
-    for path in map(Path, ours.made):
-        remove_tree(path)
-    store = installer.PARTS[0]
-    if ours.kept is not None and ours.owner is not None:
-        for name in set(os.listdir(store)).difference(ours.kept):
-            remove_tree(store / name)
-        mode, uid, gid = ours.owner
-        set_mode(store, mode, (uid, gid))
+    with locked(paths):
+        recorded = journal.read(paths, _KINDS)
+        changes = [*(each for each in before_journal.changes(paths) if each not in recorded), *recorded]
+        changes.sort(key=lambda change: not isinstance(change, MadeDirectories))  # first, since our records are there
+        registrations.stop_uploaders(paths)
+        for change in reversed(changes):
+            change.undo(paths)

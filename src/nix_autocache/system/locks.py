@@ -25,15 +25,16 @@ _LOW: Final = 10  # a process that hands descriptors on has them below this numb
 def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
     """Hold the lock `path`. Yields False if another process has it for more than `seconds`; None waits for ever.
 
-    Raises OSError.
+    Also yields False if the file was removed meanwhile: such a lock keeps nobody else waiting. Raises OSError.
     """
     # Whoever can read a file can lock it, so only its owner can read this one.
     with open_to_append(path, 0o600) as file:
         if seconds is None:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield True
-        else:
-            yield wait_until(lambda: _try_lock(file.fileno(), fcntl.LOCK_EX), seconds)
+        elif not wait_until(lambda: _try_lock(file.fileno(), fcntl.LOCK_EX), seconds):
+            yield False
+            return
+        yield _is_at(file.fileno(), path)
 
 
 @contextmanager
@@ -56,6 +57,12 @@ def text_of_holder(path: Path) -> str:
         if not _try_lock(file.fileno(), fcntl.LOCK_SH):
             return file.read()
     return ""
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

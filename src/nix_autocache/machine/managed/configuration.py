@@ -1,6 +1,6 @@
-"""What a provisioned machine is told: one TOML file, whose names are those of the inputs.
+"""The configuration of a managed machine: one TOML file, whose names are those of the inputs.
 
-Read by root when the machine is provisioned, and by the uploader, as a credential, each time that it starts.
+Root reads it when it provisions the machine; the uploader reads it, as a credential, each time it starts.
 """
 
 from __future__ import annotations
@@ -35,48 +35,48 @@ _ITSELF: Final = "configuration"
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """The inputs, and variables for the uploader, of the table `environment`."""
+    """The inputs, and the variables for the uploader from the table `environment`."""
 
     settings: Settings
     environ: Mapping[str, str]
 
     @property
     def secrets(self) -> dict[str, Path]:
-        """The files that the uploader must be given, by the names of the credentials that they become."""
+        """The files that the uploader needs, by the names of the credentials that they become."""
         found = {_ITSELF: CONFIGURATION}
         if file := self.settings.signing_key.file:
             found[_KEY] = file
         return found | {name: Path(self.environ[name]) for name in SECRET_FILES if name in self.environ}
 
     def given_as_credentials(self, directory: Path) -> Configuration:
-        """The same, with the files where they are for the uploader."""
-        there = {name: str(directory / name) for name in self.secrets}
-        key = KeySource.of_file(directory / _KEY) if _KEY in there else self.settings.signing_key
+        """The same, with the files in the directory of the uploader's credentials."""
+        files = {name: str(directory / name) for name in self.secrets}
+        key = KeySource.of_file(directory / _KEY) if _KEY in files else self.settings.signing_key
         return Configuration(
             settings=replace(self.settings, signing_key=key),
-            environ={**self.environ, **{name: path for name, path in there.items() if name in SECRET_FILES}},
+            environ={**self.environ, **{name: path for name, path in files.items() if name in SECRET_FILES}},
         )
 
     @property
     def held(self) -> list[str]:
-        """What of the configuration itself is secret, by its names."""
-        told = self.settings
+        """The names of the settings and variables that hold a secret themselves."""
+        settings = self.settings
         found = {
-            _KEY: told.signing_key.is_text,
-            "cache": bool(told.cache and told.cache.secrets),
-            "nix-url": holds_secret(told.nix_url),
-            "extra-nix-conf": any(map(is_secret_line, told.extra_nix_conf.splitlines())),
+            _KEY: settings.signing_key.is_text,
+            "cache": bool(settings.cache and settings.cache.secrets),
+            "nix-url": holds_secret(settings.nix_url),
+            "extra-nix-conf": any(map(is_secret_line, settings.extra_nix_conf.splitlines())),
             **{name: is_secret(name, value) for name, value in self.environ.items()},
         }
         return [name for name, secret in found.items() if secret]
 
     @property
     def secret_files(self) -> tuple[Path, ...]:
-        """The files that nobody but root may read."""
+        """The files that only root may read."""
         return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.held)
 
     def helpers(self) -> tuple[str, ...]:
-        """The programs, and files that these are given, that AWS's own files name with `credential_process`."""
+        """The absolute paths in the `credential_process` commands of AWS's own files."""
         texts = [path.read_text(errors="replace") for name, path in self.secrets.items() if name.startswith("AWS_")]
         commands = [line for text in texts for line in text.splitlines() if "credential_process" in line]
         return tuple(
@@ -84,7 +84,7 @@ class Configuration:
         )
 
     def check_secrets(self) -> None:
-        """Raises InputError when a file is missing, or could be read by others than root."""
+        """Raise InputError if a file is missing, if others than root can change it, or read a secret in it."""
         for name, path in self.secrets.items():
             try:
                 found = path.stat()
@@ -98,7 +98,7 @@ class Configuration:
 
 
 def load(file: Path = CONFIGURATION) -> Configuration:
-    """Read the file. Raises InputError, in one line that names it."""
+    """Read the file. Raises InputError with one line that names it."""
     try:
         values = tomllib.loads(decoded(file.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
@@ -116,7 +116,7 @@ def _parse(values: dict[str, Any]) -> Configuration:
     environ = values.pop(_ENVIRONMENT, {})
     for name in values:
         if name in _OF_JOBS:
-            raise InputError(f"{name}: that is for a job to say, not for a machine")
+            raise InputError(f"{name}: only a job can set this, not a machine")
     given = {name: _text(value, name) for name, value in values.items()}
     settings = read({**given, "mode": "multi-user", "harden": "true"}, {}, {})
     if settings.cache is None or not settings.signing_key:
@@ -127,7 +127,7 @@ def _parse(values: dict[str, Any]) -> Configuration:
 
 
 def _text(value: Any, name: str) -> str:
-    """A value as an input has it: true, 3, and a list of words as well as text."""
+    """A value as an input's text: TOML has booleans, numbers and lists too."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(word, str) for word in value):
@@ -143,4 +143,4 @@ def _environment(table: Any) -> dict[str, str]:
     for name in table:
         if not _VARIABLE.fullmatch(name):
             raise InputError(f"{_ENVIRONMENT}: {name} is no variable of AWS, Google, Azure, a proxy or a certificate")
-    return {name: value for name, value in table.items() if value}  # what is empty is not given
+    return {name: value for name, value in table.items() if value}

@@ -1,4 +1,4 @@
-"""The uploader put on a machine and taken away again: its program, its packages, and what keeps it running."""
+"""The uploader put on a machine and removed again: its program, its packages, and what keeps it running."""
 
 from __future__ import annotations
 
@@ -7,42 +7,54 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from ...ci.local import Local
 from ...errors import InputError, RunnerError
-from ...nix.daemon import systemd
-from ...nix.daemon.supervisor import SOCKET
+from ...nix.daemon import systemd as nix_systemd
 from ...nix.store import Nix
 from ...queue import hook
 from ...schemes import TOKEN_FILES
 from ...system import own_copy, probe
-from ...system.files import make_directory, make_file
+from ...system.files import make_directory
 from ...trust import metadata, probes
 from ...uploader.process.protocol import Reply
 from ...uploader.read_proxy import launch
-from .. import managed_machine, uploader_user
+from .. import daemon_unit, journal, managed_machine, uploader_user
 from ..managed_machine import ManagedMachine
-from ..packages import locked
+from ..packages import locked as packages
 from ..paths import STATE, Paths
-from . import keeper
-from . import systemd as unit
+from ..state_directory import locked
+from . import keeper, systemd, uploader_log
 from .configuration import Configuration
 
 _HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"))  # noqa: S108 - from the service
-_PATIENCE: Final = 30.0  # seconds for its first word
+_PATIENCE: Final = 30.0  # seconds for its first reply
 
 
-class Machine(Local):
-    """The Platform of a machine that is provisioned: whoever does it is trusted, and there is one job."""
+@dataclass(frozen=True)
+class ManagedUploader(journal.Change):
+    """The machine became a managed one."""
+
+    kind: ClassVar[str] = "managed"
+
+    def undo(self, paths: Paths) -> None:
+        managed_machine.forget(paths)
+        systemd.remove()
+        keeper.stop(paths)
+
+
+class ProvisioningHost(Local):
+    """The host while a machine is provisioned: its only job is the queue of all jobs."""
 
     def job_id(self) -> str:
         return managed_machine.JOB
 
 
 def check() -> None:
-    """Raises RunnerError where a service of another user could not run this."""
+    """Raise RunnerError where another user's service could not run this program."""
     if os.geteuid() != 0:
         raise RunnerError("provision changes the machine for all its users: run it as root")
     if any(Path(sys.executable).is_relative_to(directory) for directory in _HIDDEN):
@@ -51,37 +63,39 @@ def check() -> None:
         raise RunnerError(f"provision: {reason}; mount it without noexec")
 
 
-def prepare(places: Paths, told: Configuration, nix: Nix) -> ManagedMachine:
-    """What must be there before Nix is told of anything: packages, for jobs too, and a daemon that outlives a boot."""
-    make_directory(places.state, 0o755)
-    if (url := told.settings.cache) and url.scheme == "file":
-        _make_cache(Path(url.path), places)
-    for made in (locked.shared(None, {}), locked.shared(told.settings, told.environ)):
-        if made.directory is None:
-            made.begin().finish()
-    if probe.systemd() and not systemd.known():
-        make_file(_note_of_daemon(places), 0o644)
-        make_file(places.daemon_environment, 0o600)
-        systemd.write(nix.program("nix-daemon"), places.daemon_environment)
-    note = _note(places, told, nix)
-    note.save(places)
-    return note
+def prepare(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMachine:
+    """Prepare all that must be there before Nix's configuration changes: the cache's directory, packages for uploader
+    and jobs, a daemon that outlives a reboot. Returns the record. Raises InputError and RunnerError."""
+    settings = configuration.settings
+    with locked(paths):
+        if (url := settings.cache) and url.scheme == "file":
+            _make_cache(Path(url.path), paths)
+    for wanted in (packages.shared(None, {}), packages.shared(settings, configuration.environ)):
+        if wanted.directory is None:
+            wanted.begin().finish()
+    with locked(paths):
+        if probe.systemd() and not nix_systemd.known():
+            daemon_unit.make(paths, nix)
+        journal.record(paths, ManagedUploader())
+        record = _record(paths, configuration, nix)
+        record.save(paths)
+    return record
 
 
 @contextmanager
-def reader_socket(places: Paths, note: ManagedMachine) -> Iterator[launch.Waiting | None]:
-    """The socket where Nix is to read the cache, before Nix is told of it; None where the service has it already.
+def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Waiting | None]:
+    """The socket where Nix will read the cache, open before Nix knows of it; None where the service has it already.
 
     Raises RunnerError when another program has the port.
     """
-    if not note.reader_port or (unit.is_active() if probe.systemd() else keeper.runs(places)):
+    if not record.reader_port or (systemd.is_active() if probe.systemd() else keeper.runs(paths)):
         yield None
         return
     try:
-        waiting = launch.Waiting(launch.listen(note.reader_port))
+        waiting = launch.Waiting(launch.listen(record.reader_port))
     except OSError as error:
         raise RunnerError(
-            f"port {note.reader_port} of {launch.HOST}, where Nix is to read the cache: {error.strerror}; "
+            f"port {record.reader_port} of {launch.HOST}, where Nix reads the cache: {error.strerror}; "
             "end the program that has it, and provision again"
         ) from None
     try:
@@ -90,73 +104,59 @@ def reader_socket(places: Paths, note: ManagedMachine) -> Iterator[launch.Waitin
         waiting.end()
 
 
-def start(places: Paths, told: Configuration, note: ManagedMachine, waiting: launch.Waiting | None) -> Reply:
-    """Start the uploader, or start it anew with what changed; its first word. Raises RunnerError."""
-    (program,) = own_copy.make(places.state / "service", [], compiled=True)
+def start(paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Waiting | None) -> Reply:
+    """Start the uploader, or restart it with what changed. Returns its first reply. Raises RunnerError."""
+    (program,) = own_copy.make(paths.state / "service", [], compiled=True)
     uploader_user.write_undo(program)
-    packages = locked.shared(told.settings, told.environ).directory
+    directory = packages.shared(configuration.settings, configuration.environ).directory
     variables = {
         "HOME": uploader_user.HOME,
-        "PYTHONPATH": f"{program}:{packages}",
+        "PYTHONPATH": f"{program}:{directory}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
     }
     command = [sys.executable, "-sP", "-m", f"{__package__}.service"]
-    job = managed_machine.place(places)
+    job = managed_machine.job_paths(paths)
     writable = [job.directory, job.roots]
-    if (url := told.settings.cache) and url.scheme == "file":
+    if (url := configuration.settings.cache) and url.scheme == "file":
         writable.append(Path(url.path))
     if probe.systemd():
         if waiting:
-            waiting.end()  # systemd takes the port at once, or says that it cannot
-        unit.start(command, variables, told.secrets, writable, note.reader_port)
+            waiting.end()  # systemd takes the port at once, or reports that it cannot
+        systemd.start(command, variables, configuration.secrets, writable, record.reader_port)
     else:
-        keeper.start(command, variables, places, program, waiting.descriptor if waiting else None)
-    return _first_word(places)
+        keeper.start(command, variables, paths, program, waiting.descriptor if waiting else None)
+    return _first_reply(paths)
 
 
-def remove(places: Paths) -> None:
-    """Stop the uploader, and forget that the machine was provisioned."""
-    managed_machine.forget(places)
-    unit.remove()
-    keeper.stop(places)
-    if _note_of_daemon(places).exists():
-        systemd.remove()
-        SOCKET.unlink(missing_ok=True)  # systemd leaves it, and who finds it thinks that there is a daemon
-
-
-def _note(places: Paths, told: Configuration, nix: Nix) -> ManagedMachine:
-    """Done again, it keeps what Nix and the store know of the first time."""
-    url = told.settings.cache
-    assert url, "configuration.load sees to it"
-    earlier = ManagedMachine.load(places)
+def _record(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMachine:
+    """When a machine is provisioned again, it keeps the port that Nix knows and the time of its first builds."""
+    url = configuration.settings.cache
+    assert url, "configuration.load checks it"
+    environ = configuration.environ
+    earlier = ManagedMachine.load(paths)
     port = (earlier.reader_port if earlier else 0) or launch.free_port()
     return ManagedMachine(
         nix_bin=str(nix.bin),
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
-        secrets=(*map(str, told.secret_files), *(told.environ[name] for name in TOKEN_FILES if name in told.environ)),
-        programs=(*map(str, probes.parts_of_python()), *told.helpers()),
-        clouds=metadata.clouds(url, told.settings.signing_key, told.environ),
+        secrets=(*map(str, configuration.secret_files), *(environ[name] for name in TOKEN_FILES if name in environ)),
+        programs=(*map(str, probes.parts_of_python()), *configuration.helpers()),
+        clouds=metadata.clouds(url, configuration.settings.signing_key, environ),
     )
 
 
-def _note_of_daemon(places: Paths) -> Path:
-    """There where Nix was left without a unit for its daemon, and has one of ours."""
-    return places.state / "daemon-unit-made"
+def _make_cache(directory: Path, paths: Paths) -> None:
+    """Make a cache in a directory, for the uploader's user; an existing one keeps its owner.
 
-
-def _make_cache(directory: Path, places: Paths) -> None:
-    """A cache that is a directory of this machine belongs to the uploader's user, if it is not there yet.
-
-    Before Nix is told of it, which makes a cache that it is only to read. Raises InputError and RunnerError.
+    This comes first since Nix itself makes a cache that it is only to read. Raises InputError and RunnerError.
     """
     if probe.systemd() and any(directory.is_relative_to(hidden) for hidden in _HIDDEN):
         raise InputError(
             f"cache: file://{directory} is hidden from the service; take one outside of {directory.parts[1]}"
         )
-    owner = uploader_user.owner(places)
+    owner = uploader_user.owner(paths)
     try:
         make_directory(directory.parent, 0o755)
         make_directory(directory, 0o755, owner)
@@ -166,8 +166,8 @@ def _make_cache(directory: Path, places: Paths) -> None:
         raise RunnerError(f"cannot make the cache {directory}: {error.strerror}") from None
 
 
-def _first_word(places: Paths) -> Reply:
-    if answer := managed_machine.answer(places, _PATIENCE):
-        return answer
-    where = f"journalctl -u {unit.NAME}" if probe.systemd() else f"tail {keeper.log(places)}"
+def _first_reply(paths: Paths) -> Reply:
+    if reply := managed_machine.status(paths, _PATIENCE):
+        return reply
+    where = f"journalctl -u {systemd.NAME}" if probe.systemd() else f"tail {uploader_log.path(paths)}"
     raise RunnerError(f"the uploader does not answer; see `{where}`")

@@ -1,7 +1,7 @@
-"""The uploader of a provisioned machine, as its own user: `python -sP -m nix_autocache.machine.managed.service`.
+"""The uploader of a managed machine, as its own user: `python -sP -m nix_autocache.machine.managed.service`.
 
 systemd, or `keeper` in its place, starts it with the configuration and all secrets in $CREDENTIALS_DIRECTORY, and
-starts it again when it ends: on SIGHUP, and by itself when one of the files that they come from has changed.
+starts it again when it ends: on SIGHUP, and by itself when one of the source files has changed.
 """
 
 from __future__ import annotations
@@ -19,51 +19,50 @@ from ...uploader.process.client import UploaderClient
 from ...uploader.read_proxy.launch import LISTENING
 from ...uploader.secrets import SecretSources
 from ...uploader.spec import UploadSpec
-from ..managed_machine import ManagedMachine, place
+from ..managed_machine import ManagedMachine, job_paths
 from ..paths import Paths, machine
 from . import configuration
 from .configuration import Configuration
 
 _FIRST: Final = 3  # SD_LISTEN_FDS_START
 _MAINTENANCE_INTERVAL: Final = 600.0  # seconds, see Drain
-_LOOK: Final = 2.0  # seconds between looks at the files
+_POLL: Final = 2.0  # seconds between looks at the files
 
 
 def main() -> int:
-    """Upload what the machine's jobs build, until told to stop or to start anew."""
+    """Upload what the machine's jobs build, until it is stopped or the configuration has changed."""
     memory.protect_memory()
-    told = configuration.load(Path(os.environ["CREDENTIALS_DIRECTORY"], "configuration"))
-    places = machine(os.environ)
-    given = told.given_as_credentials(Path(os.environ["CREDENTIALS_DIRECTORY"]))
-    watch = threading.Thread(target=_end_when_changed, args=(told.secrets.values(),), daemon=True)
+    credentials, paths = Path(os.environ["CREDENTIALS_DIRECTORY"]), machine(os.environ)
+    given = configuration.load(credentials / "configuration")
+    watch = threading.Thread(target=_end_when_changed, args=(given.secrets.values(),), daemon=True)
     watch.start()
-    return daemon.run(job(given, places), UploaderClient(place(places).directory).socket, None, _listening(os.environ))
+    socket = UploaderClient(job_paths(paths).directory).socket
+    return daemon.run(upload_spec(given.given_as_credentials(credentials), paths), socket, None, _listening(os.environ))
 
 
 def _listening(environ: Mapping[str, str]) -> int | None:
-    """The descriptor of the reader's socket, as systemd hands it on (sd_listen_fds(3)), or `keeper`; None without."""
+    """The descriptor of the reader's socket, from `keeper` or from systemd (sd_listen_fds(3)); None without one."""
     if number := environ.get(LISTENING):
         return int(number)
     return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
-def job(told: Configuration, places: Paths) -> UploadSpec:
-    """What the uploader is to do, with its key."""
-    note, queue = ManagedMachine.load(places), place(places).queue
-    assert note, "it is written before the service starts"
-    cache = told.settings.cache
-    assert cache, "the configuration has one"
-    secrets = SecretSources(cache, told.settings.signing_key, told.environ).read()
+def upload_spec(given: Configuration, paths: Paths) -> UploadSpec:
+    """The uploader's parameters, with its key."""
+    record, queue, settings = ManagedMachine.load(paths), job_paths(paths).queue, given.settings
+    assert record, "it is written before the service starts"
+    assert settings.cache, "the configuration has one"
+    secrets = SecretSources(settings.cache, settings.signing_key, given.environ).read()
     return UploadSpec.of(
-        told.settings,
+        settings,
         queue=queue.directory,
         roots=queue.roots,
-        nix_bin=Path(note.nix_bin),
-        cache=cache,
-        began=note.began,
-        reader_port=note.reader_port,
-        trusted=effective.trusted_keys(note.nix),
-        readers=told.settings.public_keys,
+        nix_bin=Path(record.nix_bin),
+        cache=settings.cache,
+        began=record.began,
+        reader_port=record.reader_port,
+        trusted=effective.trusted_keys(record.nix),
+        readers=settings.public_keys,
         key=secrets.key,
         dry_run=False,
         environ=secrets.environ,
@@ -72,22 +71,18 @@ def job(told: Configuration, places: Paths) -> UploadSpec:
 
 
 def _end_when_changed(files: Iterable[Path]) -> None:
-    """Compared with the last look, so that a file is not read before whoever writes it has done so."""
-    begun = last = _states(files)
-    while not threading.Event().wait(_LOOK):
-        now = _states(files)
-        if now == last and now != begun:
-            print("the configuration or a secret has changed: starting anew", flush=True)
+    """End this process when the files have changed, and not changed again: they may be half written before."""
+    first = last = [_state(file) for file in files]
+    while not threading.Event().wait(_POLL):
+        now = [_state(file) for file in files]
+        if now == last and now != first:
+            print("the configuration or a secret has changed: restarting", flush=True)
             os._exit(0)  # as at any other moment: nothing is lost
         last = now
 
 
-def _states(files: Iterable[Path]) -> list[tuple[int, int]]:
-    return [_state(file) for file in files]
-
-
 def _state(file: Path) -> tuple[int, int]:
-    """What tells a file from another at that place; a file that only root may look at is not watched."""
+    """Inode and time of change, to tell one file from the next. Constant for a file that this user cannot see."""
     try:
         status = file.stat()
     except OSError:

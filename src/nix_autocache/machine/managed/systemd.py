@@ -1,4 +1,4 @@
-"""The uploader of a provisioned machine as a unit of systemd: a user without rights, that sees a read-only machine."""
+"""The uploader of a managed machine as a systemd unit: its user has no rights and sees a read-only machine."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def start(
     writable: Iterable[Path],
     reader_port: int,
 ) -> None:
-    """Write the units and start them, or start them anew. Raises RunnerError.
+    """Write the units and start or restart them. Raises RunnerError.
 
-    systemd holds the reader's socket, if there is a port for it, whatever becomes of the service.
+    systemd holds the reader's socket, if there is a port for it, also while the service restarts.
     """
     write_atomically(
         _FILE,
@@ -121,7 +121,7 @@ def _listen(port: int) -> None:
             write_atomically(_SOCKET_FILE, text, 0o644)
     systemd.control("daemon-reload")
     if text and not same:
-        systemd.control("stop", NAME)  # beside a service that runs, a socket is not started
+        systemd.control("stop", NAME)  # systemd does not start the socket of a running service
         systemd.control("enable", "--now", "--quiet", _SOCKET)
 
 
@@ -136,7 +136,7 @@ def is_active() -> bool:
 
 
 def remove() -> None:
-    """Stop it and remove its units."""
+    """Stop the uploader and remove its units."""
     _forget_socket()
     if _FILE.exists():
         systemd.control("disable", "--now", "--quiet", NAME)
@@ -145,11 +145,11 @@ def remove() -> None:
 
 
 def _quoted(path: Path) -> str:
-    """One word for systemd, which takes a blank for the end of one."""
+    """Quote it: for systemd, a space ends a path."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _lines(name: str, values: Iterable[str]) -> str:
-    """A `%` begins a specifier of systemd's."""
+    """For systemd, `%` begins a specifier."""
     return "\n".join(f"{name}={value.replace('%', '%%')}" for value in values)

@@ -41,11 +41,11 @@ def test_the_names_are_those_of_the_inputs(tmp_path: Path) -> None:
     ("line", "says"),
     [
         ('cahce = "file:///cache"', "unknown input cahce; did you mean cache?"),
-        ('push = "always"', "push: that is for a job to say"),
+        ('push = "always"', "push: only a job can set this"),
         ('signing-key = "env:KEY"', "has no environment"),
         ("exclude = 1.5", "exclude: 1.5 is not a text"),
         ("exclude = ", "Invalid value"),
-        ('flush-timeout = "1"', "flush-timeout: that is for a job"),
+        ('flush-timeout = "1"', "flush-timeout: only a job can set this"),
         ('[environment]\nLD_PRELOAD = "/evil.so"', "LD_PRELOAD is no variable of AWS"),
         ('cache = ""', "cache and signing-key must be given"),
         ('compression = "brotli"', "compression: 'brotli' is not one of"),
