@@ -36,7 +36,8 @@ _PATIENCE: Final = 30.0  # seconds for its first reply
 
 @dataclass(frozen=True)
 class ManagedUploader(journal.Change):
-    """The machine became a managed one."""
+    """An uploader was started that serves all jobs. It needs its user, and the job that is registered for it: these
+    are recorded before and undone after."""
 
     kind: ClassVar[str] = "managed"
 
@@ -76,7 +77,6 @@ def prepare(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
     with locked(paths):
         if probe.systemd() and not nix_systemd.known():
             daemon_unit.make(paths, nix)
-        journal.record(paths, ManagedUploader())
         record = _record(paths, configuration, nix)
         record.save(paths)
     return record
@@ -106,6 +106,8 @@ def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Waiti
 
 def start(paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Waiting | None) -> Reply:
     """Start the uploader, or restart it with what changed. Returns its first reply. Raises RunnerError."""
+    with locked(paths):
+        journal.record(paths, ManagedUploader())
     (program,) = own_copy.make(paths.state / "service", [], compiled=True)
     uploader_user.write_undo(program)
     directory = packages.shared(configuration.settings, configuration.environ).directory
