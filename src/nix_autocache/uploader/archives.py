@@ -1,7 +1,6 @@
-"""Archives of a drain: paths of equal content share one, which is uploaded once.
+"""The archives of a drain: paths with equal content share one, so it is uploaded once.
 
-A server may refuse the second of two uploads of one object at the same moment (WebDAV answers 423), and the second is
-a waste anyway.
+Two simultaneous uploads of one object are a waste, and a server may refuse the second (WebDAV answers 423).
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Final
 
 from ..nix.narinfo import NarFile
 
-_REMEMBERED: Final = 10_000  # archives: some 4 MB
+_REMEMBERED: Final = 10_000  # archives, about 4 MB
 
 
 class Archives:
-    """Which archives are on their way, and which were uploaded; from any thread."""
+    """The archives being uploaded, and those that were. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,8 +24,8 @@ class Archives:
         self._uploaded: OrderedDict[str, NarFile] = OrderedDict()
 
     def claim(self, name: str, later: Callable[[], None]) -> bool:
-        """Whether the caller may upload this archive now, and must `release` it; else `later` is called when another
-        is done with it."""
+        """True if the caller may upload this archive, and then must `release` it. Otherwise `later` is called once
+        another thread has released it."""
         with self._lock:
             if name in self._waiting:
                 self._waiting[name].append(later)
@@ -35,7 +34,7 @@ class Archives:
             return True
 
     def release(self, name: str, file: NarFile | None) -> None:
-        """Let others have it: `file` is what was uploaded, None where that failed."""
+        """Let others claim it. `file` is the uploaded archive, None if the upload failed."""
         with self._lock:
             waiting = self._waiting.pop(name)
             if file:
@@ -46,11 +45,10 @@ class Archives:
             later()
 
     def uploaded(self, name: str) -> NarFile | None:
-        """The archive, if it was uploaded."""
         with self._lock:
             return self._uploaded.get(name)
 
     def forget(self) -> None:
-        """What is in the cache may go from there."""
+        """Forget the uploaded archives: they may have been removed from the cache since."""
         with self._lock:
             self._uploaded.clear()

@@ -1,7 +1,7 @@
-"""An embedded cache as it lies in a directory that a CI host keeps: which paths are in it, and where.
+"""Reads an embedded cache: the directory with a binary cache that a CI host keeps from job to job.
 
-An archive brought it, which others may have packed: every file is judged by itself, links are not followed, and what
-is no narinfo as we write it is not there.
+The host unpacked it from an archive that others may have made. So each file is checked by itself, links are not
+followed, and a narinfo that is not as we write it counts as missing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _REALISATION: Final = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Narinfo:
-    """A narinfo in the file `file`, and the archive that it names. `used` is its modification time."""
+class CachedNarinfo:
+    """A narinfo in `file`, and the archive that it names. `size` is that of the file, `used` its modification time."""
 
     file: Path
     info: PathInfo
@@ -36,9 +36,13 @@ class Narinfo:
     size: int
     used: float
 
+    @property
+    def path(self) -> StorePath:
+        return self.info.path
 
-def read(directory: Path, store_dir: str) -> Iterator[Narinfo]:
-    """The narinfos of a cache whose archives are there. Raises nothing for what others made of it."""
+
+def read(directory: Path, store_dir: str) -> Iterator[CachedNarinfo]:
+    """The narinfos whose archives exist. Files that others made are skipped, never an error."""
     if not (is_directory(directory) and is_directory(directory / "nar")):
         return
     with os.scandir(directory / "nar") as entries:
@@ -47,17 +51,17 @@ def read(directory: Path, store_dir: str) -> Iterator[Narinfo]:
         names = [entry.name for entry in entries if entry.name.endswith(".narinfo")]
     found = list(filter(None, (_read(directory / name, store_dir) for name in names)))
     whole = [each for each in found if each.archive.url.removeprefix("nar/") in archives]
-    circles = circular({each.info.path: each.info.references for each in whole})  # Nix 2.26 aborts when it meets one
-    yield from (each for each in whole if each.info.path not in circles)
+    circles = circular({each.path: each.info.references for each in whole})  # Nix 2.26 aborts on a cycle
+    yield from (each for each in whole if each.path not in circles)
 
 
 def fingerprints(directories: Iterable[Path], store_dir: str) -> Mapping[StorePath, bytes]:
-    """What each path in these caches is said to be: the text that a signature would be over."""
-    return {each.info.path: fingerprint(each.info) for place in directories for each in read(place, store_dir)}
+    """The fingerprint of each path in these caches, which is the text that signatures cover."""
+    return {each.path: fingerprint(each.info) for directory in directories for each in read(directory, store_dir)}
 
 
 def is_directory(path: Path) -> bool:
-    """Whether it is one, and no link to one."""
+    """True for a directory, False for a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
@@ -65,22 +69,22 @@ def is_directory(path: Path) -> bool:
 
 
 def realisations(directory: Path, store_dir: str) -> Iterator[tuple[Path, Realisation]]:
-    """The realisations of a cache, and their files. Raises nothing."""
-    place = directory / "realisations"
-    if not is_directory(directory) or not is_directory(place):
+    """The realisations of a cache, with their files. Malformed ones are skipped."""
+    folder = directory / "realisations"
+    if not is_directory(directory) or not is_directory(folder):
         return
-    with os.scandir(place) as entries:
+    with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _REALISATION.fullmatch(entry.name)]
     for name in names:
         with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            content, _ = _content(place / name)
+            content, _ = _content(folder / name)
             value, number = json.loads(content), name.removesuffix(".doi")
             if value["id"] == number:
                 path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
-                yield place / name, Realisation(path, number.partition("!")[2], number, path)
+                yield folder / name, Realisation(path, number.partition("!")[2], number, path)
 
 
-def _read(file: Path, store_dir: str) -> Narinfo | None:
+def _read(file: Path, store_dir: str) -> CachedNarinfo | None:
     try:
         content, found = _content(file)
         info, archive = _parse(content, store_dir)
@@ -88,21 +92,21 @@ def _read(file: Path, store_dir: str) -> Narinfo | None:
         return None
     if file.name != f"{info.path.hash_part}.narinfo":
         return None
-    return Narinfo(file=file, info=info, archive=archive, size=found.st_size, used=found.st_mtime)
+    return CachedNarinfo(file=file, info=info, archive=archive, size=found.st_size, used=found.st_mtime)
 
 
 def _content(file: Path) -> tuple[bytes, os.stat_result]:
-    """What is in a small file. Raises OSError, and ValueError for what is no such file."""
+    """Read a small regular file. Raises OSError, or ValueError for anything else."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as opened:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-            raise ValueError("no small file")
+            raise ValueError("not a small regular file")
         return opened.read(_LARGEST), found
 
 
 def _parse(content: bytes, store_dir: str) -> tuple[PathInfo, NarFile]:
-    """Raises ValueError or KeyError for what is no narinfo, or leaves out what we write."""
+    """Raises ValueError or KeyError for content that is no narinfo, or lacks a field that we write."""
     fields = presence.fields_of(content)
     info = fields and presence.path_info(fields, parse_store_path(fields["StorePath"][0], store_dir))
     if not fields or not info:

@@ -1,10 +1,9 @@
-"""An embedded cache kept below a size: what was not used for longest goes first, and the cache stays closed.
+"""Trims an embedded cache to a size: the paths unused for longest go first, and their referrers before them.
 
-A path is used by a job when it is in that job's store at its end, built there or fetched. The time of its last use is
-its narinfo's modification time, which archives keep; access times are kept neither by archives nor by most mounts.
-A runner packs and uploads all of it again when one file is newer than its archive, so that uses are noted once a day,
-or when there is something new anyway.
-No other job may write the cache meanwhile: this is for a directory that belongs to one.
+A job uses the paths that are in its store at its end, built or fetched. The last use is the narinfo's modification
+time: archives keep that, while they and most mounts lose access times. A runner uploads the whole cache again when one
+file is newer than its archive, so uses are recorded once a day, or when the job added something anyway.
+No other job may write the directory meanwhile.
 """
 
 from __future__ import annotations
@@ -12,120 +11,105 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
-from ..nix.store import StorePath
 from ..nix.store_client import StoreClient
-from .embedded_cache import is_directory, read, realisations
+from .embedded_cache import CachedNarinfo, is_directory, read, realisations
 
 _DAY: Final = 86400.0  # seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A narinfo as it lies in the cache. `size` is its own; its archive, in `archives`, may serve others as well."""
-
-    file: Path
-    path: StorePath
-    archive: str
-    references: tuple[StorePath, ...]
-    size: int
-    used: float
-
-
 def trim(directory: Path, limit: int, store: StoreClient, began: float) -> int:
-    """Note what is used now, and remove the rest, oldest use first, until `limit` bytes are left; how many went.
+    """Record which paths are used, then remove others until `limit` bytes are left. Returns how many were removed.
 
-    `began` is when the job did, in seconds since 1970.
+    `began` is when the job began, in seconds since 1970.
     """
-    if not (is_directory(directory.parent) and is_directory(directory)):  # others may have packed a link
+    if not (is_directory(directory.parent) and is_directory(directory)):  # the archive may have contained a link
         return 0
-    infos = _marked(_read(directory, store.nix.store_dir), store, began)
+    narinfos = _with_uses(_valid(directory, store.nix.store_dir), store, began)
     archives = {f"nar/{file.name}": file.lstat().st_size for file in _files(directory / "nar")}
-    gone = surplus(infos, archives, limit)
-    left = {kept.path for kept in infos} - {kept.path for kept in gone}
+    gone = surplus(narinfos, archives, limit)
+    left = {each.path for each in narinfos} - {each.path for each in gone}
     realised = dict(realisations(directory, store.nix.store_dir))
     for file in _files(directory / "realisations"):
         if file not in realised or realised[file].path not in left:
             _remove(file)
-    for kept in gone:  # referrers before what they refer to
-        _remove(kept.file)
-    for archive in archives.keys() - {kept.archive for kept in set(infos) - set(gone)}:
-        _remove(directory / archive)
+    for each in gone:  # referrers first
+        _remove(each.file)
+    for url in archives.keys() - {each.archive.url for each in narinfos if each.path in left}:
+        _remove(directory / url)
     return len(gone)
 
 
-def surplus(infos: Sequence[Kept], archives: dict[str, int], limit: int) -> list[Kept]:
-    """What must go so that `limit` bytes are not passed. Whatever goes, its referrers go before it."""
-    order = _references_first(infos)
-    used = {kept.path: kept.used for kept in order}
-    for kept in reversed(order):
-        for reference in kept.references:
+def surplus(narinfos: Sequence[CachedNarinfo], archives: Mapping[str, int], limit: int) -> list[CachedNarinfo]:
+    """The narinfos to remove so that at most `limit` bytes are left, referrers before their references.
+
+    `archives` has the size of each archive by its URL. Narinfos may share one; it goes with the last of them.
+    """
+    order = _references_first(narinfos)
+    used = {each.path: each.used for each in order}
+    for each in reversed(order):
+        for reference in each.info.references:
             if reference in used:
-                used[reference] = max(used[reference], used[kept.path])
-    position = {kept.path: number for number, kept in enumerate(order)}
-    sharing = Counter(kept.archive for kept in infos)
-    size = sum(kept.size for kept in infos) + sum(archives.get(archive, 0) for archive in sharing)
+                used[reference] = max(used[reference], used[each.path])
+    position = {each.path: number for number, each in enumerate(order)}
+    sharing = Counter(each.archive.url for each in narinfos)
+    size = sum(each.size for each in narinfos) + sum(archives.get(url, 0) for url in sharing)
     gone = []
-    for kept in sorted(order, key=lambda kept: (used[kept.path], -position[kept.path])):
+    for each in sorted(order, key=lambda each: (used[each.path], -position[each.path])):
         if size <= limit:
             break
-        gone.append(kept)
-        sharing[kept.archive] -= 1
-        size -= kept.size + (0 if sharing[kept.archive] else archives.get(kept.archive, 0))
+        gone.append(each)
+        url = each.archive.url
+        sharing[url] -= 1
+        size -= each.size + (0 if sharing[url] else archives.get(url, 0))
     return gone
 
 
-def _references_first(infos: Iterable[Kept]) -> list[Kept]:
-    known = {kept.path: kept for kept in infos}
-    graph = {path: [ref for ref in kept.references if ref in known and ref != path] for path, kept in known.items()}
+def _references_first(narinfos: Iterable[CachedNarinfo]) -> list[CachedNarinfo]:
+    known = {each.path: each for each in narinfos}
+    graph = {
+        path: [reference for reference in each.info.references if reference in known and reference != path]
+        for path, each in known.items()
+    }
     return [known[path] for path in TopologicalSorter(graph).static_order()]
 
 
-def _marked(infos: Sequence[Kept], store: StoreClient, began: float) -> list[Kept]:
-    now, written = time.time(), any(kept.used >= began for kept in infos)
-    used = store.path_infos([kept.path for kept in infos])
-    for kept in infos:
-        if kept.path in used and (written or kept.used < now - _DAY):
+def _with_uses(narinfos: Sequence[CachedNarinfo], store: StoreClient, began: float) -> list[CachedNarinfo]:
+    """The narinfos with the uses of this job, which are also recorded in the files."""
+    now, written = time.time(), any(each.used >= began for each in narinfos)
+    in_store = store.path_infos([each.path for each in narinfos])
+    for each in narinfos:
+        if each.path in in_store and (written or each.used < now - _DAY):
             with suppress(OSError):
-                os.utime(kept.file, (now, now), follow_symlinks=False)
-    return [replace(kept, used=now) if kept.path in used else kept for kept in infos]
+                os.utime(each.file, (now, now), follow_symlinks=False)
+    return [replace(each, used=now) if each.path in in_store else each for each in narinfos]
 
 
-def _read(directory: Path, store_dir: str) -> list[Kept]:
-    """What is in the cache. A narinfo that is cut off, not ours, in a circle, or without its archive, is removed."""
-    infos = list(read(directory, store_dir))
-    whole = {each.file for each in infos}
+def _valid(directory: Path, store_dir: str) -> list[CachedNarinfo]:
+    """Read the cache. Removes narinfos that are malformed, not ours, in a cycle, or without their archive."""
+    narinfos = list(read(directory, store_dir))
+    files = {each.file for each in narinfos}
     for file in _files(directory):
-        if file.suffix == ".narinfo" and file not in whole:
+        if file.suffix == ".narinfo" and file not in files:
             _remove(file)
     now = time.time()
-    return [
-        Kept(
-            file=each.file,
-            path=each.info.path,
-            archive=each.archive.url,
-            references=each.info.references,
-            size=each.size,
-            used=min(each.used, now),
-        )
-        for each in infos
-    ]
+    return [replace(each, used=min(each.used, now)) for each in narinfos]
 
 
 def _remove(file: Path) -> None:
-    """Remove a file or a link, if it is there and may be removed."""
+    """Remove a file or a link if it exists and permissions allow."""
     with suppress(OSError):
         file.unlink()
 
 
 def _files(directory: Path) -> list[Path]:
-    """The files and links of a directory that is none itself."""
+    """The files and links in a directory; none if it is itself a link."""
     if not is_directory(directory):
         return []
     with os.scandir(directory) as entries:

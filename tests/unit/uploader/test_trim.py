@@ -8,25 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.nix.store import StorePath
-from nix_autocache.uploader.trim import Kept, _read, surplus, trim
+from nix_autocache.nix.narinfo import NarFile
+from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.uploader.embedded_cache import CachedNarinfo
+from nix_autocache.uploader.trim import _valid, surplus, trim
 from tests.harness.samples import Nothing, narinfo
 
 
-def info(name: str, used: float, *references: str, archive: str = "") -> Kept:
-    return Kept(
+def info(name: str, used: float, *references: str, archive: str = "") -> CachedNarinfo:
+    referred = tuple(StorePath(reference) for reference in references)
+    return CachedNarinfo(
         file=Path(name),
-        path=StorePath(name),
-        archive=archive or f"nar/{name}",
-        references=tuple(StorePath(reference) for reference in references),
+        info=PathInfo(StorePath(name), "", referred, "sha256:0", 1, "", ()),
+        archive=NarFile(archive or f"nar/{name}", "none", "0", 9),
         size=1,
         used=used,
     )
 
 
-def gone(infos: list[Kept], limit: int) -> list[str]:
-    archives = {kept.archive: 9 for kept in infos}
-    return [str(kept.path) for kept in surplus(infos, archives, limit)]
+def gone(infos: list[CachedNarinfo], limit: int) -> list[str]:
+    archives = {each.archive.url: 9 for each in infos}
+    return [str(each.path) for each in surplus(infos, archives, limit)]
 
 
 def test_nothing_goes_below_the_limit() -> None:
@@ -48,10 +50,10 @@ def test_referrers_go_before_what_they_refer_to(limit: int) -> None:
     infos = [
         info("self", 2, "self"), info("d", 1, "c", "elsewhere"), info("c", 1, "b"), info("b", 1, "a"), info("a", 1),
     ]  # fmt: skip
-    left = {str(kept.path) for kept in infos} - set(gone(infos, limit))
-    for kept in infos:
-        if kept.path in left:
-            assert set(kept.references) - {"elsewhere"} <= left
+    left = {str(each.path) for each in infos} - set(gone(infos, limit))
+    for each in infos:
+        if each.path in left:
+            assert set(each.info.references) - {"elsewhere"} <= left
 
 
 def test_an_archive_that_two_share_is_freed_with_the_second() -> None:
@@ -146,6 +148,6 @@ def test_what_claims_to_be_used_in_the_future_is_no_newer_than_now(tmp_path: Pat
     narinfo(cache, "a")
     os.utime(narinfo(cache, "b"), (2**40, 2**40))
     os.utime(narinfo(cache, "c"), (1, 1))
-    found = {kept.path.name: kept.used for kept in _read(cache, "/nix/store")}
+    found = {each.path.name: each.used for each in _valid(cache, "/nix/store")}
     assert max(found.values()) <= time.time()
     assert min(found, key=lambda name: found[name]) == "c"
