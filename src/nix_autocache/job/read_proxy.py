@@ -14,12 +14,12 @@ from .state import JobState
 
 
 @contextmanager
-def listening(context: Context, plan: SetupPlan) -> Iterator[launch.Waiting | None]:
+def listening(context: Context, plan: SetupPlan) -> Iterator[launch.Placeholder | None]:
     """A socket that listens where Nix will read, until the proxy has it; None where Nix reads by itself."""
     if not plan.read_proxy:
         yield None
         return
-    waiting = launch.Waiting(_listen(context))
+    waiting = launch.Placeholder(_listen(context))
     try:
         yield waiting
     finally:

@@ -30,7 +30,7 @@ _OTHER_STORE: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name ano
 
 
 def start(
-    context: Context, state: JobState, destination: Destination, known: Secrets | None, proxy: launch.Waiting | None
+    context: Context, state: JobState, destination: Destination, known: Secrets | None, proxy: launch.Placeholder | None
 ) -> Started:
     """Start the uploader. Without `known` secrets it is a separate user's and waits for its spec.
 
@@ -128,7 +128,7 @@ def _without_pushing(context: Context, state: JobState, reason: str) -> JobState
     return state.only_pulling(reason)
 
 
-def _start_as_another_user(context: Context, proxy: launch.Waiting | None) -> Started:
+def _start_as_another_user(context: Context, proxy: launch.Placeholder | None) -> Started:
     from ..machine import root  # a step that only uploads starts faster without
 
     request = {"job_name": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}

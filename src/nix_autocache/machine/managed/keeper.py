@@ -51,7 +51,7 @@ def start(
         words = own_copy.command([program], __name__, *command)
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **environ}
         kept = [listening] if listening is not None else []
-        environment |= launch.handed_on(kept)
+        environment |= launch.passed_on(kept)
         process.start(words, environ=environment, output=file, session=True, pass_fds=kept)
     if not process.wait_until(lambda: runs(paths), _PATIENCE):
         raise RunnerError(f"the uploader's keeper does not start; see {uploader_log.path(paths)}")
@@ -110,7 +110,7 @@ class _Keeper:
                 environ={
                     **os.environ,
                     **pulse.environment,
-                    **launch.handed_on(kept),
+                    **launch.passed_on(kept),
                     "CREDENTIALS_DIRECTORY": str(CREDENTIALS),
                 },
                 pass_fds=kept,

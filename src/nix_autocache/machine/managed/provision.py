@@ -83,7 +83,7 @@ def prepare(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
 
 
 @contextmanager
-def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Waiting | None]:
+def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Placeholder | None]:
     """The socket where Nix will read the cache, open before Nix knows of it; None where the service has it already.
 
     Raises RunnerError when another program has the port.
@@ -92,7 +92,7 @@ def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Waiti
         yield None
         return
     try:
-        waiting = launch.Waiting(launch.listen(record.reader_port))
+        waiting = launch.Placeholder(launch.listen(record.reader_port))
     except OSError as error:
         raise RunnerError(
             f"port {record.reader_port} of {launch.HOST}, where Nix reads the cache: {error.strerror}; "
@@ -104,7 +104,7 @@ def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Waiti
         waiting.end()
 
 
-def start(paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Waiting | None) -> Reply:
+def start(paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Placeholder | None) -> Reply:
     """Start the uploader, or restart it with what changed. Returns its first reply. Raises RunnerError."""
     with locked(paths):
         journal.record(paths, ManagedUploader())

@@ -17,7 +17,7 @@ from typing import Final
 from ...errors import Error, InputError, RunnerError, one_line
 from ...system import memory, watchdog
 from ...system.files import UMASK
-from ..read_proxy.launch import reading
+from ..read_proxy import launch
 from ..spec import UploadSpec
 from .protocol import Flush, Reply, Request, Status, Stop, Unknown, answer_line
 from .server import ControlServer, listen
@@ -50,7 +50,7 @@ def run(spec: UploadSpec, socket_path: Path, owner: int | None, listening: int |
         if not held:
             print("another uploader has this queue", file=sys.stderr)
             return 0
-        with reading(spec, socket_path, listening):
+        with launch.running(spec, socket_path, listening):
             os.environ.update(spec.environ)  # boto3 and obstore look there; /proc shows only how we were started
             _lower_priority()
             _serve(spec, socket_path, owner)

@@ -9,7 +9,7 @@ from nix_autocache.uploader.read_proxy import launch
 
 
 def test_nothing_is_in_the_cache_until_its_reader_is_there() -> None:
-    waiting = launch.Waiting(launch.listen(0))
+    waiting = launch.Placeholder(launch.listen(0))
     try:
         for _ in range(2):
             connection = http.client.HTTPConnection("127.0.0.1", waiting.port, timeout=5)

@@ -17,10 +17,10 @@ def test_the_user_of_a_connection_is_known_while_it_lasts(family: socket.Address
         addresses = accepted.getpeername(), accepted.getsockname()
         with accepted:
             assert peers.user_of(accepted) == os.geteuid()
-            assert peers._looked_up(*addresses) == os.geteuid()
+            assert peers._of_tables(*addresses) == os.geteuid()
             client.close()
             assert peers.user_of(accepted) is None
-            assert peers._looked_up(*addresses) is None
+            assert peers._of_tables(*addresses) is None
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,10 @@ from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
-from nix_autocache.uploader.read_proxy import launch
-from nix_autocache.uploader.read_proxy import server as read_server
-from nix_autocache.uploader.read_proxy.main import _Shelf
-from nix_autocache.uploader.read_proxy.peers import Readers
-from nix_autocache.uploader.read_proxy.server import OF_ONE_USER, ReadServer
+from nix_autocache.uploader.read_proxy import connections, launch
+from nix_autocache.uploader.read_proxy.main import CacheObjects
+from nix_autocache.uploader.read_proxy.peers import AllowedUsers
+from nix_autocache.uploader.read_proxy.server import ReadServer
 from tests.harness.waiting import wait_for
 
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
@@ -54,7 +53,7 @@ def cache() -> Cache:
 @pytest.fixture
 def port(cache: Cache) -> Iterator[int]:
     listening = launch.listen(0)
-    server = ReadServer(listening, _Shelf(cache), Readers(Nix(Path("/"))))  # type: ignore[arg-type]
+    server = ReadServer(listening, CacheObjects(cache), AllowedUsers(Nix(Path("/"))))  # type: ignore[arg-type]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
     server.shutdown()
@@ -125,7 +124,7 @@ def test_trouble_with_one_object_does_not_close_the_cache_and_trouble_with_the_c
 
 
 def test_connections_that_say_nothing_keep_nobody_from_being_answered(port: int) -> None:
-    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(OF_ONE_USER + 50)]
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections.PER_USER + 50)]
     for connection in held[::2]:
         connection.sendall(b"GET /")
     assert ask(port, NARINFO)[0] == 200
@@ -135,7 +134,7 @@ def test_connections_that_say_nothing_keep_nobody_from_being_answered(port: int)
 
 
 def test_who_does_not_say_what_they_want_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_server, "_HEAD", 0.1)
+    monkeypatch.setattr(connections, "_FIRST_REQUEST", 0.1)
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET /nix")
         wait_for(lambda: _is_closed(connection), "the end of the connection")
