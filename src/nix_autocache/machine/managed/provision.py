@@ -104,7 +104,9 @@ def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Place
         waiting.end()
 
 
-def start(paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Placeholder | None) -> Reply:
+def start(
+    paths: Paths, configuration: Configuration, record: ManagedMachine, waiting: launch.Placeholder | None
+) -> Reply:
     """Start the uploader, or restart it with what changed. Returns its first reply. Raises RunnerError."""
     with locked(paths):
         journal.record(paths, ManagedUploader())
