@@ -17,7 +17,7 @@ from .nix.install.release import PINNED_NIX, parse_tarball_url, parse_version
 from .nix.key_source import KeySource
 from .nix.keys import CACHE_NIXOS_ORG, PublicKey, parse_public_keys, parse_upstream_keys
 from .nix.store_url import CacheUrl, parse_cache_url
-from .schemes import CREDENTIALS
+from .schemes.table import credential_prefixes
 from .system.parsers import as_boolean, boolean, choice, line, number, optional, pattern, role_arn, sha256, text
 from .system.text import clean
 
@@ -375,5 +375,6 @@ assert {row.attribute for row in INPUTS} == {f.name for f in fields(Settings)}, 
 
 def forget_empty_credentials(environ: MutableMapping[str, str]) -> None:
     """Delete empty credential variables, which CI hosts make of missing secrets: boto3 and obstore would use some."""
-    for name in [name for name, value in environ.items() if name.startswith(CREDENTIALS) and not value]:
+    prefixes = credential_prefixes()
+    for name in [name for name, value in environ.items() if name.startswith(prefixes) and not value]:
         del environ[name]

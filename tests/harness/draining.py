@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nix_autocache.caches.objects import open_objects
+from nix_autocache.caches.directory import open_directory
 from nix_autocache.caches.protocol import Access
 from nix_autocache.nix import keys
 from nix_autocache.nix.store_client import StoreClient
@@ -64,7 +64,7 @@ def draining(
     queue.create()
     (directory / "roots").mkdir()
     pusher = BinaryCache(
-        cache=open_objects(parse_cache_url(f"file://{cache}"), Access({}, fake.nix, None)),
+        cache=open_directory(parse_cache_url(f"file://{cache}"), Access({}, fake.nix, None)),
         key=keys.generate("test-1"),
         codec=Codec(name="none", level=0),
         cache_info="",

@@ -1,7 +1,7 @@
-"""What an HTTP status, or no answer, means for those who asked: never, not with these credentials, not now, not there.
+"""The error for an HTTP status or a broken connection: permanent, wrong credentials, retry, or absent.
 
-Only `nix-cache-info` says anything of the credentials. Any other name may be refused for its own sake: a bucket whose
-user may not list it answers 403 for what is not there, and an immutable cache answers so for what is.
+Only a refusal of `nix-cache-info` is taken for one of the credentials. Other names may be refused for other reasons: a
+bucket that the user may not list answers 403 for a missing object, and an immutable cache for an existing one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ _SAID: Final = (b"StorePath:", b"NarHash:", b"Sig:")
 
 
 class Conflict(CacheBusy):
-    """409 or 412 to a put: somebody else stores the same, or it is there already. One that stays has another reason: a
-    WebDAV server says 409 where the folder is missing (RFC 4918, 9.7.1)."""
+    """409 or 412 to a put: another job stores the same object, or it is there already.
+
+    One that stays has another reason: a WebDAV server answers 409 if the folder is missing (RFC 4918, 9.7.1).
+    """
 
     longest = 20.0
 
 
-def refusal(where: str, name: str, status: int, said: str, wait: float) -> Error:
-    """The error for an object's `name`; a status of 0 stands for no answer at all, `wait` is in seconds."""
+def status_error(where: str, name: str, status: int, said: str, wait: float) -> Error:
+    """The error for an object's `name`. Status 0 means that there was no answer; `wait` is in seconds."""
     if status in _DENIED:
         advice = "; are the credentials right?" if name == INFO else ""
         return CredentialsError(f"{where} refused {name}: {said}{advice}")
@@ -47,12 +49,12 @@ def refusal(where: str, name: str, status: int, said: str, wait: float) -> Error
 
 
 def is_absent(name: str, status: int) -> bool:
-    """Whether this answer to GET or HEAD says that there is no such object. Nix reads it the same way."""
+    """True if this status of a GET or HEAD means that there is no such object, as in Nix."""
     return status in _ABSENT or (status in _DENIED and name != INFO)
 
 
-def unanswered(where: str, name: str, error: OSError) -> Error:
-    """The error for a request that got no answer, or none that is HTTP."""
+def connection_error(where: str, name: str, error: OSError) -> Error:
+    """The error for a request that got no response, or none that is HTTP."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return CacheError(
             f"{where}: its TLS certificate is not trusted ({error.verify_message}); "
@@ -71,28 +73,28 @@ def unanswered(where: str, name: str, error: OSError) -> Error:
     return CacheBusy(f"{where}: {name}: {found[0] if found else error.strerror or one_line(error)}")
 
 
-def missing(where: str) -> CacheError:
-    """For what can only be put where there is something already: a bucket, a folder."""
+def does_not_exist(where: str) -> CacheError:
+    """The error for a put into a bucket or a folder that is missing."""
     return CacheError(f"{where} does not exist; create it, or correct `cache`")
 
 
-def stored_anyway(cache: ObjectCache, name: str, body: Body, error: Error) -> bool:
-    """Whether the object of a refused put is in the cache all the same, by another job or an earlier one.
+def is_stored_anyway(cache: ObjectCache, name: str, body: Body, error: Error) -> bool:
+    """True if the object of a refused put is in the cache nevertheless, stored by another job or an earlier one.
 
-    Asked where a retry would not help, or would only meet the same conflict.
+    False for an error that a retry may cure.
     """
     if isinstance(error, CacheBusy) and not isinstance(error, Conflict):
         return False
     try:
         if name.startswith(ARCHIVES) or not isinstance(body, bytes):
-            return cache.exists(name)  # it is named by its content
+            return cache.exists(name)  # its name is its hash
         there = cache.get(name)
     except Error:
         return False
-    return there is not None and (there == body or _says_as_much(there, body))
+    return there is not None and (there == body or _covers(there, body))
 
 
-def _says_as_much(there: bytes, narinfo: bytes) -> bool:
-    """Whether the narinfo that is there is one of the same content, with all signatures that the other has."""
+def _covers(there: bytes, narinfo: bytes) -> bool:
+    """True if the narinfo that is there has the same content and all signatures of the other one."""
     said = [line for line in narinfo.splitlines() if line.startswith(_SAID)]
     return len(said) >= 2 and set(said) <= set(there.splitlines())

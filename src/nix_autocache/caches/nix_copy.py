@@ -1,7 +1,7 @@
-"""Every other store URL, `ssh-ng://` and `local?root=…` included: Nix itself copies, a path at a time.
+"""Every other store URL, `ssh-ng://` and `local?root=…` included: `nix copy` writes to it, one path at a time.
 
-Such a store takes a path for its signatures, so the path is signed in this store first; the key goes to Nix on
-standard input, never into a file. Needs the right to add signatures: root, or a trusted user of the daemon.
+Such a store takes a path because of its signatures, so the path is first signed in the local store. Nix reads the key
+from standard input, never from a file. Only root and trusted users of the daemon may add signatures.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class NixCopy:
         if done.status:
             kind = CacheError if any(text in done.error for text in _PERMANENT) else CacheBusy
             reason = done.reason
-            for secret in self._secrets:  # Nix repeats the URL
+            for secret in self._secrets:  # Nix repeats the URL in its message
                 reason = reason.replace(secret, "…")
             raise kind(f"nix {arguments[0]}: {reason}")
 
 
-def open_copied(url: CacheUrl, access: Access) -> NixCopy:
-    """A store that Nix itself writes to."""
+def open_nix_copy(url: CacheUrl, access: Access) -> NixCopy:
+    """A store that only Nix can write to."""
     return NixCopy(url, access.nix, access.key)

@@ -1,4 +1,4 @@
-"""The connections to one HTTP server, kept: a put costs one round trip, and many questions together cost one."""
+"""The connections to one HTTP server, kept open: a put costs one round trip, and many requests together cost one."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from .http1 import Connection, Origin, Response
+from .http1 import Connection, Response
+from .origin import Origin
 
 T = TypeVar("T")
 
-_IDLE: Final = 30.0  # seconds that a connection is kept without a request; servers close them after a minute or so
+_IDLE: Final = 30.0  # seconds that an idle connection is kept; servers close them after about a minute
 
 
 class Pool:
-    """Each connection is used by one thread at a time, and kept for the next."""
+    """Each connection is used by one thread at a time, and then kept for the next."""
 
-    def __init__(self, server: Origin) -> None:
-        self.server = server
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
         self._idle: deque[tuple[float, Callable[[], Connection]]] = deque()
 
-    def begin(self, count: int) -> None:
-        """Open some in the background: what is asked first then need not wait for them."""
-        threading.Thread(target=self._begin, args=(count,), name="connect", daemon=True).start()
+    def open_early(self, count: int) -> None:
+        """Open connections in the background, so that the first requests need not wait for them."""
+        threading.Thread(target=self._dial, args=(count,), name="connect", daemon=True).start()
 
-    def _begin(self, count: int) -> None:
-        with suppress(OSError):  # who asks will hear of it
-            for plain in self.server.dial(count):
-                self._idle.append((time.monotonic(), partial(self.server.secured, plain)))
+    def _dial(self, count: int) -> None:
+        with suppress(OSError):  # the first request raises it again
+            for plain in self.origin.dial(count):
+                self._idle.append((time.monotonic(), partial(self.origin.secured, plain)))
 
     def use(self, do: Callable[[Connection], T], spare: int = 0) -> T:
-        """What `do` gives of a connection. It is done again if the server had closed one that was kept, so it must not
-        matter whether it is done twice. The last `spare` that are kept are left for others. Raises OSError."""
+        """Run `do(connection)`. It runs a second time if a kept connection turns out closed, so it must be idempotent.
+
+        Leaves the last `spare` kept connections to other callers. Raises OSError.
+        """
         if kept := self._take(spare):
             try:
                 return self._use(kept(), do)
@@ -46,13 +49,13 @@ class Pool:
         return self.use_new(do)
 
     def use_new(self, do: Callable[[Connection], T]) -> T:
-        """The same with a new connection, once."""
-        return self._use(self.server.connect(), do)
+        """Run `do(connection)` once, with a new connection."""
+        return self._use(self.origin.connect(), do)
 
-    def begin_answer(self, request: bytes, timeout: float) -> tuple[Connection, Response]:
-        """The answer to a request without its content, and the connection where to read that, to be given back.
+    def begin_response(self, request: bytes, timeout: float) -> tuple[Connection, Response]:
+        """The response to a request without its content, and the connection to read that from.
 
-        Raises OSError.
+        Pass the connection to `give_back` afterwards. Raises OSError.
         """
         if kept := self._take(0):
             try:
@@ -61,11 +64,11 @@ class Pool:
                 raise
             except OSError:
                 pass
-        return _ask(self.server.connect(), request, timeout)
+        return _ask(self.origin.connect(), request, timeout)
 
     def give_back(self, connection: Connection, *, ended: bool) -> None:
-        """Keep a connection whose answer was read to its end, or else close it."""
-        if ended and connection.kept:
+        """Keep a connection if its response was read to the end, else close it."""
+        if ended and connection.reusable:
             self._idle.append((time.monotonic(), lambda: connection))
         else:
             connection.close()
@@ -80,7 +83,7 @@ class Pool:
         return result
 
     def _take(self, spare: int) -> Callable[[], Connection] | None:
-        """The one that was used last."""
+        """The connection that was used last, unless the server may have closed it by now."""
         if len(self._idle) <= spare:
             return None
         with suppress(IndexError):  # another thread was faster
@@ -94,7 +97,7 @@ class Pool:
 def _ask(connection: Connection, request: bytes, timeout: float) -> tuple[Connection, Response]:
     try:
         connection.send(request, timeout)
-        return connection, connection.begin_answer()
+        return connection, connection.begin_response()
     except BaseException:
         connection.close()
         raise

@@ -1,6 +1,6 @@
-"""An iterator's pieces made in a thread of their own, while those before them are used: packing while sending.
+"""Makes the pieces of an iterator in another thread while earlier pieces are used: packing while sending.
 
-For a body that is sent by the thread that asks for its pieces. obstore sends in threads of its own and needs it not.
+For bodies that the iterating thread sends itself. obstore sends in threads of its own and does not need this.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def prefetch(pieces: Iterable[bytes], limit: int) -> Iterator[Iterator[bytes]]:
-    """The same pieces, of which about `limit` bytes may wait. What `pieces` raises is raised to who iterates.
+    """The same pieces, of which about `limit` bytes may wait. Exceptions of `pieces` are raised to the caller.
 
-    At the end of the block nothing iterates over `pieces` any more.
+    After the block nothing iterates over `pieces` any more.
     """
     buffer = _Buffer(limit)
     thread = threading.Thread(target=buffer.fill, args=(pieces,), name="ahead", daemon=True)
@@ -68,7 +68,7 @@ class _Buffer:
                 return
 
     def _put(self, piece: bytes) -> bool:
-        """Whether anybody wants more."""
+        """True if the reader wants more."""
         with self._changed:
             self._changed.wait_for(lambda: self._size < self._limit or self._abandoned)
             self._pieces.append(piece)

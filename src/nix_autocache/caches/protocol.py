@@ -1,7 +1,6 @@
-"""What the uploader and the read proxy ask of a destination.
+"""The two kinds of destination, as the uploader and the read proxy use them.
 
-An `ObjectCache` keeps named objects, and we make narinfos and archives for it. A `PathCache` takes whole store
-paths and does all of that by itself, in whatever way it has.
+An `ObjectCache` keeps named objects: we make the narinfos and archives for it. A `PathCache` takes whole store paths.
 """
 
 from __future__ import annotations
@@ -14,59 +13,60 @@ from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
 
 if TYPE_CHECKING:
-    from .aws import AwsCredentials
+    from .aws_credentials import AwsCredentials
 
 Body: TypeAlias = bytes | Iterable[bytes]
-"""All of it, or its pieces, which can be gone through again: some servers must know the size first."""
+"""The whole body, or its pieces. The pieces must be iterable twice: some servers must know the size first."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """An object that is being read: its size in bytes, if the cache says it, and its pieces, which raise as the
-    cache's methods do. Close one that is not read to its end."""
+    """An object that is being read: its size in bytes, if the cache gives it, and its pieces.
+
+    Iterating raises what the cache's methods raise. Call `close` if you do not read it to its end.
+    """
 
     size: int | None
     pieces: Iterator[bytes]
 
     def close(self) -> None:
-        """Take no more of it."""
         if isinstance(self.pieces, Generator):
             self.pieces.close()
 
 
 class ObjectCache(Protocol):
-    """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
+    """Used from many threads at once. Every method raises CacheError (permanent) or CacheBusy (retry)."""
 
     def get(self, name: str) -> bytes | None:
-        """An object's content, of at most a megabyte; None where there is none, or it may not be read.
+        """An object's content, at most 1 MB; None if it does not exist or may not be read.
 
-        Only for `nix-cache-info`, a refusal is raised: see `refusal`.
+        Only for `nix-cache-info` a refusal is raised: see `http_status`.
         """
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        """The content of many objects in a round trip or two, without those that there was no clear answer for.
+        """The content of many objects in a round trip or two. Objects without a clear answer are left out.
 
-        A cache that cannot do that answers for none; nothing is raised.
+        A cache that cannot do this leaves out all of them. Raises nothing.
         """
 
     def open(self, name: str) -> Content | None:
-        """The same, piece by piece."""
+        """As `get`, but of any size, piece by piece."""
 
     def exists(self, name: str) -> bool: ...
 
     def put(self, name: str, body: Body, content_type: str) -> None:
-        """Store an object whole or not at all. If going through its pieces raises, nothing is stored.
+        """Store an object whole or not at all. If iterating over its pieces raises, nothing is stored.
 
-        Nothing is raised for what cannot be replaced but is there already.
+        Raises nothing if the object is there already and cannot be replaced.
         """
 
 
 @runtime_checkable
 class PathCache(Protocol):
-    """Used from many threads at once. Every method raises CacheError for good, CacheBusy for now."""
+    """Used from many threads at once. Every method raises CacheError (permanent) or CacheBusy (retry)."""
 
     def copy(self, path: StorePath) -> None:
-        """Copy a path whose references were copied before."""
+        """Copy one path. Its references must be there already."""
 
 
 Cache: TypeAlias = ObjectCache | PathCache
@@ -74,12 +74,12 @@ Cache: TypeAlias = ObjectCache | PathCache
 
 @dataclass(frozen=True)
 class Access:
-    """What a backend may use to get in: the environment's credentials and proxies, Nix itself, the signing key.
+    """What a backend may use: the environment's credentials and proxies, Nix, the signing key.
 
-    `login` is whom the job is in AWS, where that was asked for and is not the environment's own affair.
+    `credentials` are those of the AWS role that the job assumes, if it has one.
     """
 
     environ: Mapping[str, str]
     nix: Nix
     key: SecretKey | None
-    login: AwsCredentials | None = None
+    credentials: AwsCredentials | None = None

@@ -1,6 +1,6 @@
-"""Which region an S3 bucket is in, as its refusals name it: a request to another region never succeeds.
+"""The region that an S3 bucket is in, as its refusals name it: a request to another region never succeeds.
 
-S3 answers with 301 and no Location, or 400, and says the region in a header or in the XML of the answer's content.
+S3 answers with 301 and no Location, or 400, and names the region in a header or in the XML of the answer.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _TIMEOUT: Final = 8.0  # seconds
 _ENOUGH: Final = 64 << 10  # bytes of the answer's content
 
 
-def is_elsewhere(said: str) -> bool:
-    """Whether this error, as obstore words it, is for a bucket in another region."""
-    return bool(_SIGNS.search(said))
+def is_wrong(message: str) -> bool:
+    """True if this error, in the words of obstore, is for a bucket in another region."""
+    return bool(_SIGNS.search(message))
 
 
-def named(said: str, url: Callable[[], str], environ: Mapping[str, str]) -> str:
-    """The region that the error names, or else the answer to a question at `url`, which is signed; or nothing."""
-    if found := _NAMED.search(said):
+def find(message: str, url: Callable[[], str], environ: Mapping[str, str]) -> str:
+    """The region that the error names, else the one in the answer to a GET of the signed `url`, else nothing."""
+    if found := _NAMED.search(message):
         return found[1] or found[2]
     import urllib.error
     import urllib.request
@@ -40,4 +40,4 @@ def named(said: str, url: Callable[[], str], environ: Mapping[str, str]) -> str:
             found = _NAMED.search(error.read(_ENOUGH).decode("utf-8", "replace"))
             return str(error.headers.get(_HEADER) or "") or ((found[1] or found[2]) if found else "")
     except Exception:
-        return ""  # the message does without it
+        return ""  # the message is good enough without it

@@ -1,6 +1,6 @@
-"""How long a busy cache wants to be left alone: the Retry-After of its answer, which obstore does not show.
+"""How long to wait for a busy cache: the Retry-After of its answer, which obstore does not show.
 
-After a 429 or a 503 one question of our own is asked, however many threads were turned away, and its header read.
+After a 429 or a 503 we send one request of our own, however many threads were refused, and read its header.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Final
 
 from ..system.net import seconds_to_wait, tls_context
 
-_TIMEOUT: Final = 10.0  # seconds for the question
-_FRESH: Final = 1.0  # seconds that its answer stands for other threads
+_TIMEOUT: Final = 10.0  # seconds for the request
+_FRESH: Final = 1.0  # seconds that other threads use its answer
 
 
-class Patience:
-    """`place` gives the URL where an object can be asked for with HEAD."""
+class RetryAfter:
+    """`url_of` gives the URL for a HEAD request for an object's name."""
 
-    def __init__(self, place: Callable[[str], str], environ: Mapping[str, str]) -> None:
-        self._place, self._environ = place, environ
+    def __init__(self, url_of: Callable[[str], str], environ: Mapping[str, str]) -> None:
+        self._url_of, self._environ = url_of, environ
         self._lock = threading.Lock()
         self._until = 0.0
         self._asked = float("-inf")
 
-    def asked_for(self, name: str) -> float:
-        """Seconds from now; 0 when the cache does not say, or is not busy any more."""
+    def seconds(self, name: str) -> float:
+        """Seconds from now; 0 if the cache does not say, or is not busy any more."""
         with self._lock:
             if time.monotonic() > max(self._until, self._asked + _FRESH):
                 self._until = self._ask(name)
@@ -38,11 +38,11 @@ class Patience:
         import urllib.request
 
         try:
-            request = urllib.request.Request(self._place(name), method="HEAD")  # noqa: S310
+            request = urllib.request.Request(self._url_of(name), method="HEAD")  # noqa: S310
             urllib.request.urlopen(request, timeout=_TIMEOUT, context=tls_context(self._environ)).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()
             return time.monotonic() + seconds_to_wait(error.headers.get("Retry-After"))
         except Exception:
-            return 0.0  # it is only a courtesy: a cache that cannot be asked is waited for as long as we think right
+            return 0.0  # only a courtesy: without an answer our own backoff decides
         return 0.0

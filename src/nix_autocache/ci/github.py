@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from ..system.files import open_to_append
+from ..system.net import DEFAULT_PORTS
 from .host import GITHUB_SERVER, EmbeddedCache, Event, Origin
 from .id_token import IdTokenSource
 
@@ -25,7 +26,6 @@ from .id_token import IdTokenSource
 _OWN: Final = frozenset(
     {"push", "schedule", "workflow_dispatch", "release", "create", "merge_group", "deployment", "repository_dispatch"}
 )
-_PORTS: Final = {"https": 443, "http": 80}
 
 
 class GitHub:
@@ -164,7 +164,7 @@ def server_of(url: str) -> str:
     ):
         host = host.partition(".")[2]
     host = f"[{host}]" if ":" in host else host
-    is_default = not port.isdecimal() or int(port) == _PORTS.get(parts.scheme, 0)
+    is_default = not port.isdecimal() or int(port) == DEFAULT_PORTS.get(parts.scheme, 0)
     return host if is_default else f"{host}:{int(port)}"
 
 

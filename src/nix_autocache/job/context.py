@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..ci.host import EmbeddedCache, Host
 from ..ci.id_token import IdTokenSource
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from ..nix.store_url import CacheUrl
 
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
-_OF_USERS: Final = {
-    "s3": (".aws/credentials", ".aws/config"),
-    "gs": (".config/gcloud/application_default_credentials.json",),
-    "az": (".azure",),
-}
 
 
 @dataclass(frozen=True)
@@ -104,10 +99,11 @@ class Context:
 def _has_access(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:
     """Whether the cache needs no credentials, or some were given. Ignores a machine's own role: nobody tries a workflow
     out on a machine that has one."""
-    if not url.row.needs_credentials or settings.aws_role or "profile" in url.params:
+    needed = url.row.credentials
+    if not needed or settings.aws_role or "profile" in url.params:
         return True
     home = Path(environ.get("HOME") or "/nonexistent")
     named = any(
-        value and name.startswith(url.row.variables) and _CREDENTIAL.search(name) for name, value in environ.items()
+        value and name.startswith(needed.variables) and _CREDENTIAL.search(name) for name, value in environ.items()
     )
-    return named or any((home / name).exists() for name in _OF_USERS.get(url.scheme, ()))
+    return named or any((home / name).exists() for name in needed.home_files)

@@ -86,9 +86,9 @@ def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
 
 def claim(destination: Destination) -> None:
     """Make a cache directory ours before a daemon sees it: Nix, only asked to read there, makes what is missing."""
-    if destination.url.scheme == "file":
+    if directory := destination.url.directory:
         with suppress(OSError):  # the uploader will say it better
-            make_directory(Path(destination.url.path, "nar"), 0o755)
+            make_directory(directory / "nar", 0o755)
 
 
 def make_key(destination: Destination, settings: Settings, embedded: EmbeddedCache) -> Destination:

@@ -38,7 +38,7 @@ def known(
 
 def another_user_can_upload(destination: Destination) -> bool:
     """Whether an uploader with a user of its own can do its work, out of the job's reach."""
-    return destination.url.row.any_user and not _own_directory(destination)
+    return destination.url.row.other_user_can_push and not _own_directory(destination)
 
 
 def left_by_lockdown(context: Context, destination: Destination, nix: Nix, programs: Iterable[str]) -> Iterator[str]:
@@ -59,7 +59,7 @@ def of_managed_machine(
         yield "the job's user is root, so its code could read the key"
         return
     url = parse_cache_url(record.cache)
-    if url.scheme == "file" and (directory := probes.changeable(Path(url.path))):
+    if url.directory and (directory := probes.changeable(url.directory)):
         yield f"the cache is a directory that the job's user can write, {directory}"
     files = [Path(path) for path in record.secrets]
     if readable := [path for path in files if os.access(path, os.R_OK)]:
@@ -70,7 +70,7 @@ def of_managed_machine(
 
 
 def _of_secrets(context: Context, destination: Destination, *, locked_down: bool) -> Iterator[str]:
-    if not destination.url.row.any_user:
+    if not destination.url.row.other_user_can_push:
         yield f"uploads to {destination.url.scheme} are made with the rights of the job's own user"
     if directory := _own_directory(destination):
         yield f"the cache is a directory that the job's user can write, {directory}"
@@ -85,6 +85,5 @@ def _of_job(job: JobPaths) -> tuple[Path, ...]:
 
 
 def _own_directory(destination: Destination) -> Path | None:
-    if destination.url.scheme != "file":
-        return None
-    return probes.changeable(Path(destination.url.path))
+    directory = destination.url.directory
+    return probes.changeable(directory) if directory else None

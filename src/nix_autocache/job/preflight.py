@@ -60,7 +60,7 @@ def _full(context: Context) -> Iterator[tuple[Path, int]]:
     seen = set()
     cache = context.settings.cache
     wanted = [Path("/nix"), context.paths.state]
-    wanted.append(Path(cache.path) if cache and cache.scheme == "file" else context.embedded_cache.cache)
+    wanted.append((cache and cache.directory) or context.embedded_cache.cache)
     for directory in wanted:
         while not directory.exists():
             directory = directory.parent

@@ -1,6 +1,6 @@
 """The input `signing-key`, parsed once: the secret key itself, or where to find it.
 
-The uploader reads a key in AWS (`caches/aws.py`), since only it has the credentials. All others are read here.
+The uploader reads a key in AWS (`caches/aws_keys.py`), since only it has the credentials. All others are read here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class KeySource:
         return Path(self.name) if self.kind is KeyKind.FILE else None
 
     def read(self, environ: Mapping[str, str]) -> SecretKey:
-        """The key. Not for a key in AWS: `caches/aws.py` reads it.
+        """The key. Not for a key in AWS: `caches/aws_keys.py` reads it.
 
         Raises InputError, which never repeats the key, if the file or variable is missing or holds no secret key.
         """
@@ -86,7 +86,9 @@ class KeySource:
                 try:
                     text = decoded(Path(self.name).read_bytes())
                 except (OSError, UnicodeDecodeError) as error:
-                    raise InputError(f"signing-key: cannot read {self.name}: {error}") from None
+                    # Without the path in it: a key that was given as one has lost a slash there, and is not recognised.
+                    reason = getattr(error, "strerror", None) or error
+                    raise InputError(f"signing-key: cannot read {self.name}: {reason}") from None
                 return parse_secret(text, name=f"signing-key: {self.name}")
             case KeyKind.ENV:
                 if not environ.get(self.name):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from ..errors import StoreError, one_line
-from ..schemes import CREDENTIALS
+from ..schemes.table import credential_prefixes
 from ..system import process
 from . import worker_protocol as protocol
 from .path_answer import LONGEST, Answer, read_answer
@@ -58,7 +58,7 @@ class StoreClient:
         self._process = begun = process.start(
             [self.nix.program("nix-daemon"), "--stdio"],
             # Other processes of this user can read the environment of a child.
-            environ=process.inherited(without=CREDENTIALS),
+            environ=process.inherited(without=credential_prefixes()),
             given=process.PIPE,
             output=process.PIPE,
             errors=process.NOTHING,

@@ -16,13 +16,15 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import InputError
-from ..schemes import Scheme, scheme
+from ..schemes.scheme import Scheme
+from ..schemes.table import SCHEMES, scheme
 from ..system.parsers import TRUE
 from .url_parameters import is_for_readers
 from .url_parameters import parse as parse_parameters
 from .url_parameters import query as query_of
 from .url_text import CONTROL, PLAIN, advice, decoded, encoded, shown
 
+_DIRECTORY: Final = next(name for name, row in SCHEMES.items() if row.address == "directory")
 _BARE: Final = frozenset({"auto", "daemon", "local"})  # stores of Nix that are not URLs
 _HOST = re.compile(r"([^@:/\s]+(:[^@/\s]*)?@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _BUCKET = re.compile(r"[\w.$-]+", re.ASCII)
@@ -71,18 +73,23 @@ class CacheUrl:
         return login if self.row.login_is_secret else login.partition(":")[2]
 
     @property
+    def directory(self) -> Path | None:
+        """The cache itself, where it is a directory of this machine."""
+        return Path(self.path) if self.row.address == "directory" else None
+
+    @property
     def without_params(self) -> str:
         return self._text({})
 
     @property
     def asks_for_credentials(self) -> bool:
         """True if a reader needs credentials. A daemon often has none, and all users could read them in nix.conf."""
-        return self.row.needs_credentials or bool(self.secrets)
+        return self.row.credentials is not None or bool(self.secrets)
 
     @property
     def needs_reader(self) -> bool:
         """True if Nix should read this cache through our read proxy."""
-        return self.row.any_user and (self.asks_for_credentials or not self._is_read_alike)
+        return self.row.other_user_can_push and (self.asks_for_credentials or not self._is_read_alike)
 
     @property
     def is_read_by_nix(self) -> bool:
@@ -135,7 +142,7 @@ def parse_cache_url(text: str, *, name: str = "cache") -> CacheUrl:
 
 def of_directory(path: Path) -> CacheUrl:
     """The URL of a directory. Its name may contain any characters."""
-    return CacheUrl(scheme="file", authority="", path=str(path), params=MappingProxyType({}))
+    return CacheUrl(scheme=_DIRECTORY, authority="", path=str(path), params=MappingProxyType({}))
 
 
 def _parse(text: str) -> CacheUrl:
@@ -143,7 +150,7 @@ def _parse(text: str) -> CacheUrl:
         raise ValueError("more than one line, or more than one cache; give one store URL")
     if text.startswith("/"):
         path, mark, query = text.partition("?")
-        text = f"file://{quote(path)}{mark}{query}"
+        text = f"{_DIRECTORY}://{quote(path)}{mark}{query}"
     bare, _, query = text.partition("?")
     if bare not in _BARE and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise ValueError(f"{shown(text)} is not a store URL; {advice(text)}")
@@ -164,19 +171,21 @@ def _parse(text: str) -> CacheUrl:
 
 def _check_location(row: Scheme, authority: str, path: str) -> None:
     """Raises ValueError if the scheme does not allow this authority or path."""
-    if row.name == "file" and (authority or not path.strip("/")):
-        raise ValueError("a file:// URL must name an absolute directory, as in file:///var/cache/nix")
-    if row.has_authority and not authority:
+    if row.address == "directory" and (authority or not path.strip("/")):
+        raise ValueError(f"a {row.name}:// URL must name an absolute directory, as in {row.name}:///var/cache/nix")
+    if row.address not in {"host", "bucket"}:
+        return
+    if not authority:
         raise ValueError(f"the {row.name}:// URL names no host or bucket")
-    if row.needs_credentials and not _BUCKET.fullmatch(authority):
+    if row.address == "bucket" and not _BUCKET.fullmatch(authority):
         raise ValueError(
             f"{row.name}:// is followed by a bucket's name alone; credentials come from the environment, "
             "a server of its own is `endpoint=`"
         )
-    if row.has_authority and not row.needs_credentials and not _HOST.fullmatch(authority):
+    if row.address == "host" and not _HOST.fullmatch(authority):
         raise ValueError(
             f"{row.name}:// is not followed by a host's name; special characters in a user or password are "
             "percent-encoded, such as %40 for @"
         )
-    if row.has_authority and urlsplit(f"//{authority}").port == 0:
+    if urlsplit(f"//{authority}").port == 0:
         raise ValueError("port 0 is no port")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from ..schemes import Kind, Parameter, Scheme
+from ..schemes.scheme import Kind, Parameter, Scheme
 from ..system.parsers import FALSE, TRUE
 from .url_text import decoded
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote
 
-from ..schemes import SCHEMES
+from ..schemes.table import SCHEMES
 
 PLAIN: Final = "/+=,;@&!'()*:$~"  # beside letters, digits and -._: characters of a path that no version of Nix changes
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import ssl
 
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NETWORK: Final = ("PROXY", "SSL_CERT_FILE", "CA_BUNDLE")
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ..nix.key_source import KeySource
 from ..nix.store_url import CacheUrl
-from ..schemes import scheme
+from ..schemes.table import needed_credentials
 
 _PATIENCE: Final = 1.0  # seconds, for all of them together
 _LONGEST: Final = 64 << 10  # bytes of an answer
@@ -33,9 +33,9 @@ Environ = Mapping[str, str]
 
 
 def clouds(url: CacheUrl, key_source: KeySource, environ: Environ) -> tuple[str, ...]:
-    """The clouds whose services the uploader will ask for credentials: for this cache, and for a key that is in AWS."""
-    rows = [url.row, *([scheme("s3")] if key_source.is_in_aws else [])]
-    return tuple({row.cloud for row in rows if row.cloud and not any(environ.get(name) for name in row.credentials)})
+    """The clouds whose services the uploader will ask, since no variable gives it the credentials that it needs."""
+    needed = needed_credentials(url.row, key_in_aws=key_source.is_in_aws)
+    return tuple(each.cloud for each in needed if not any(environ.get(name) for name in each.sufficient))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Service:
 
 def answering(clouds: Collection[str], environ: Environ) -> list[str]:
     """The names of the services of these clouds that give this process credentials; all are asked at once."""
-    asked = [service for cloud in clouds for service in _SERVICES[cloud]]
+    asked = [service for cloud in clouds for service in SERVICES[cloud]]
     found: list[str] = []
 
     def ask(service: Service) -> None:
@@ -117,7 +117,7 @@ def _azure_app(environ: Environ) -> bool:
     return "access_token" in _said(f"{url}?{resource}", {"X-IDENTITY-HEADER": secret})
 
 
-_SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
+SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
     "aws": (
         *(
             Service(
@@ -143,7 +143,7 @@ _SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
 def _said(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
     """The text of an answer 200; empty for any other. Raises OSError or HTTPException where there is none."""
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=_PATIENCE)
     try:
         connection.request(method, f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=dict(headers))

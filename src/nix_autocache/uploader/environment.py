@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..nix.secret_lines import holds_secret
-from ..schemes import CREDENTIALS
+from ..schemes.table import credential_prefixes
 
 _SECRET: Final = re.compile("SECRET|TOKEN$|PASSWORD|_KEY$|SAS")
 _ADDRESS: Final = re.compile("_ENDPOINT(_URL)?(_|$)")  # no secret, although AWS_ENDPOINT_URL_SECRETS_MANAGER looks so
@@ -27,7 +27,8 @@ def relevant_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     Empty ones are left out: CI hosts set a variable to nothing for a secret that does not exist.
     """
-    named = {name: value for name, value in environ.items() if name.startswith(CREDENTIALS) or _is_of_network(name)}
+    prefixes = credential_prefixes()
+    named = {name: value for name, value in environ.items() if name.startswith(prefixes) or _is_of_network(name)}
     return {name: value for name, value in named.items() if value}
 
 

@@ -41,7 +41,7 @@ def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> 
     store = StoreClient(nix)
     with suppress(OSError):  # the drain's first question will say it
         store.begin()
-    return Begun(store, opening.begin(url, environ, _FIRST + entries))
+    return Begun(store, opening.open_early(url, environ, _FIRST + entries))
 
 
 def drain_here(

@@ -1,32 +1,26 @@
 """The secrets of an uploader: where they are, and the one function that reads them, `SecretSources.read`.
 
 It serves an uploader of the job's own user, of a separate user, and of a managed machine. Only a signing key that is
-in AWS is read elsewhere, by the uploader itself: `caches/aws.py`. A separate user gets the secrets and nobody keeps
-them: files are removed, and nothing that the job's user can change later is read, such as a profile that may name a
-program to run.
+in AWS is read elsewhere, by the uploader itself: `caches/aws_keys.py`. A separate user gets the secrets and nobody
+keeps them: files are removed, and nothing that the job's user can change later is read, such as a profile that may
+name a program to run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from ..errors import InputError, one_line
 from ..nix.key_source import KeySource
 from ..nix.keys import PublicKey
 from ..nix.store_url import CacheUrl
-from ..schemes import Scheme, scheme
+from ..schemes import table
+from ..schemes.scheme import Credentials, SecretFile
 from ..system.text import decoded
 from .environment import is_secret, relevant_environment
-
-_AWS_FILE: Final = "AWS_SHARED_CREDENTIALS_FILE"
-_GOOGLE_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
-_TAKEN: Final = frozenset({_AWS_FILE, _GOOGLE_FILE})
-_AWS_NAMES: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-_LEFT_OUT: Final = frozenset({"HOME", "AWS_PROFILE", "AWS_CONFIG_FILE", _AWS_FILE, _GOOGLE_FILE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +56,13 @@ class SecretSources:
         given |= self._credentials_in_files(given)
         for path in self._files:
             path.unlink(missing_ok=True)
-        return Secrets(key=key, environ={name: value for name, value in given.items() if name not in _LEFT_OUT})
+        of_user = {"HOME", *table.secret_files(), *(each.profile for each in table.all_credentials())}
+        return Secrets(key=key, environ={name: value for name, value in given.items() if name not in of_user})
 
     def as_text(self) -> list[str]:
         """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
         names = ["signing-key"] if self.key.is_text else []
-        prefixes = tuple(prefix for row in self._rows for prefix in row.variables)
+        prefixes = tuple(prefix for each in self._credentials for prefix in each.variables)
         variables = sorted(name for name in self.environ if name.startswith(prefixes))
         names += [name for name in variables if is_secret(name, self.environ[name])]
         return [*names, "the password in `cache`"] if self.url.secrets else names
@@ -77,45 +72,55 @@ class SecretSources:
         for path in self._files:
             if path.exists() and (path.stat().st_nlink > 1 or path.is_symlink() or not os.access(path.parent, os.W_OK)):
                 yield f"the secret in {path} cannot be taken away: is it the only link, in a directory of its user?"
-        for name in (name for row in self._rows for name in row.token_files):
+        for name in (name for each in self._credentials for name in each.token_files):
             if (file := self.environ.get(name)) and os.access(file, os.R_OK):
                 yield f"the job's user can read the token in {file}, which {name} names"
 
     def _credentials_in_files(self, given: Mapping[str, str]) -> dict[str, str]:
         """The credentials in the files that variables name, as variables."""
-        found = {}
-        if any(row.cloud == "aws" for row in self._rows) and given.get(_AWS_FILE):
-            profile = self.url.params.get("profile") or given.get("AWS_PROFILE")
-            found.update(_aws_profile(Path(given[_AWS_FILE]), profile))
-        if self.url.scheme == "gs" and given.get(_GOOGLE_FILE):
-            found["GOOGLE_SERVICE_ACCOUNT_KEY"] = _read(Path(given[_GOOGLE_FILE]))
+        found: dict[str, str] = {}
+        for each in self._credentials:
+            profile = self.url.params.get("profile") or given.get(each.profile) or "default"
+            for file in each.secret_files:
+                if given.get(file.variable):
+                    found |= _variables(file, Path(given[file.variable]), profile)
         return found
 
     @property
     def _files(self) -> list[Path]:
-        named = [name for row in self._rows for name in row.secret_files if name in _TAKEN]
-        files = [Path(self.environ[name]) for name in named if self.environ.get(name)]
+        """The files whose content the uploader is given."""
+        names = [file.variable for each in self._credentials for file in each.secret_files if _is_taken(file)]
+        files = [Path(self.environ[name]) for name in names if self.environ.get(name)]
         return [*filter(None, [self.key.file]), *files]
 
     @property
-    def _rows(self) -> list[Scheme]:
-        """The schemes that the uploader needs secrets for: the cache's, and AWS's if the key is there."""
-        key = [scheme("s3")] if self.key.is_in_aws and self.url.scheme != "s3" else []
-        return [self.url.row, *key]
+    def _credentials(self) -> list[Credentials]:
+        return table.needed_credentials(self.url.row, key_in_aws=self.key.is_in_aws)
 
 
-def _aws_profile(path: Path, profile: str | None) -> dict[str, str]:
+def _is_taken(file: SecretFile) -> bool:
+    return bool(file.text_variable or file.value_variables)
+
+
+def _variables(file: SecretFile, path: Path, profile: str) -> dict[str, str]:
+    """The content of a file of secrets, as the variables that can hold it instead."""
+    found = {file.text_variable: _read(path)} if file.text_variable else {}
+    return found | _section(path, profile, file.value_variables) if file.value_variables else found
+
+
+def _section(path: Path, profile: str, variables: Sequence[str]) -> dict[str, str]:
+    """The values of a section of an INI file; names there are in lower case."""
     import configparser
 
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(_read(path))
-        section = parser[profile or "default"]
-        found = {name.upper(): section[name] for name in _AWS_NAMES if name in section}
+        section = parser[profile]
+        found = {name: section[name] for name in variables if name in section}
     except (configparser.Error, KeyError) as error:
-        raise InputError(f"{path}: no profile {profile or 'default'}: {one_line(error)}") from None
-    if "AWS_ACCESS_KEY_ID" not in found:  # or the machine's own role would be asked instead
-        raise InputError(f"{path}: profile {profile or 'default'} has no aws_access_key_id; harden takes nothing else")
+        raise InputError(f"{path}: no profile {profile}: {one_line(error)}") from None
+    if variables[0] not in found:  # or the machine's own role would be asked instead
+        raise InputError(f"{path}: profile {profile} has no {variables[0].lower()}; harden takes nothing else")
     return found
 
 

@@ -25,7 +25,7 @@ from ..settings import Compression, Settings, archive_format
 from ..system import record
 
 if TYPE_CHECKING:
-    from ..caches.aws import AwsCredentials
+    from ..caches.aws_credentials import AwsCredentials
     from ..caches.protocol import Cache, ObjectCache
     from .drain import Drain
     from .push import BinaryCache, Pusher
@@ -145,23 +145,24 @@ class UploadSpec:
 
     @cached_property
     def secret_key(self) -> SecretKey | None:
-        """The key, fetched from AWS if it is there. Raises InputError, or what `aws.secret_key` raises."""
+        """The key, fetched from AWS if it is there. Raises InputError, or what `aws_keys.secret_key` raises."""
         if not self.key.is_in_aws:
             return self.key.read({}) if self.key else None
         if self.dry_run:
             return None  # nothing is signed
-        from ..caches import aws
+        from ..caches import aws_credentials, aws_keys
 
-        return aws.secret_key(self.key, self._role or aws.found(), self._region)
+        credentials = self._role or aws_credentials.from_environment()
+        return aws_keys.secret_key(self.key, credentials, self._region)
 
     @cached_property
     def _role(self) -> AwsCredentials | None:
         if not (self.role and self.identity):
             return None
-        from ..caches import aws
+        from ..caches import aws_credentials
 
-        role = aws.Role(arn=self.role, audience=self.audience, identity=self.identity)
-        return aws.assuming(role, self._region, self.environ)
+        role = aws_credentials.Role(arn=self.role, audience=self.audience, identity=self.identity)
+        return aws_credentials.from_role(role, self._region, self.environ)
 
     @property
     def _region(self) -> str:

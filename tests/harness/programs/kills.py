@@ -21,7 +21,7 @@ sys.path.append(str(locked.wanted(None, os.environ).directory))
 import nacl.bindings
 import nacl.exceptions
 
-import nix_autocache.caches.objects
+import nix_autocache.caches.directory
 import nix_autocache.uploader.drain  # noqa: F401 - imported before the fork, once for all rounds
 from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource

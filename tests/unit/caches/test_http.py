@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nix_autocache.caches.http import Http
+from nix_autocache.caches.http import HttpCache
 from nix_autocache.caches.http_status import INFO
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
 from nix_autocache.nix.store_url import parse_cache_url
@@ -29,11 +29,11 @@ class Pieces(Iterable[bytes]):
             yield LARGE[start : start + 100_000]
 
 
-def cache_of(server: Odd, credentials: str = "", path: str = "") -> Http:
-    return Http(parse_cache_url(server.url.replace("//", f"//{credentials}") + path), {})
+def cache_of(server: Odd, credentials: str = "", path: str = "") -> HttpCache:
+    return HttpCache(parse_cache_url(server.url.replace("//", f"//{credentials}") + path), {})
 
 
-def read(cache: Http, name: str) -> bytes | None:
+def read(cache: HttpCache, name: str) -> bytes | None:
     content = cache.open(name)
     return b"".join(content.pieces) if content else None
 
@@ -91,7 +91,7 @@ def test_credentials_go_to_no_other_server(tmp_path: Path) -> None:
 )
 def test_a_proxy_that_is_none_is_said_without_its_password(proxy: str) -> None:
     with pytest.raises(CacheError, match="http_proxy does not name a proxy") as caught:
-        Http(parse_cache_url("http://cache.example.org"), {"http_proxy": proxy})
+        HttpCache(parse_cache_url("http://cache.example.org"), {"http_proxy": proxy})
     assert "s3c" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from nix_autocache.caches.http1 import Origin
+from nix_autocache.caches.origin import Origin
 from nix_autocache.caches.pool import Pool
 
 HEADS = {
@@ -30,4 +30,4 @@ def test_a_head_that_does_not_end_is_no_answer(kind: str) -> None:
         threading.Thread(target=serve, daemon=True).start()
         connections = Pool(Origin(f"http://127.0.0.1:{server.getsockname()[1]}/", {}))
         with pytest.raises(OSError, match="not HTTP"):
-            connections.use_new(lambda connection: connection.answer())
+            connections.use_new(lambda connection: connection.response())

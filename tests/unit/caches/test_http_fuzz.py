@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_autocache.caches.http import Http, open_http
+from nix_autocache.caches.http import HttpCache, open_http
 from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
@@ -73,14 +73,14 @@ def odd() -> Iterator[Odd]:
 
 
 @pytest.fixture(scope="module")
-def cache(odd: Odd) -> Http:
+def cache(odd: Odd) -> HttpCache:
     return open_http(parse_cache_url(f"http://127.0.0.1:{odd.port}/c"), Access({}, Nix(Path("/absent")), None))
 
 
 @pytest.mark.soak
 @settings(max_examples=seeds(500))
 @given(ANSWERS)
-def test_any_answer_is_an_objects_or_an_error_of_ours(odd: Odd, cache: Http, said: bytes) -> None:
+def test_any_answer_is_an_objects_or_an_error_of_ours(odd: Odd, cache: HttpCache, said: bytes) -> None:
     odd.said = said
     for ask in (
         lambda: cache.get("nix-cache-info"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nix_autocache.caches import http
-from nix_autocache.caches.http import Http
+from nix_autocache.caches import http_read
+from nix_autocache.caches.http import HttpCache
 from nix_autocache.errors import CacheBusy
 from nix_autocache.nix.narinfo import NarFile, render
 from nix_autocache.nix.store import PathInfo, StorePath
@@ -117,8 +117,8 @@ def narinfo(directory: Path, path: StorePath, *, of: StorePath | None = None) ->
     (directory / f"{path.hash_part}.narinfo").write_text(text)
 
 
-def cache_of(server: ThreadingHTTPServer) -> Http:
-    return Http(parse_cache_url(f"http://127.0.0.1:{server.server_port}"), {})
+def cache_of(server: ThreadingHTTPServer) -> HttpCache:
+    return HttpCache(parse_cache_url(f"http://127.0.0.1:{server.server_port}"), {})
 
 
 def test_one_connection_answers_for_what_is_there_and_what_is_not(
@@ -141,8 +141,8 @@ def test_a_server_that_ends_each_connection_answers_for_the_first(
 
 
 def test_nobody_answers_for_nothing() -> None:
-    cache = Http(parse_cache_url("http://127.0.0.1:1"), {})
-    cache.begin(2)
+    cache = HttpCache(parse_cache_url("http://127.0.0.1:1"), {})
+    cache.open_connections(2)
     assert cache.get_many(["a"]) == {}
 
 
@@ -176,7 +176,7 @@ def test_a_question_that_is_sent_elsewhere_is_asked_there(tmp_path: Path, serve:
 def test_a_put_without_an_answer_is_for_later(
     serve: partial[ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_QUESTION", 0.1)
+    monkeypatch.setattr(http_read, "QUESTION", 0.1)
     with pytest.raises(CacheBusy, match="no answer in time"):
         cache_of(serve(Silent)).put("a", b"one", "text/plain")
 
@@ -186,7 +186,7 @@ def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path, serve: partial[T
     narinfo(tmp_path, PATHS[0])
     narinfo(tmp_path, PATHS[1], of=PATHS[0])
     url = parse_cache_url(f"http://127.0.0.1:{serve(Plain).server_port}")
-    cache = BinaryCache(cache=Http(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
+    cache = BinaryCache(cache=HttpCache(url, {}), key=None, codec=Codec(name="zstd", level=3), cache_info="")
     answers = cache.ask([PathInfo(path, "", (), "", 0, "", ()) for path in PATHS])
     assert answers[PATHS[0]] == THERE
     assert PATHS[1] not in answers

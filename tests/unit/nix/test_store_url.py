@@ -7,7 +7,7 @@ import pytest
 
 from nix_autocache.errors import InputError
 from nix_autocache.nix.store_url import CacheUrl, of_directory, parse_cache_url
-from nix_autocache.schemes import SCHEMES
+from nix_autocache.schemes.table import SCHEMES
 
 
 def refusal(text: str) -> str:

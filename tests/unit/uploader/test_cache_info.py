@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.http import Http
+from nix_autocache.caches.http import HttpCache
 from nix_autocache.errors import CacheError
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.uploader.compress import Codec
@@ -14,7 +14,7 @@ from tests.harness.samples import KEY
 
 
 def pusher(server: odd.Odd) -> BinaryCache:
-    cache = Http(parse_cache_url(server.url), {})
+    cache = HttpCache(parse_cache_url(server.url), {})
     return BinaryCache(cache=cache, key=KEY, codec=Codec(name="zstd", level=3), cache_info="Priority: 41\n")
 
 

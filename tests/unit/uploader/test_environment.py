@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.objects import Objects
+from nix_autocache.caches.object_store import ObjectStoreCache
 from nix_autocache.caches.opening import open_cache
 from nix_autocache.caches.protocol import Access
 from nix_autocache.nix.store import Nix
@@ -33,6 +33,6 @@ def test_a_variable_that_is_empty_is_not_given(tmp_path: Path, monkeypatch: pyte
     with odd.in_thread(tmp_path / "bucket") as server:
         url = parse_cache_url(f"s3://bucket?endpoint={server.url}")
         cache = open_cache(url, Access(relevant_environment(environ), Nix(Path("/")), None))
-        assert isinstance(cache, Objects)
+        assert isinstance(cache, ObjectStoreCache)
         cache.put("a", b"x", "")
         assert "Credential=AKFROMFILE/" in server.requests[-1].headers["authorization"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.http import Http
+from nix_autocache.caches.http import HttpCache
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import render
 from nix_autocache.nix.store_url import parse_cache_url
@@ -140,7 +140,7 @@ def test_what_was_planted_with_something_of_its_own_is_never_signed(text: str) -
 
 
 def pusher(server: odd.Odd) -> BinaryCache:
-    cache = Http(parse_cache_url(server.url), {})
+    cache = HttpCache(parse_cache_url(server.url), {})
     return BinaryCache(cache=cache, key=KEY, codec=Codec(name="zstd", level=3), cache_info="Priority: 41\n")
 
 

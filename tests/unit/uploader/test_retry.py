@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from nix_autocache.caches.http_status import refusal
+from nix_autocache.caches.http_status import status_error
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.system.net import seconds_to_wait
 from nix_autocache.uploader.retry import LONGEST, Gate, retrying
@@ -65,7 +65,7 @@ def test_a_conflict_that_stays_is_an_error_and_not_waited_for_until_the_deadline
 
     with pytest.raises(CacheError, match=r"409 Conflict; is it a folder that is missing\?"):
         retrying(attempt, threading.Event())
-    assert refusal("http://h", "nar/x", 409, "", 0.0).longest < CacheBusy.longest  # type: ignore[attr-defined]
+    assert status_error("http://h", "nar/x", 409, "", 0.0).longest < CacheBusy.longest  # type: ignore[attr-defined]
 
 
 def test_what_is_refused_for_good_is_not_asked_again() -> None:

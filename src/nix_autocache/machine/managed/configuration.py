@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...nix.key_source import KeyKind, KeySource
 from ...nix.secret_lines import holds_secret
 from ...nix.secret_lines import is_secret as is_secret_line
-from ...schemes import CREDENTIALS, SECRET_FILES
+from ...schemes.table import all_credentials, credential_prefixes, secret_files
 from ...settings import Settings, read
 from ...system.text import decoded
 from ...uploader.environment import is_secret
@@ -28,7 +28,6 @@ _OF_JOBS: Final = frozenset(
     {"push", "mode", "harden", "on-upload-failure", "flush-timeout", "dry-run", "github-token"}
     | {"aws-role", "oidc-audience", "id-token"}
 )
-_VARIABLE = re.compile(rf"({'|'.join(CREDENTIALS)})[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
 _KEY: Final = "signing-key"
 _ITSELF: Final = "configuration"
 
@@ -46,7 +45,7 @@ class Configuration:
         found = {_ITSELF: CONFIGURATION}
         if file := self.settings.signing_key.file:
             found[_KEY] = file
-        return found | {name: Path(self.environ[name]) for name in SECRET_FILES if name in self.environ}
+        return found | {name: Path(self.environ[name]) for name in secret_files() if name in self.environ}
 
     def given_as_credentials(self, directory: Path) -> Configuration:
         """The same, with the files in the directory of the uploader's credentials."""
@@ -54,7 +53,7 @@ class Configuration:
         key = KeySource.of_file(directory / _KEY) if _KEY in files else self.settings.signing_key
         return Configuration(
             settings=replace(self.settings, signing_key=key),
-            environ={**self.environ, **{name: path for name, path in files.items() if name in SECRET_FILES}},
+            environ={**self.environ, **{name: path for name, path in files.items() if name in secret_files()}},
         )
 
     @property
@@ -76,9 +75,12 @@ class Configuration:
         return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.held)
 
     def helpers(self) -> tuple[str, ...]:
-        """The absolute paths in the `credential_process` commands of AWS's own files."""
-        texts = [path.read_text(errors="replace") for name, path in self.secrets.items() if name.startswith("AWS_")]
-        commands = [line for text in texts for line in text.splitlines() if "credential_process" in line]
+        """The absolute paths in the commands that files of credentials name, such as AWS's `credential_process`."""
+        commands: list[str] = []
+        for name, file in secret_files().items():
+            if file.program_key and name in self.secrets:
+                lines = self.secrets[name].read_text(errors="replace").splitlines()
+                commands += [line for line in lines if file.program_key in line]
         return tuple(
             word.strip("\"'") for line in commands for word in line.split() if word.strip("\"'").startswith("/")
         )
@@ -140,7 +142,10 @@ def _text(value: Any, name: str) -> str:
 def _environment(table: Any) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise InputError(f"{_ENVIRONMENT}: is not a table of texts")
+    prefixes = "|".join(credential_prefixes())
+    known = re.compile(rf"({prefixes})[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
     for name in table:
-        if not _VARIABLE.fullmatch(name):
-            raise InputError(f"{_ENVIRONMENT}: {name} is no variable of AWS, Google, Azure, a proxy or a certificate")
+        if not known.fullmatch(name):
+            providers = ", ".join(each.provider for each in all_credentials())
+            raise InputError(f"{_ENVIRONMENT}: {name} is no variable of {providers}, a proxy or a certificate")
     return {name: value for name, value in table.items() if value}

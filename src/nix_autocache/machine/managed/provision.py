@@ -16,7 +16,7 @@ from ...errors import InputError, RunnerError
 from ...nix.daemon import systemd as nix_systemd
 from ...nix.store import Nix
 from ...queue import hook
-from ...schemes import TOKEN_FILES
+from ...schemes.table import token_files
 from ...system import own_copy, probe
 from ...system.files import make_directory
 from ...trust import metadata, probes
@@ -69,8 +69,8 @@ def prepare(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
     and jobs, a daemon that outlives a reboot. Returns the record. Raises InputError and RunnerError."""
     settings = configuration.settings
     with locked(paths):
-        if (url := settings.cache) and url.scheme == "file":
-            _make_cache(Path(url.path), paths)
+        if (url := settings.cache) and url.directory:
+            _make_cache(url.directory, paths)
     for wanted in (packages.shared(None, {}), packages.shared(settings, configuration.environ)):
         if wanted.directory is None:
             wanted.begin().finish()
@@ -122,8 +122,8 @@ def start(
     command = [sys.executable, "-sP", "-m", f"{__package__}.service"]
     job = managed_machine.job_paths(paths)
     writable = [job.directory, job.roots]
-    if (url := configuration.settings.cache) and url.scheme == "file":
-        writable.append(Path(url.path))
+    if (url := configuration.settings.cache) and url.directory:
+        writable.append(url.directory)
     if probe.systemd():
         if waiting:
             waiting.end()  # systemd takes the port at once, or reports that it cannot
@@ -145,7 +145,7 @@ def _record(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
-        secrets=(*map(str, configuration.secret_files), *(environ[name] for name in TOKEN_FILES if name in environ)),
+        secrets=(*map(str, configuration.secret_files), *(environ[name] for name in token_files() if name in environ)),
         programs=(*map(str, probes.parts_of_python()), *configuration.helpers()),
         clouds=metadata.clouds(url, configuration.settings.signing_key, environ),
     )

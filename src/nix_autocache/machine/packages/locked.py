@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import RunnerError, one_line
+from ...schemes.table import AWS
 from ...settings import Settings
 from ...system import files, own_copy, process, trees
 from ..paths import STATE
@@ -179,10 +180,9 @@ def needs_boto3(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Whether AWS credentials must be looked for elsewhere than in the environment, or a key is in AWS."""
     if settings.aws_role or settings.signing_key.is_in_aws:
         return True
-    if settings.cache is None or settings.cache.scheme != "s3":
+    if settings.cache is None or settings.cache.row.credentials is not AWS:
         return False
-    given = environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY")
-    return "profile" in settings.cache.params or not given
+    return "profile" in settings.cache.params or not AWS.are_complete(environ)
 
 
 def _caches(environ: Mapping[str, str]) -> Sequence[Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.caches.http_status import INFO
-from nix_autocache.caches.objects import Objects
+from nix_autocache.caches.object_store import ObjectStoreCache
 from nix_autocache.caches.opening import open_cache
 from nix_autocache.caches.protocol import Access
 from nix_autocache.errors import CacheError, CredentialsError
@@ -17,10 +17,10 @@ from tests.harness.odd import Odd
 GIVEN = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE00000000", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def bucket(server: Odd, query: str = "", **environ: str) -> Objects:
+def bucket(server: Odd, query: str = "", **environ: str) -> ObjectStoreCache:
     url = parse_cache_url(f"s3://bucket?endpoint={server.url}{query}")
     cache = open_cache(url, Access({**GIVEN, **environ}, Nix(Path("/")), None))
-    assert isinstance(cache, Objects)
+    assert isinstance(cache, ObjectStoreCache)
     return cache
 
 
@@ -48,7 +48,7 @@ def test_a_bucket_is_named_in_the_host_where_that_is_asked_for(
         monkeypatch.setenv("http_proxy", server.url)  # which knows all names
         url = parse_cache_url(f"s3://bucket?endpoint=http://s3.test&addressing-style={style}")
         cache = open_cache(url, Access(GIVEN, Nix(Path("/")), None))
-        assert isinstance(cache, Objects)
+        assert isinstance(cache, ObjectStoreCache)
         if works:
             cache.put("nix-cache-info", b"x", "text/plain")
             assert cache.get("nix-cache-info") == b"x"

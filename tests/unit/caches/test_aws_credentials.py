@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches import aws
-from nix_autocache.caches.aws import AwsCredentials, Role
-from nix_autocache.caches.objects import Objects
+from nix_autocache.caches import aws_credentials, aws_keys
+from nix_autocache.caches.aws_credentials import AwsCredentials, Role
+from nix_autocache.caches.object_store import ObjectStoreCache
 from nix_autocache.caches.opening import open_cache
 from nix_autocache.caches.protocol import Access
 from nix_autocache.ci.id_token import IdTokenSource
@@ -39,28 +39,28 @@ def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
 
 def login(account: Account, identity: IdTokenSource | None = None, arn: str = ROLE) -> AwsCredentials:
     url = f"{account.url}/token?audience=sts.amazonaws.com"
-    return aws.assuming(
+    return aws_credentials.from_role(
         Role(arn=arn, audience="sts.amazonaws.com", identity=identity or IdTokenSource(url=url, bearer=BEARER)),
         REGION,
         {},
     )
 
 
-def bucket(account: Account) -> Objects:
+def bucket(account: Account) -> ObjectStoreCache:
     cache = open_cache(parse_cache_url(account.cache), Access({}, Nix(Path("/")), None, login(account)))
-    assert isinstance(cache, Objects)
+    assert isinstance(cache, ObjectStoreCache)
     return cache
 
 
 @pytest.mark.parametrize("source", ["aws-ssm:/ci/key", "aws-secretsmanager:/ci/key"])
 def test_a_key_is_read_with_the_session_of_the_role(account: Account, source: str) -> None:
-    assert aws.secret_key(KeySource.parse(source), login(account), REGION) == KEY
+    assert aws_keys.secret_key(KeySource.parse(source), login(account), REGION) == KEY
     assert account.control()["sessions"] == 1
 
 
 def test_a_name_that_is_an_arn_says_the_region(account: Account) -> None:
     arn = account.client("ssm").get_parameter(Name="/ci/key")["Parameter"]["ARN"]
-    assert aws.secret_key(KeySource.parse(f"aws-ssm:{arn}"), login(account), "us-east-1") == KEY
+    assert aws_keys.secret_key(KeySource.parse(f"aws-ssm:{arn}"), login(account), "us-east-1") == KEY
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_key_that_is_not_there_or_is_none_is_a_wrong_input(
 ) -> None:
     account.client("ssm").put_parameter(Name="/ci/note", Value="buy milk", Type="String", Overwrite=True)
     with pytest.raises(InputError) as caught:
-        aws.secret_key(KeySource.parse(source), login(account), region)
+        aws_keys.secret_key(KeySource.parse(source), login(account), region)
     assert says in str(caught.value)
     assert "milk" not in str(caught.value)
 
@@ -150,8 +150,8 @@ def test_what_expired_is_renewed_once_and_the_request_made_again(account: Accoun
 def test_whoever_was_refused_with_the_same_credentials_shares_the_new_ones(account: Account) -> None:
     role = login(account)
     role.frozen()
-    assert role.renew(0)
-    assert role.renew(0)
+    assert role.refresh(0)
+    assert role.refresh(0)
     assert account.control()["sessions"] == 2
 
 

@@ -1,0 +1,82 @@
+"""The types of the table of schemes. `Scheme` is a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["boolean", "integer", "size", "choice", "word", "text", "path", "endpoint"]
+Cloud = Literal["aws", "google", "azure"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of a store URL.
+
+    `reading`: every reader of the cache needs it, also behind a proxy. `connecting`: it says where the cache is or
+    how to get in. `writing`: only an uploader needs it. `unused`: Nix knows it, and we do nothing with it.
+    """
+
+    kind: Kind
+    use: Literal["reading", "connecting", "writing", "unused"]
+    choices: tuple[str, ...] = ()
+    low: int = -(2**31)  # the range of C++'s int
+    high: int = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretFile:
+    """A file with a secret, which the environment variable `variable` names.
+
+    An uploader of another user gets its content as variables: the whole text in `text_variable`, or the values of one
+    section of an INI file in `value_variables`, of which the first must be there. Without both it gets nothing.
+    A line with the word `program_key` names a program that the client runs.
+    """
+
+    variable: str
+    text_variable: str
+    value_variables: tuple[str, ...]
+    program_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """How the clients of a cloud get in. No field has a default: a forgotten one could hide a way to a secret.
+
+    `variables` are prefixes of the environment variables that a client reads. Any one of `sufficient` is enough to get
+    in; without them a client asks the machine's own services of `cloud`. All of `complete` together sign a request.
+    `token_files` are variables that name a file whose token is replaced from time to time; `home_files` are looked for
+    below HOME; `profile` is the variable that chooses a section of the user's own files.
+    """
+
+    provider: str  # for messages
+    cloud: Cloud
+    variables: tuple[str, ...]
+    sufficient: tuple[str, ...]
+    complete: tuple[str, ...]
+    secret_files: tuple[SecretFile, ...]
+    token_files: tuple[str, ...]
+    home_files: tuple[str, ...]
+    profile: str
+
+    def are_complete(self, environ: Mapping[str, str]) -> bool:
+        """True if the variables alone can sign a request."""
+        return bool(self.complete) and all(environ.get(name) for name in self.complete)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """A kind of cache. A field with a default may be forgotten: no job is reported as sealed because of it."""
+
+    name: str
+    opener: str  # dotted name of the function that opens it, called with a CacheUrl and an Access
+    parameters: Mapping[str, Parameter]
+    address: Literal["directory", "host", "bucket", "other"]  # what the URL names
+    read_by_nix: bool
+    credentials: Credentials | None  # None: it needs none, as a rule, beside those in the URL
+    early_opener: str = ""  # opens it before the job's secrets are known; called with a CacheUrl, variables and a count
+    any_parameters: bool = False  # parameters that are not in the table are passed on to Nix
+    login_is_secret: bool = True  # in scheme://login@host, the user's name included
+    path_is_encoded: bool = False  # the path goes to the server as it stands, percent-encoding included
+    other_user_can_push: bool = False  # an uploader of another user can write there, if it has the secrets
