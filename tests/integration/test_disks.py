@@ -45,8 +45,8 @@ def test_a_full_disk_under_the_queue_loses_no_build_and_no_upload(job: Job, tmp_
 
 def test_a_state_directory_that_became_read_only_is_one_line(job: Job) -> None:
     job.run("setup")
+    job.kill_uploader()  # before the build, which it could push; and its open log would keep the disk writable
     nix.build(job.machine, graphs.leaf("something"))
-    job.kill_uploader()  # its open log would not let it become read-only
     remount = ["mount", "-o", "remount,ro", STATE]
     wait_for(lambda: job.machine.run(remount, check=False).returncode == 0, "the killed uploader to let go of its log")
     nix.build(job.machine, graphs.leaf("more"))
