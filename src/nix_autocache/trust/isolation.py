@@ -49,7 +49,7 @@ def of_machine(nix: Nix, hook: Path, jobs: Path, used: Iterable[Path], programs:
     }.items():
         if paths:
             yield what.format(named(paths))
-    yield from _of_nix(nix, hook)
+    yield from of_nix(nix, hook)
 
 
 def _programs_of(nix: Nix) -> list[Path]:
@@ -60,7 +60,7 @@ def _changeable(paths: Iterable[Path]) -> list[Path]:
     return [part for path in paths if (part := probes.changeable(path))]
 
 
-def _of_nix(nix: Nix, hook: Path) -> Iterator[str]:
+def of_nix(nix: Nix, hook: Path) -> Iterator[str]:
     """What the daemon's own configuration gives to everybody."""
     if trusted_user.is_trusted(nix):
         yield "the job's user is a trusted user of the nix-daemon"

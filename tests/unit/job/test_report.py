@@ -1,4 +1,4 @@
-"""The job's summary: what others wrote is text in it, and nothing else."""
+"""Reports: text of others is no markup, and each number is from where it is known."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,11 @@ import pytest
 
 from nix_autocache.ci.detect import detect
 from nix_autocache.job import report
+from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.outcomes import Outcome
-from nix_autocache.uploader.progress import FlushResult
+from nix_autocache.uploader.process.protocol import Reply
+from nix_autocache.uploader.progress import FlushResult, Progress
+from tests.harness.paths import path
 
 MARKUP = [
     "![x](https://evil.example/x.png)",
@@ -49,3 +52,40 @@ def test_text_of_others_is_no_markup_in_the_summary(tmp_path: Path, text: str) -
     assert without == re.sub("`[^`\n]+`", "`…`", plain)
     assert len(found) < 10_000
     assert all(letter.isprintable() or letter == "\n" for letter in found)
+
+
+def test_an_interruption_names_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    queue = Queue(tmp_path)
+    queue.create()
+    host = detect({})
+    with pytest.raises(KeyboardInterrupt), report.interruption(host, queue):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "warning: interrupted, not pushed: nothing\n"
+    for number in range(7):
+        queue.add(f"{path(f'build-{number}').base}.drv", [])
+    with pytest.raises(KeyboardInterrupt), report.interruption(host, queue):
+        raise KeyboardInterrupt
+    builds = "build-0, build-1, build-2, build-3, build-4 and 2 more"
+    assert capsys.readouterr().err == f"warning: interrupted, not pushed: {builds}\n"
+
+
+def test_the_status_is_of_the_uploader_or_of_the_queue(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    queue.create()
+    queue.add(f"{path('waits').base}.drv", [])
+    without = report.status(None, None, queue)
+    assert (without["set_up"], without["uploader"], without["waiting"]) == (False, False, 1)
+    assert without["reason"] == "nothing was set up in this job"
+    progress = Progress(counts={"pushed": 2}, pushed_bytes=10, waiting=5)
+    alive = report.status(None, Reply(progress=progress, drained=False, error="no credentials"), queue)
+    assert (alive["uploader"], alive["counts"], alive["pushed_bytes"]) == (True, {"pushed": 2}, 10)
+    assert (alive["waiting"], alive["error"]) == (5, "no credentials")
+    assert alive.keys() == without.keys()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1_250_000, "1.2 MB"), (10**9, "1.0 GB"), (10**13, "10000.0 GB")],
+)
+def test_sizes_are_for_people(count: int, text: str) -> None:
+    assert report.size(count) == text
