@@ -26,7 +26,7 @@ BUSY = "s3://bucket: HTTP status 503 Slow Down"
 
 
 def outcomes(what: str, *names: str, size: int = 0, reason: str = "") -> tuple[Outcome, ...]:
-    return tuple(Outcome(path(name), what, size, reason) for name in names)  # type: ignore[arg-type]
+    return tuple(Outcome(path(name), what, size, reason) for name in names)
 
 
 def numbered(what: str, count: int, reason: str = "") -> tuple[Outcome, ...]:

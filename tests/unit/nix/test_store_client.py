@@ -1,13 +1,12 @@
 """Any byte of Nix's answer for a path may be wrong; that is an error of this path alone."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from nix_autocache.errors import StoreError, one_line
 from nix_autocache.nix import store_client as store_module
-from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.nix.store import Nix, PathInfo, StorePath
 from nix_autocache.nix.store_client import StoreClient
 from tests.harness.nix_daemon import DIE, HANG, LAST, LOGGED, FakeNix, answer, number, refusal, text
 
@@ -96,13 +95,25 @@ def test_a_nix_that_cannot_be_asked_at_all_is_said_once(fake: FakeNix, program: 
         store.answers([StorePath(fake.path(str(number))) for number in range(1000)])
 
 
-def test_a_file_that_only_looks_like_a_derivation_names_no_path(fake: FakeNix, tmp_path: Path) -> None:
-    inside = fake.path("output")
-    drv = tmp_path / "x.drv"
-    drv.write_bytes(
-        b'Derive([("out","/etc/passwd","",""),("bin","%s","",""),("x","\xff","","")],[' % os.fsencode(inside)
-    )
-    assert fake.nix.outputs(StorePath(str(drv))) == [inside]
-    drv.write_bytes(bytes(range(256)) * 100)
-    assert fake.nix.outputs(StorePath(str(drv))) == []
-    assert fake.nix.outputs(StorePath(str(tmp_path))) == []
+OUT, DEV = (f"/nix/store/{letter * 32}-x".encode() for letter in "ab")
+OUTPUTS = {
+    "none": (number(0), []),
+    "two": (number(2) + text(b"out") + text(OUT) + text(b"dev") + text(DEV), [OUT, DEV]),
+    "one that is not built": (number(2) + text(b"out") + text(OUT) + text(b"dev") + text(b""), [OUT]),
+    "one that is elsewhere": (number(2) + text(b"out") + text(b"/etc/passwd") + text(b"dev") + text(DEV), [DEV]),
+    "one that is no text": (number(1) + text(b"out") + text(b"\xff"), []),
+    "fewer than were announced": (number(3) + text(b"out") + text(OUT), []),
+    "2^60": (number(1 << 60) + text(b"out") + text(OUT), []),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_the_outputs_of_a_derivation_are_those_that_are_store_paths(fake: FakeNix, kind: str) -> None:
+    said, outputs = OUTPUTS[kind]
+    derivation, path = StorePath("/nix/store/x.drv"), StorePath(fake.add("x"))
+    fake.says(derivation, number(LAST) + said)
+    with StoreClient(Nix(fake.nix.bin)) as store:
+        assert store.outputs_of(derivation) == [each.decode() for each in outputs]
+        fake.says(derivation, refusal(b"no such derivation"))
+        assert store.outputs_of(derivation) == []
+        assert path in store.answers([path]), "a conversation that broke off is begun again"
