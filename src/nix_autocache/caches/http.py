@@ -15,14 +15,7 @@ from ..system.net import seconds_to_wait
 from .http1 import Connection, Response
 from .http_read import Reader
 from .http_servers import Servers
-from .http_status import (
-    ARCHIVES,
-    connection_error,
-    does_not_exist,
-    is_absent,
-    is_stored_anyway,
-    status_error,
-)
+from .http_status import ARCHIVES, connection_error, does_not_exist, is_absent, is_stored_anyway, status_error
 from .http_write import Writer
 from .pool import Pool
 from .protocol import Access, Body, Content

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,6 @@ from ..errors import RunnerError
 from ..machine import paths, registrations, root
 from ..machine.modes import Mode
 from ..machine.observe import Facts
-from ..machine.paths import Paths
 from ..machine.registrations import Registration
 from ..nix import effective
 from ..nix.conf import MACHINE
@@ -25,7 +24,7 @@ from ..queue import hook
 from ..system import probe, users
 from ..system.net import network_environment
 from ..uploader.process.client import UploaderClient
-from . import cache_views, nix_conf
+from . import cache_views, nix_conf, own_conf
 from .context import Context
 from .destination import Destination, claim
 from .state import JobState
@@ -98,21 +97,6 @@ def register_changes(
     return register_or_scan(context, state, destination, facts)[0]
 
 
-def register_on_managed_machine(context: Context, nix_bin: str, machine: Paths) -> None:
-    """Tell Nix only what is this job's own; warn where that cannot be done.
-
-    The machine's cache is named again where this user's configuration takes it away.
-    """
-    registration = _of_this_user(context, nix_bin, nix_conf.lines_on_managed_machine(context))
-    _add_own(context, registration)
-    settings = effective.of_client(registration.nix, context.environ)
-    with suppress(OSError):
-        shared = machine.config.include.read_text(encoding="utf-8").splitlines()
-        caches = [line for line in shared if line.startswith("extra-substituters = ")]
-        if lost := nix_conf.lacking(caches, settings):
-            _add_own(context, _of_this_user(context, nix_bin, [*registration.lines, *lost]))
-
-
 @contextmanager
 def undone_on_failure(context: Context, state: JobState) -> Iterator[None]:
     """A set-up that fails in the block leaves neither an uploader nor a line in nix.conf."""
@@ -135,7 +119,7 @@ def unregister(context: Context, state: JobState) -> None:
         registrations.remove(machine, context.job_name, daemon=False, everything=False)
     cache_views.remove(context)
     if nix_conf.has_own_file(context, state):
-        _remove_own(context)
+        own_conf.remove(context)
 
 
 def revive_daemon(context: Context, state: JobState) -> None:
@@ -147,27 +131,11 @@ def revive_daemon(context: Context, state: JobState) -> None:
 def _register_own(context: Context, what: Wanted) -> None:
     nix_bin = what.shared.nix_bin
     if what.own_lines:
-        _add_own(context, _of_this_user(context, nix_bin, what.own_lines))
+        own_conf.write(context, nix_bin, what.own_lines)
     else:  # those of an earlier set-up would hide what is missing
-        _remove_own(context)
+        own_conf.remove(context)
     if lost := nix_conf.lacking(what.heeded, effective.of_client(what.shared.nix, context.environ)):
-        _add_own(context, _of_this_user(context, nix_bin, [*what.own_lines, *lost]))
-
-
-def _of_this_user(context: Context, nix_bin: str, lines: Sequence[str]) -> Registration:
-    owner = (os.geteuid(), os.getegid())
-    return Registration(job_name=context.job_name, owner=owner, lines=tuple(lines), nix_bin=nix_bin)
-
-
-def _add_own(context: Context, registration: Registration) -> None:
-    try:
-        registrations.add(context.own_paths, registration, private=True)
-    except RunnerError as error:
-        context.host.warning(str(error))
-
-
-def _remove_own(context: Context) -> None:
-    registrations.remove(context.own_paths, context.job_name, daemon=False, everything=True)
+        own_conf.write(context, nix_bin, [*what.own_lines, *lost])
 
 
 def _registration(context: Context, state: JobState, facts: Facts, lines: Sequence[str]) -> Registration:

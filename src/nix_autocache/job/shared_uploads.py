@@ -30,14 +30,14 @@ _OF_THE_MACHINE: Final = ("cache", "signing_key", "public_keys", "aws_role")
 
 def join(context: Context, facts: Facts) -> JobState:
     """Give Nix what is this job's own, and judge what its code could reach on this machine."""
-    from .registration import register_on_managed_machine
+    from . import own_conf
 
     machine = paths.machine(context.environ)
     record = ManagedMachine.load(machine)
     if record is None:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
-    register_on_managed_machine(context, record.nix_bin, machine)
+    own_conf.write_on_managed_machine(context, record, machine)
     ways = tuple(exposures.of_managed_machine(record, machine, facts, context.environ))
     verdict = decision.judge_on_managed_machine(context, ways)
     return JobState.begin(Mode.MANAGED, record.nix, record.cache, verdict)
