@@ -18,7 +18,9 @@ demo: prepare ## two machines without Nix: what the first builds, the second fet
 	@$(AS_ROOT) $(PYTHON) -m tests.demo
 
 test: prepare ## all tests, two files at a time, on throwaway machines with the three Nix generations (root)
-	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 2 --dist loadfile tests
+# What is long comes first, so that neither process waits for the other at the end.
+	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 \
+	  tests/integration tests/unit
 
 test-unit: prepare ## the tests that need neither root nor Nix
 	@$(PYTHON) -m pytest --numprocesses 4 --dist worksteal tests/unit

@@ -61,7 +61,7 @@ def run(machine: Machine, text: str, **options: object) -> Outcome:
 @pytest.fixture(autouse=True)
 def nothing_of_ours_is_left(runner: Machine) -> Iterator[None]:
     yield
-    wait_for(lambda: not any("nix_autocache" in " ".join(each.argv) for each in runner.processes()), "their end", 5)
+    wait_for(lambda: not any("nix_autocache" in " ".join(each.argv) for each in runner.processes()), "their end")
     assert not runner.exists("/etc/nix/nix-autocache.conf")
 
 

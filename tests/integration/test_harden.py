@@ -91,7 +91,7 @@ def test_what_hosted_runners_leave_open_is_closed_and_root_gets_it_back(tmp_path
         made.write(KEY, sealed.key, mode=0o600, owner="runner")
         assert made.sh(RIGHTS).stdout == opened
         assert [line for line in listing(made) if "-something" not in line] == before
-        wait_for(lambda: len(made.processes()) == running, "the end of every process of ours", 5)
+        wait_for(lambda: len(made.processes()) == running, "the end of every process of ours")
 
 
 def unsandboxed(machine: Machine) -> None:

@@ -73,7 +73,7 @@ def test_nix_that_never_had_its_daemon_started_gets_one_by_sudo(
     said = job.set_up("existing-daemon")
     assert "no daemon" in said
     comes_through(job)
-    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
+    wait_for(lambda: not job.machine.processes(), "the end of every process")
 
 
 def test_a_hook_that_does_not_fire_is_replaced_by_a_look_at_the_store(machine: MakeMachine) -> None:

@@ -36,7 +36,7 @@ def test_a_dead_daemon_is_started_for_the_job_by_sudo(machine: MakeMachine, nix_
     said = job.set_up("existing-daemon")
     assert "a daemon's socket, but nobody answers" in said
     comes_through(job)
-    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
+    wait_for(lambda: not job.machine.processes(), "the end of every process")
 
 
 def test_a_dead_daemon_without_sudo_is_refused_in_one_line(machine: MakeMachine) -> None:

@@ -29,7 +29,7 @@ def test_a_build_by_the_jobs_user_is_made_by_a_daemon_and_gets_into_the_cache(
     assert "nixbld1" in job.machine.read("/etc/group")
     assert "1 pushed" in job.said("finish")
     assert path in job.cached()
-    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
+    wait_for(lambda: not job.machine.processes(), "the end of every process")
 
 
 def test_a_user_without_any_right_builds_through_the_daemon(machine: MakeMachine) -> None:
@@ -159,7 +159,7 @@ def test_a_flush_needs_no_process_of_the_job_to_be_alive(machine: MakeMachine) -
     assert path not in job.cached()
     assert "1 pushed" in job.said("finish")
     assert path in job.cached()
-    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
+    wait_for(lambda: not job.machine.processes(), "the end of every process")
 
 
 def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> None:
@@ -170,4 +170,4 @@ def test_a_setup_that_fails_leaves_nothing_registered(machine: MakeMachine) -> N
     assert done.returncode == 1
     assert "/proc/cache" in done.stderr
     assert not job.machine.exists("/etc/nix/nix-autocache.conf")
-    wait_for(lambda: not job.machine.processes(), "the end of every process", 5)
+    wait_for(lambda: not job.machine.processes(), "the end of every process")

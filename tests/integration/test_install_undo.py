@@ -43,7 +43,7 @@ def leaves_nothing(job: Job, rounds: int) -> None:
         job.run("flush")
         job.run("undo")
     assert listing(job.machine) == before
-    wait_for(lambda: len(job.machine.processes()) == running, "the end of every process of ours", 5)
+    wait_for(lambda: len(job.machine.processes()) == running, "the end of every process of ours")
 
 
 @pytest.mark.parametrize("kind", ["bare", "daemon and sudo", "own store"])

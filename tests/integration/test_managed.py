@@ -193,7 +193,7 @@ def test_without_systemd_a_keeper_does_the_same(machine: MakeMachine, tmp_path: 
         made.run([f"{STATE}/undo"])
         runner.run("undo")
         assert [line for line in listing(made) if "-something" not in line] == before
-        wait_for(lambda: len(made.processes()) == running, "the end of every process of ours", 5)
+        wait_for(lambda: len(made.processes()) == running, "the end of every process of ours")
 
 
 @contextmanager

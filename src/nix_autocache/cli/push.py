@@ -19,7 +19,7 @@ def push(context: Context, paths: list[str]) -> None:
     if nix is None:
         raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
     destination = context.made_destination()
-    begun = foreground.begin(nix, destination.url, context.environ, len(paths))
+    connected = foreground.connect(nix, destination.url, context.environ, len(paths))
     from tempfile import TemporaryDirectory
 
     from ..job import report, secrets, upload_spec
@@ -36,7 +36,9 @@ def push(context: Context, paths: list[str]) -> None:
         if spec.secret_key and (doubts := destination.doubts(str(spec.secret_key.public))):
             context.host.warning(doubts)
         tell = report.ProgressLines(context.host)
-        flushed = foreground.drain_here(spec, since + context.settings.flush_timeout, tell, begun=begun, check=True)
+        flushed = foreground.drain_here(
+            spec, since + context.settings.flush_timeout, tell, connected=connected, check=True
+        )
         result = report.Result(
             outcomes=tuple(queue.outcomes.recorded()),
             flush=flushed,

@@ -1,7 +1,7 @@
-"""A pusher that asks what it may and can, and writes nothing.
+"""A pusher that asks the cache for what it has, and writes nothing.
 
-A dry run needs neither credentials nor a network: a cache that refuses, cannot be opened or does not answer within a
-few seconds is not asked any more, and everything counts as missing there. That is told once, as trouble with the cache.
+A dry run needs neither credentials nor a network. A cache that refuses, cannot be opened or does not answer within some
+seconds is not asked again, and counts as empty. The reason is reported once, as trouble with the cache.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE: Final = 5.0  # seconds that a cache has for one answer, retries included
+TIMEOUT: Final = 5.0  # seconds for one answer, retries included
 
 
 class DryRun:
-    """Asks the pusher that `make` makes, which may raise as it does, and writes nothing."""
+    """Asks the pusher that `make` returns. Raises nothing that `make` raises, but reports it."""
 
-    def __init__(self, make: Callable[[], Pusher], patience: float = PATIENCE) -> None:
-        self._make, self._patience = make, patience
-        self._lock = threading.Lock()  # of the next two
-        self._waiting_since: float | None = None  # when the cache was first asked for what it has not answered yet
-        self._reason = ""  # why it is not asked any more
-        self._told = False
+    def __init__(self, make: Callable[[], Pusher], timeout: float = TIMEOUT) -> None:
+        self._make, self._timeout = make, timeout
+        self._lock = threading.Lock()  # for `_waiting_since` and `_reported`
+        self._waiting_since: float | None = None  # when the oldest unanswered query began
+        self._reason = ""  # why the cache is not asked again
+        self._reported = False
 
     def check(self, store_dir: str) -> None:
-        """Ask the cache for anything at all, so that set-up can say whether it is there."""
-        self._find(self._reached)
+        """Ask for anything at all, so that `setup` can report a cache that cannot be reached."""
+        self._find(self._reach)
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
-        with suppress(Error):  # each path is asked for by itself then
+        with suppress(Error):  # then each path is asked for alone
             return self._within(lambda: self._pusher.ask(infos))
         return {}
 
@@ -54,19 +54,19 @@ class DryRun:
     def reach(self) -> None:
         pass
 
-    def _reached(self) -> Found:
+    def _reach(self) -> Found:
         self._pusher.reach()
         return ABSENT
 
-    def _find(self, question: Callable[[], Found]) -> Found:
+    def _find(self, query: Callable[[], Found]) -> Found:
         if self._reason:
             return self._unknown()
         try:
-            return self._within(question)
+            return self._within(query)
         except StoreError:
             raise
         except CacheBusy as error:
-            if self._is_patient() and error.retry_after < self._patience:
+            if self._may_wait() and error.retry_after < self._timeout:
                 raise
             return self._give_up(error)
         except Error as error:
@@ -91,44 +91,44 @@ class DryRun:
     def _pusher(self) -> Pusher:
         return self._make()
 
-    def _within(self, question: Callable[[], T]) -> T:
-        """Its answer. Raises CacheBusy where there was none in time, and what it raises."""
+    def _within(self, query: Callable[[], T]) -> T:
+        """The result of `query`. Raises what it raises, or CacheBusy if it takes too long."""
         if self._reason:
             raise CacheBusy(self._reason)
         with self._lock:
             self._waiting_since = self._waiting_since or time.monotonic()
-            left = max(0.0, self._waiting_since + self._patience - time.monotonic())
+            left = max(0.0, self._waiting_since + self._timeout - time.monotonic())
         answer: list[T | Exception] = []
-        asking = threading.Thread(target=lambda: answer.append(_outcome(question)), daemon=True)
-        asking.start()  # nobody waits for a request whose own limit is longer
+        asking = threading.Thread(target=lambda: answer.append(_outcome(query)), daemon=True)
+        asking.start()  # left behind if the request's own timeout is longer
         asking.join(left)
         if not answer:
-            raise CacheBusy(f"no answer within {self._patience:g} s")
+            raise CacheBusy(f"no answer within {self._timeout:g} s")
         if isinstance(answer[0], Exception):
             raise answer[0]
         self._waiting_since = None
         return answer[0]
 
-    def _is_patient(self) -> bool:
+    def _may_wait(self) -> bool:
         since = self._waiting_since
-        return since is None or time.monotonic() - since < self._patience
+        return since is None or time.monotonic() - since < self._timeout
 
     def _give_up(self, error: Error) -> Found:
         self._reason = one_line(error)
         return self._unknown()
 
     def _unknown(self) -> Found:
-        """What is not known counts as missing. The first time the reason is raised, so that it is told."""
+        """Absent. Raises the reason the first time, so that it is reported."""
         with self._lock:
-            first, self._told = not self._told, True
+            first, self._reported = not self._reported, True
         if first:
-            raise CacheBusy(f"{self._reason}; it is not asked any more, and everything counts as missing there")
+            raise CacheBusy(f"{self._reason}; it is not asked again, and everything counts as missing there")
         return ABSENT
 
 
-def _outcome(question: Callable[[], T]) -> T | Exception:
+def _outcome(query: Callable[[], T]) -> T | Exception:
     try:
-        return question()
+        return query()
     except Error as error:
         return error
     except Exception as error:

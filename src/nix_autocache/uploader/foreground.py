@@ -1,4 +1,7 @@
-"""The drain run by whoever waits for it: `push`, and a flush that finds no uploader alive."""
+"""Runs the drain in this process: for `push`, and for a flush when no uploader is alive.
+
+`connect` first starts what is slow to answer, before the modules of an upload are even loaded.
+"""
 
 from __future__ import annotations
 
@@ -21,57 +24,57 @@ if TYPE_CHECKING:
     from .progress import FlushResult, Progress
     from .spec import UploadSpec
 
-_LOOK: Final = 5.0  # seconds that the cache has to show whether it can be used
-_FIRST: Final = 3  # connections for a single entry: the cache itself is asked, and what the entry refers to
-_MANY: Final = 100  # entries; to count more would not make more connections
+_CHECK: Final = 5.0  # seconds for the cache to show whether it can be used
+_EXTRA: Final = 3  # connections beside one for each entry: for nix-cache-info and for references
+_COUNTED: Final = 100  # entries; more of them do not make more connections
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
-_RECORD: Final = 1.0  # seconds for the drain to write down what it did
+_RECORD: Final = 1.0  # seconds for the drain to write its records
 
 
 @dataclass(frozen=True)
-class Begun:
-    """Those who take their time to answer, begun before what an upload needs is even loaded."""
+class Connected:
+    """Connections to Nix and to the cache. `cache` is None if it needs credentials or a key first."""
 
     store: StoreClient
     cache: Cache | None
 
 
-def begin(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> Begun:
-    """Start Nix, and connect to the cache, where nothing more must be known for that, to push so many entries."""
+def connect(nix: Nix, url: CacheUrl, environ: Mapping[str, str], entries: int) -> Connected:
+    """Start Nix, and connect to the cache if its URL is enough for that, to push this number of entries."""
     store = StoreClient(nix)
-    with suppress(OSError):  # the drain's first question will say it
+    with suppress(OSError):  # the drain's first query will raise it
         store.begin()
-    return Begun(store, opening.open_early(url, environ, _FIRST + entries))
+    return Connected(store, opening.open_early(url, environ, _EXTRA + entries))
 
 
 def drain_here(
-    job: UploadSpec,
+    spec: UploadSpec,
     deadline: float,
     tell: Callable[[Progress], None],
     *,
-    begun: Begun | None = None,
+    connected: Connected | None = None,
     check: bool = False,
 ) -> FlushResult:
-    """Empty the job's queue before the monotonic clock passes `deadline`.
+    """Empty the queue of `spec` before the monotonic clock passes `deadline`.
 
-    Raises CacheError when asked to `check` the cache and it cannot be used; else its paths fail with that reason.
-    Raises Error when another process drains this queue.
+    With `check`, raises CacheError if the cache cannot be used; without, the paths fail with that reason.
+    Raises Error if another process drains this queue.
     """
-    queue = job.open_queue()
+    queue = spec.open_queue()
     with queue.lock(_YIELD) as held:
         if not held:
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
-        if begun is None:
-            entries = sum(1 for _ in islice(queue.names(), _MANY))
-            begun = begin(job.nix, job.cache, job.environ, entries)
-        drain = job.drain(job.pusher(begun.cache), begun.store)
+        if connected is None:
+            entries = sum(1 for _ in islice(queue.names(), _COUNTED))
+            connected = connect(spec.nix, spec.cache, spec.environ, entries)
+        drain = spec.drain(spec.pusher(connected.cache), connected.store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()
         try:
             if check:
-                drain.usable(min(_LOOK, max(0.0, deadline - time.monotonic())))
+                drain.usable(min(_CHECK, max(0.0, deadline - time.monotonic())))
             drained = drain.flush(deadline, tell)
-            return drain.progress().result(drained=drained, dry_run=job.dry_run, error=drain.refused)
+            return drain.progress().result(drained=drained, dry_run=spec.dry_run, error=drain.refused)
         finally:
             drain.end()
             running.join(_RECORD)

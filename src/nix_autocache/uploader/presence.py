@@ -1,8 +1,8 @@
-"""What a cache's answer to the question for a narinfo is worth: "already there", or something to be mended.
+"""Judges what a cache returns for a narinfo: is the path there, does it lack a signature, or is it missing?
 
-A cache may answer with a web page, with half a file, with another path's narinfo, or with one that somebody planted.
-There is only what Nix could read, what names the path and an archive, and what carries a signature that the readers
-trust. Format: src/libstore/nar-info.cc of Nix, which refuses a narinfo for a single field that it cannot parse.
+The cache may return a web page, half a file, the narinfo of another path, or one that somebody planted. A path is there
+only if Nix can read the narinfo, it names the path and an archive, and it has a signature that readers trust. Format:
+src/libstore/nar-info.cc of Nix, which refuses a narinfo for a single field that it cannot parse.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..nix.store import PathInfo, StorePath, parse_store_path
 from .compress import CORRUPT, unpacked
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
-_SIGNATURES: Final = 32  # of a narinfo, that are looked at
+_SIGNATURES: Final = 32  # of a narinfo; further ones are ignored
 _ONCE: Final = frozenset({"StorePath", "URL", "NarHash", "NarSize"})
 _AT_MOST_ONCE: Final = ("Compression", "FileHash", "FileSize", "References", "Deriver", "CA")
 _COMPRESSIONS: Final = frozenset(
     {"none", "br", "bzip2", "compress", "grzip", "gzip", "lrzip", "lz4", "lzip", "lzma", "lzop", "xz", "zstd"}
 )
-# Nix stores compressed narinfos with a Content-Encoding (narinfo-compression), which not everything undoes.
+# With narinfo-compression, Nix stores narinfos with a Content-Encoding, and not every client decodes it.
 _ENCODED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
-# An archive in this cache: Nix would fetch a whole URL from wherever it leads.
+# An archive in this cache. A narinfo may also have a whole URL, and Nix would fetch that from another host.
 OWN_ARCHIVE: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=-]*")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}|unknown-deriver")
@@ -39,7 +39,7 @@ _SHA256: Final = re.compile(r"sha256[:-](?:([0-9a-df-np-sv-z]{52})|([0-9a-fA-F]{
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where a narinfo says that a path's content is; nobody vouches for that. `signatures` are those it carries."""
+    """The archive that a narinfo names, which is not verified, and the narinfo's `signatures`."""
 
     url: str
     compression: str
@@ -48,7 +48,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is in the cache of a path. `archive` is given where only a signature seems to be missing."""
+    """The state of a path in the cache. `archive` is set if only a trusted signature seems to be missing."""
 
     there: bool
     archive: Archive | None = None
@@ -59,13 +59,15 @@ THERE: Final = Found(True)
 
 
 def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey]) -> Found:
-    """What `content`, asked for as the narinfo of a path, says. `readers` are the keys that readers trust; without
-    any, nothing needs a signature."""
+    """Judge `content`, which the cache returned for the narinfo of a path; None if it had none.
+
+    `readers` are the keys that readers trust. If there are none, no signature is needed.
+    """
     fields = fields_of(content)
     found = fields and path_info(fields, info.path)
     if not fields or not found:
         return ABSENT
-    if not readers or _is_signed(found, readers) or _names_itself(found, info):
+    if not readers or _is_signed(found, readers) or _is_content_addressed(found, info):
         return THERE
     ours = replace(info, signatures=(), deriver="", ca="", registered=0, ultimate=False)
     if replace(found, signatures=(), ca="") != ours or not OWN_ARCHIVE.fullmatch(fields["URL"][0]):
@@ -75,7 +77,7 @@ def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey])
 
 
 def decoded(content: bytes) -> str:
-    """The text of a small object, whatever it was compressed with; empty where that cannot be undone."""
+    """The text of a small object, decompressed if necessary; empty if that fails."""
     for magic, name in _ENCODED.items():
         if content.startswith(magic):
             return _text(b"".join(_at_most(unpacked(name, [content]))))
@@ -87,7 +89,7 @@ def _text(content: bytes) -> str:
 
 
 def _at_most(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Nothing of what is larger than a narinfo can be, or is broken."""
+    """The pieces, or none if they are broken or larger than a narinfo can be."""
     whole, size = [], 0
     with suppress(*CORRUPT):
         for piece in pieces:
@@ -99,7 +101,7 @@ def _at_most(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def fields_of(content: bytes | None) -> Mapping[str, list[str]] | None:
-    """The fields of a narinfo; None for what is no narinfo to Nix, or could be read in two ways."""
+    """The fields of a narinfo; None if Nix would refuse it, or it is ambiguous."""
     text = decoded(content) if content else ""
     if not text.endswith("\n") or any(": " not in line and line[-1:] != ":" for line in text[:-1].split("\n")):
         return None
@@ -111,7 +113,7 @@ def fields_of(content: bytes | None) -> Mapping[str, list[str]] | None:
 
 
 def path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | None:
-    """What the fields say of `path`; None where they are of another path, or one of them is malformed."""
+    """The path info in the fields; None if they are about another path than `path`, or malformed."""
     optional = {name: fields[name][0] for name in _AT_MOST_ONCE if fields.get(name)}
     nar_hash = sha256_of(fields["NarHash"][0])
     signatures = tuple(fields.get("Sig", ())[:_SIGNATURES])
@@ -142,7 +144,7 @@ def _references(text: str, store_dir: str) -> tuple[StorePath, ...] | None:
 
 
 def sha256_of(text: str) -> str | None:
-    """A sha256 in any of the ways that Nix reads, as it writes it in a fingerprint; None for anything else."""
+    """Convert a sha256 in any form that Nix reads to that of a fingerprint; None for anything else."""
     match = _SHA256.fullmatch(text)
     if not match:
         return None
@@ -157,8 +159,8 @@ def _is_signed(found: PathInfo, readers: Collection[PublicKey]) -> bool:
     return any(key.verifies(text, signature) for signature in found.signatures for key in readers)
 
 
-def _names_itself(found: PathInfo, info: PathInfo) -> bool:
-    """Whether it is content-addressed, as this store knows it too: then nobody asks for a signature."""
+def _is_content_addressed(found: PathInfo, info: PathInfo) -> bool:
+    """True if it is content-addressed, and the same as in this store: then Nix needs no signature."""
     return bool(info.ca) and (found.ca, found.nar_hash, found.nar_size, found.references) == (
         info.ca, info.nar_hash, info.nar_size, info.references,
     )  # fmt: skip

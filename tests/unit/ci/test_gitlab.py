@@ -3,10 +3,12 @@
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from nix_autocache.ci import gitlab
 from nix_autocache.ci.detect import detect
 from nix_autocache.ci.gitlab import GitLab, duration, inputs_of
 from nix_autocache.settings import INPUTS
@@ -84,20 +86,24 @@ def test_the_runners_durations_are_read(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
 
-def test_after_script_has_what_is_left_of_its_five_minutes() -> None:
-    left = on(nix_autocache_after=str(int(time.time()) - 100)).time_left()
-    assert left is not None
-    assert 180 <= left <= 186
-    late = on(nix_autocache_after=str(int(time.time()) - 100), RUNNER_AFTER_SCRIPT_TIMEOUT="1m").time_left()
-    assert late == 1
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The time at which the clock stands still."""
+    moment = 1_700_000_000.0
+    monkeypatch.setattr(gitlab, "time", SimpleNamespace(time=lambda: moment))
+    return moment
+
+
+def test_after_script_has_what_is_left_of_its_five_minutes(now: float) -> None:
+    begun = str(int(now) - 100)
+    assert on(nix_autocache_after=begun).time_left() == 300 - 100 - 15
+    assert on(nix_autocache_after=begun, RUNNER_AFTER_SCRIPT_TIMEOUT="1m").time_left() == 1
     assert on().time_left() is None
 
 
-def test_the_script_has_what_is_left_of_the_job() -> None:
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 100))
-    left = on(CI_JOB_STARTED_AT=started, CI_JOB_TIMEOUT="3600").time_left()
-    assert left is not None
-    assert 3480 <= left <= 3486
+def test_the_script_has_what_is_left_of_the_job(now: float) -> None:
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 100))
+    assert on(CI_JOB_STARTED_AT=started, CI_JOB_TIMEOUT="3600").time_left() == 3600 - 100 - 15
 
 
 def test_a_section_is_folded_and_text_of_others_opens_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,3 +90,19 @@ def test_the_status_is_of_the_uploader_or_of_the_queue(tmp_path: Path) -> None:
 )
 def test_sizes_are_for_people(count: int, text: str) -> None:
     assert report.size(count) == text
+
+
+def test_progress_is_a_line_every_five_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(report, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    lines = report.ProgressLines(detect({}))
+    for second in range(1, 13):
+        now[0] = second
+        trouble = "HTTP status 503" if second > 5 else ""
+        lines(Progress(counts={"pushed": second}, pushed_bytes=1000 * second, waiting=20 - second, trouble=trouble))
+    assert capsys.readouterr().err.splitlines() == [
+        "5 pushed, 5.0 KB; 15 to go",
+        "10 pushed, 10.0 KB; 10 to go; the last trouble was: HTTP status 503",
+    ]

@@ -1,1 +1,4 @@
-"""The uploader as a process: `client` starts and asks it, `main` runs it, `server` answers on its socket."""
+"""The uploader as a process: `client` starts it and sends requests in `protocol`, `main` runs it.
+
+`server` reads the requests, and `states` is what the process does.
+"""
