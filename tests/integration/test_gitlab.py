@@ -46,7 +46,7 @@ def test_nothing_is_lost_when_every_process_ends_with_the_script(machine: MakeMa
     made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     made.add_user("ci", sudo=True)
     nix.with_daemon(made)
-    for name, program in (("end-uploader", "uploader[.]daemon"), ("end-daemon", "^nix-daemon")):
+    for name, program in (("end-uploader", "uploader[.]process[.]main"), ("end-daemon", "^nix-daemon")):
         made.write(f"/usr/local/bin/{name}", f"#!/bin/sh\nexec sudo pkill -KILL -f {program}\n", 0o755)
     made.sh("mkdir -p /builds/acme; chown -R ci /builds")
     done = runs(made, pipeline("end-uploader", SCRIPT, "end-daemon"), expression=graphs.independent(5), user=user)
@@ -130,7 +130,7 @@ def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
 def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> None:
     """GitLab ignores the exit status of after_script, so the end of the script must fail the job."""
     spoil = (
-        "pkill -KILL -f uploader[.]daemon",
+        "pkill -KILL -f uploader[.]process[.]main",
         SCRIPT,
         "chmod u+w /nix/store/*-spoilt; echo >>$(echo /nix/store/*-spoilt)",
     )
