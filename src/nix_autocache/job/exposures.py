@@ -16,7 +16,7 @@ from ..machine.observe import Facts
 from ..machine.paths import CONFIGURATION, JobPaths, Paths
 from ..nix.store import Nix
 from ..nix.store_url import parse_cache_url
-from ..trust import metadata, probes
+from ..trust import memory, metadata, system_files
 from ..trust.isolation import named, of_credentials, of_machine
 from .context import Context
 from .destination import Destination
@@ -59,7 +59,7 @@ def of_managed_machine(
         yield "the job's user is root, so its code could read the key"
         return
     url = parse_cache_url(record.cache)
-    if url.directory and (directory := probes.changeable(url.directory)):
+    if url.directory and (directory := system_files.changeable(url.directory)):
         yield f"the cache is a directory that the job's user can write, {directory}"
     files = [Path(path) for path in record.secrets]
     if readable := [path for path in files if os.access(path, os.R_OK)]:
@@ -76,7 +76,7 @@ def _of_secrets(context: Context, destination: Destination, *, locked_down: bool
         yield f"the cache is a directory that the job's user can write, {directory}"
     sources = context.secret_sources(destination)
     yield from sources.files_that_stay()
-    by_token, is_open = context.identity is not None, probes.memory_is_open(hardened=locked_down)
+    by_token, is_open = context.identity is not None, memory.memory_is_open(hardened=locked_down)
     yield from context.host.exposures(sources.as_text(), by_token=by_token, memory_is_open=is_open)
 
 
@@ -86,4 +86,4 @@ def _of_job(job: JobPaths) -> tuple[Path, ...]:
 
 def _own_directory(destination: Destination) -> Path | None:
     directory = destination.url.directory
-    return probes.changeable(directory) if directory else None
+    return system_files.changeable(directory) if directory else None

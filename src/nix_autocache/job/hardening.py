@@ -12,7 +12,7 @@ from typing import Final
 
 from ..machine import root
 from ..machine.paths import UNDO
-from ..trust import probes
+from ..trust import memory, sockets, system_files
 from . import decision, exposures
 from .context import Context
 from .plan import SetupPlan
@@ -32,7 +32,8 @@ def locked_down(context: Context, plan: SetupPlan, programs: Sequence[str]) -> I
     if not plan.lock_down:
         yield
         return
-    reachable = [*probes.sockets(), *probes.diagnostics(), *probes.devices(), *probes.system_files(programs)]
+    in_dev, files = memory.devices(), system_files.system_files(programs)
+    reachable = [*sockets.sockets(), *sockets.diagnostics(), *in_dev, *files]
     request = {
         "job_name": context.job_name,
         "user": os.geteuid(),

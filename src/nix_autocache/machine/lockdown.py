@@ -16,7 +16,7 @@ from typing import ClassVar, Final, TypeAlias
 
 from ..system import record
 from ..system.files import handle_of, open_to_write, set_mode_of
-from ..trust.probes import YAMA
+from ..trust.memory import YAMA
 from . import journal, read_only_usr, sudoers
 from .paths import Paths
 from .state_directory import locked

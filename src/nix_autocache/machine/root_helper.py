@@ -63,9 +63,9 @@ def _remove(request: Request, environ: Environ) -> None:
 
 
 def _programs(request: Request, environ: Environ) -> list[str]:
-    from ..trust import probes
+    from ..trust.programs import programs_of_root
 
-    return probes.programs_of_root()
+    return programs_of_root()
 
 
 def _undo(request: Request, environ: Environ) -> None:

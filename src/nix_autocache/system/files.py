@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
+from . import links
+
 UMASK: Final = 0o022
 """The umask of our own processes, for files that libraries and other programs make for us."""
-_LINKS: Final = 40  # in one path, as on Linux
 Owner: TypeAlias = tuple[int, int]
 """Numbers of a user and a group."""
 _HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)  # opens also sockets, and what we may not read
@@ -152,23 +153,19 @@ def write_atomically(path: Path, data: str | bytes, mode: int, owner: Owner | No
 def is_only_of(path: Path, users: Collection[int]) -> bool:
     """True if only root and `users` control what is at an absolute path: every directory and link on the way is theirs,
     and nobody else may write there. False if nothing is there."""
-    here, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
+    sticky: bool | None = False
     try:
-        sticky = _is_theirs(os.lstat(here), users)
-        while rest and sticky is not None and links < _LINKS:
-            there = Path(os.path.normpath(here / rest.pop()))  # `..` is safe: links were followed already
-            status = os.lstat(there)
+        for part in links.way(path):
+            status = os.lstat(part)
             if stat.S_ISLNK(status.st_mode):
-                links += 1
-                target = Path(os.readlink(there))
-                rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-                here = Path("/") if target.is_absolute() else here
                 sticky = False if status.st_uid in {0, *users} else None
             else:
-                here, sticky = there, _is_theirs(status, users)
+                sticky = _is_theirs(status, users)
+            if sticky is None:
+                return False
     except OSError:
         return False
-    return not rest and sticky is False
+    return not sticky
 
 
 def _is_theirs(status: os.stat_result, users: Collection[int]) -> bool | None:

@@ -1,4 +1,4 @@
 """May this job push, and what could its code reach?
 
-`policy.judge` decides; `isolation`, `probes` and `metadata` find every way to the key, each as a sentence.
+`policy.judge` decides. `isolation.of_machine` names every way to the key, a sentence each, by the probes beside it.
 """

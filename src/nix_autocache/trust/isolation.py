@@ -1,6 +1,8 @@
-"""What this machine leaves to the job's own code: each way to the key, the queue or the store, as a sentence.
+"""The ways from the job's own code to the key, the queue or the store on this machine, each as a sentence.
 
-Tried as the user that runs this. A machine without any such way seals its jobs."""
+Tried as the user that runs this, with the groups of this process: a process keeps its groups when /etc/group changes.
+Only what is tried or read here is claimed; docs/threat-model.md names the rest. A machine without a way seals its jobs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Final
 from ..nix import effective, trusted_user
 from ..nix.conf import MACHINE
 from ..nix.store import Nix
-from . import metadata, probes
+from . import memory, metadata, root_rights, sockets, system_files
 
 _PROGRAMS: Final = ("post-build-hook", "pre-build-hook", "diff-hook", "build-hook")
 _SUBSTITUTERS: Final = ("substituters", "trusted-substituters")
@@ -27,23 +29,23 @@ def of_credentials(clouds: Iterable[str], environ: Mapping[str, str]) -> Iterato
 
 
 def of_machine(nix: Nix, hook: Path, jobs: Path, used: Iterable[Path], programs: Iterable[str] = ()) -> Iterator[str]:
-    """Every way to the key, the queue or the store that this machine leaves to the user that runs this.
+    """Every way that this machine leaves open to the user that runs this.
 
-    `jobs` is the directory of all jobs' directories: root's hook writes into each queue in it, so a job that the user
-    can change could lead the hook elsewhere. `used` is what the uploader works with beside the hook and Nix;
-    `programs` is what root runs, beside what this user can see of that.
+    `jobs` is the directory of all jobs' directories. Root's hook writes into each queue in it, so a user who can change
+    one could redirect the hook. `used` are other paths that the uploader works with. `programs` are those that root
+    runs, in addition to the ones that this user can see.
     """
     all_jobs = jobs.iterdir() if jobs.exists() else ()
-    yield from probes.becomes_root()
-    yield from probes.ports()
-    if part := probes.interpreter():
+    yield from root_rights.becomes_root()
+    yield from sockets.ports()
+    if part := system_files.interpreter():
         yield f"the uploader's Python can be changed by the job's user, {part}"
     for what, paths in {
-        "the job's user can connect to {}": probes.sockets(),
-        "the job's user can read the memory of another process, as the runner's, by {}": probes.diagnostics(),
-        "the job's user can read disks or memory, {}": probes.devices(),
-        "the job's user can change what root runs, {}": probes.system_files(programs),
-        "the job's user can write Nix's store, {}": probes.store(),
+        "the job's user can connect to {}": sockets.sockets(),
+        "the job's user can read the memory of another process, as the runner's, by {}": sockets.diagnostics(),
+        "the job's user can read disks or memory, {}": memory.devices(),
+        "the job's user can change what root runs, {}": system_files.system_files(programs),
+        "the job's user can write Nix's store, {}": system_files.store(),
         "the job's user can change what the uploader works on, {}": _changeable([hook, *used, *all_jobs]),
         "the job's user can change the Nix that the uploader and root run, {}": _changeable(_programs_of(nix)),
     }.items():
@@ -57,11 +59,11 @@ def _programs_of(nix: Nix) -> list[Path]:
 
 
 def _changeable(paths: Iterable[Path]) -> list[Path]:
-    return [part for path in paths if (part := probes.changeable(path))]
+    return [part for path in paths if (part := system_files.changeable(path))]
 
 
 def of_nix(nix: Nix, hook: Path) -> Iterator[str]:
-    """What the daemon's own configuration gives to everybody."""
+    """Ways that the daemon's own configuration opens to every user."""
     if trusted_user.is_trusted(nix):
         yield "the job's user is a trusted user of the nix-daemon"
     settings = effective.of_machine(nix)
@@ -69,29 +71,29 @@ def of_nix(nix: Nix, hook: Path) -> Iterator[str]:
         yield "builds are not always sandboxed, so what runs beside one can change what it makes"
     if settings.get("require-sigs") != "true":
         yield "Nix takes unsigned paths from everybody (require-sigs = false)"
-    # Its default is another one for root, who is not asking here.
+    # Its default depends on the user, and here it is not root who asks.
     if MACHINE.value("build-users-group") == "" and settings.get("auto-allocate-uids") != "true":
         yield "builds run as root (build-users-group is empty)"
     if settings.get("post-build-hook") not in {"", str(hook)}:
         yield f"Nix calls another hook, {settings.get('post-build-hook')}"
     for setting in _PROGRAMS:
         words = (MACHINE.value(setting) or "").split()
-        if words and (part := probes.changeable(Path(words[0]))):
+        if words and (part := system_files.changeable(Path(words[0]))):
             yield f"root runs what the job's user can change, {setting} = {part}"
     for file in MACHINE.files():
-        if part := probes.changeable(file):
+        if part := system_files.changeable(file):
             yield f"Nix takes its configuration from what the job's user can change, {part}"
     for given in settings.get("plugin-files", "").split():
-        if part := probes.changeable(Path(given)):
+        if part := system_files.changeable(Path(given)):
             yield f"root loads what the job's user can change, plugin-files = {part}"
     for given in re.split(r"[;\s]+", settings.get("builders", "")):
-        if given.startswith("@/") and (part := probes.changeable(Path(given[1:]))):
+        if given.startswith("@/") and (part := system_files.changeable(Path(given[1:]))):
             yield f"Nix builds on machines that the job's user can name, builders = {part}"
     unsigned = [url for name in _SUBSTITUTERS for url in settings.get(name, "").split() if _TRUSTED.search(url)]
     if unsigned:
         yield f"Nix takes unsigned paths from {', '.join(unsigned)}"
     for given in settings.get("sandbox-paths", "").split():
-        if part := probes.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
+        if part := system_files.changeable(Path(given.partition("=")[2].rstrip("?") or given.rstrip("?"))):
             yield f"builds see a path that the job's user can change, {part}"
 
 

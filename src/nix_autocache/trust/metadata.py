@@ -1,8 +1,7 @@
-"""Credentials that a cloud gives to every process of its machines, asked for as the user who runs this.
+"""Metadata services: credentials that a cloud gives to every process of its machines. Asked as the job's user.
 
-Where the uploader will ask one of these services, the job's code can ask it as well, whatever user the uploader is.
-What answers nothing within `_PATIENCE` is taken for a service that is not there.
-No proxy is asked: these addresses are the machine's own.
+If the uploader asks one of these services, the job's code can ask it as well, whatever user the uploader has.
+A service that does not answer within `_PATIENCE` counts as absent. Proxies are not used: the addresses are local.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ def clouds(url: CacheUrl, key_source: KeySource, environ: Environ) -> tuple[str,
 
 @dataclass(frozen=True)
 class Service:
-    """One service of a cloud: its name for people, and whether it hands out credentials here."""
+    """A service of a cloud. `gives` is true if it gives this process credentials."""
 
     name: str
     gives: Callable[[Environ], bool]
 
 
 def answering(clouds: Collection[str], environ: Environ) -> list[str]:
-    """The names of the services of these clouds that give this process credentials; all are asked at once."""
+    """Names of the services of these clouds that give this process credentials. All are asked at once."""
     asked = [service for cloud in clouds for service in SERVICES[cloud]]
     found: list[str] = []
 
@@ -66,21 +65,21 @@ def answering(clouds: Collection[str], environ: Environ) -> list[str]:
 
 
 def _ec2(base: str, *, session: bool) -> Callable[[Environ], bool]:
-    """By a session's token, or without one where that is still allowed. Source: AWS's guide to IMDSv2."""
+    """With a session token (IMDSv2), or without one (IMDSv1). Source: AWS's guide to IMDSv2."""
 
     def gives(environ: Environ) -> bool:
         where = base or environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").rstrip("/")
         headers = {}
         if where and session:
-            token = _said(f"{where}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+            token = _ask(f"{where}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
             headers = {"X-aws-ec2-metadata-token": token}
-        return bool(where) and bool(_said(f"{where}/latest/meta-data/iam/security-credentials/", headers))
+        return bool(where) and bool(_ask(f"{where}/latest/meta-data/iam/security-credentials/", headers))
 
     return gives
 
 
 def _container(environ: Environ) -> bool:
-    """ECS, and EKS's Pod Identity: where the variables say, as AWS's own libraries take them."""
+    """ECS and EKS Pod Identity, at the URL in the variables, which AWS's libraries read the same way."""
     url = environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
     if relative := environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
         url = _ECS + relative
@@ -89,7 +88,7 @@ def _container(environ: Environ) -> bool:
     token = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
     if file := environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
         token = Path(file).read_text().strip()
-    return "AccessKeyId" in _said(url, {"Authorization": token} if token else {})
+    return "AccessKeyId" in _ask(url, {"Authorization": token} if token else {})
 
 
 def _google(base: str) -> Callable[[Environ], bool]:
@@ -98,23 +97,23 @@ def _google(base: str) -> Callable[[Environ], bool]:
     def gives(environ: Environ) -> bool:
         named = environ.get("GCE_METADATA_HOST") or environ.get("GCE_METADATA_ROOT") or ""
         where = base or (f"http://{named}" if named else "")
-        return bool(where) and "access_token" in _said(where + path, {"Metadata-Flavor": "Google"})
+        return bool(where) and "access_token" in _ask(where + path, {"Metadata-Flavor": "Google"})
 
     return gives
 
 
 def _azure_machine(environ: Environ) -> bool:
     resource = "api-version=2018-02-01&resource=https%3A%2F%2Fstorage.azure.com%2F"
-    return "access_token" in _said(f"{_LINK_LOCAL}/metadata/identity/oauth2/token?{resource}", {"Metadata": "true"})
+    return "access_token" in _ask(f"{_LINK_LOCAL}/metadata/identity/oauth2/token?{resource}", {"Metadata": "true"})
 
 
 def _azure_app(environ: Environ) -> bool:
-    """App Service, Container Apps and Functions, where the variables say."""
+    """App Service, Container Apps and Functions, at the URL in a variable."""
     url, secret = environ.get("IDENTITY_ENDPOINT"), environ.get("IDENTITY_HEADER", "")
     if not url:
         return False
     resource = "api-version=2019-08-01&resource=https%3A%2F%2Fstorage.azure.com%2F"
-    return "access_token" in _said(f"{url}?{resource}", {"X-IDENTITY-HEADER": secret})
+    return "access_token" in _ask(f"{url}?{resource}", {"X-IDENTITY-HEADER": secret})
 
 
 SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
@@ -140,8 +139,8 @@ SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
 }
 
 
-def _said(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
-    """The text of an answer 200; empty for any other. Raises OSError or HTTPException where there is none."""
+def _ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
+    """The text of a response with status 200, empty for another status. Raises OSError or HTTPException."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=_PATIENCE)

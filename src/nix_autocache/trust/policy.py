@@ -1,8 +1,7 @@
-"""Whether a job may push, and which of the four limitations that solves: from event and isolation to a verdict.
+"""May this job push, and which of the four limitations does that solve?
 
-The limitations are Florian Klink's (NixCon 2019), see docs/trust.md. Isolation is told by its *exposures*: the ways,
-see `isolation`, in which the job's own code could reach key or store. Without any it is sealed, else it is open, and
-no report of ours may deny it.
+The limitations are Florian Klink's (NixCon 2019), see docs/trust.md. *Exposures* are the ways in which the job's own
+code could reach the key or the store, see `isolation`. A job without any is sealed; every report must name the others.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ LIMITATIONS: Final = {
 }
 
 
-# What a yes to the fourth rests on and nobody can try, see docs/threat-model.md.
+# Assumptions behind a yes to the fourth, which nobody can test, see docs/threat-model.md.
 ASSUMED: Final = (
     "nothing hostile ran here before this step",
     "neither the kernel nor a program of root has a hole",
@@ -32,7 +31,7 @@ ASSUMED: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`unsolved` maps a limitation to the reason why it is not solved; the others are."""
+    """`unsolved` maps each limitation that is not solved to the reason."""
 
     push: bool
     reason: str
@@ -41,9 +40,9 @@ class Verdict:
 
 
 def judge(event: Event, exposures: Sequence[str], push: Push, *, lacks: str) -> Verdict:
-    """The cell of the trust matrix that this job is in: it is sealed when there are no exposures.
+    """The verdict of the trust matrix. A job without exposures is sealed.
 
-    `lacks` says which credentials it has not.
+    `lacks` says which credentials the job does not have, empty if it has all.
     """
     if push == "never":
         return _pull("push: never was asked for")
@@ -59,7 +58,7 @@ def judge(event: Event, exposures: Sequence[str], push: Push, *, lacks: str) -> 
 
 
 def judge_on_managed_machine(event: Event, exposures: Sequence[str]) -> Verdict:
-    """The verdict where the machine's own uploader pushes what any of its jobs builds, trusted or not."""
+    """The verdict on a managed machine, whose uploader pushes the builds of all jobs, trusted or not."""
     reason = "this machine uploads what all its jobs build"
     warning = ""
     if exposures and event.origin != "own":

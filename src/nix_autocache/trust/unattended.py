@@ -1,7 +1,6 @@
-"""The programs that root will start by itself, though none runs now: by systemd, cron, udev and the like.
+"""The programs that root will start although none runs now: by systemd, cron, udev and the like.
 
-`exposure` looks whether the job's user can change them. Units and tables of other users are left out. Standard library
-only; a user sees what that user may read.
+Units and tables of other users are left out. A user sees only what that user may read. Standard library only.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ _ROOT: Final = frozenset({"root", "0"})
 
 
 def programs() -> Iterator[str]:
-    """The files, and directories of the loader, that they name."""
+    """Paths of these programs, and directories of the loader."""
     for text in _units().values():
         yield from _of_unit(text)
     for line in _lines(*_TABLES):
         words = line.split()
-        place = 1 if line.startswith("@") else 5
-        if len(words) > place + 1 and words[place] in _ROOT:
-            yield from _files(" ".join(words[place + 1 :]))
+        user = 1 if line.startswith("@") else 5  # the column
+        if len(words) > user + 1 and words[user] in _ROOT:
+            yield from _files(" ".join(words[user + 1 :]))
         yield from _search_path(line)
     for line in _lines(*_ROOTS_TABLES):
         yield from _files(line)
         yield from _search_path(line)
-    for line in _lines(*_OTHERS):  # they name data as well
+    for line in _lines(*_OTHERS):  # these name data files, too
         yield from (path for path in _files(line) if os.access(path, os.X_OK))
     for line in _lines(*_LOADER):
         yield from (word for word in line.split() if word.startswith("/"))
@@ -48,7 +47,7 @@ def programs() -> Iterator[str]:
 
 
 def _units() -> Mapping[str, str]:
-    """The text of each unit, with that of its drop-ins, by its name. Of two files the first counts."""
+    """The text of each unit and its drop-ins, by name. The first of two files counts."""
     units: dict[str, str] = {}
     added: dict[str, str] = defaultdict(str)
     for start in _UNITS:
@@ -63,7 +62,7 @@ def _units() -> Mapping[str, str]:
 
 
 def _of_unit(text: str) -> Iterator[str]:
-    """Also of another user's unit what a sign before it has root start."""
+    """Of another user's unit only the commands whose prefix makes root run them."""
     others = bool(_OTHER_USER.search(text))
     for signs, command in _EXEC.findall(text):
         if not others or {"+", "!"}.intersection(signs):
@@ -71,7 +70,7 @@ def _of_unit(text: str) -> Iterator[str]:
 
 
 def _files(text: str) -> Iterator[str]:
-    """The paths in a command that are files, and its first word also where nothing is there yet."""
+    """The paths in a command that are files, and its first word even if no file is there yet."""
     for match in _PATH.finditer(text):
         if os.path.isfile(match[0]) or (match.start() == 0 and not os.path.exists(match[0])):
             yield match[0]
@@ -84,7 +83,7 @@ def _search_path(line: str) -> Iterator[str]:
 
 
 def _lines(*names: str) -> Iterator[str]:
-    """The lines of files, and of those in directories, but for comments."""
+    """The lines of files, and of the files in directories, without comments."""
     for name in map(Path, names):
         listed: list[Path] = [name]
         with suppress(OSError):

@@ -2,6 +2,6 @@
 
 import sys
 
-from nix_autocache.trust.probes import programs_of_root
+from nix_autocache.trust.programs import programs_of_root
 
 sys.stdout.writelines(f"{path}\n" for path in programs_of_root())

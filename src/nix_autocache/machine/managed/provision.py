@@ -19,7 +19,7 @@ from ...queue import hook
 from ...schemes.table import token_files
 from ...system import own_copy, probe
 from ...system.files import make_directory
-from ...trust import metadata, probes
+from ...trust import metadata, system_files
 from ...uploader.process.protocol import Reply
 from ...uploader.read_proxy import launch
 from .. import daemon_unit, journal, managed_machine, uploader_user
@@ -146,7 +146,7 @@ def _record(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
         began=earlier.began if earlier else int(time.time()),
         reader_port=port if url.needs_reader else 0,
         secrets=(*map(str, configuration.secret_files), *(environ[name] for name in token_files() if name in environ)),
-        programs=(*map(str, probes.parts_of_python()), *configuration.helpers()),
+        programs=(*map(str, system_files.parts_of_python()), *configuration.helpers()),
         clouds=metadata.clouds(url, configuration.settings.signing_key, environ),
     )
 
