@@ -1,7 +1,6 @@
-"""Every way this program can fail, a class per exit code.
+"""The errors of this program. A message says on one line what failed and what to do about it.
 
-A message says what failed and what to do about it, on one line. Errors are raised where they happen
-and caught in `cli`, and per store path in the uploader; nowhere else.
+They are caught in `cli`, and in processes of our own; docs/contributing.md has the rule.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ import math
 import re
 from typing import Final
 
-# A secret key, `name:base64` or without its name, and what stands before the host of a URL. An input that somebody
-# mistook for another is repeated in the message on it.
+# A secret key, with or without its name, and the login in a URL. A message may repeat an input, and people may give a
+# secret in the wrong input.
 _SECRETS: Final = re.compile(r"(?<=:)(?!/)[A-Za-z0-9+/]{65,}=*|[A-Za-z0-9+/]{86}==|(?<=://)[^\s/@]+(?=@)")
 
 
 class Error(Exception):
-    """Something failed that the job can go on without. Keys, and passwords in URLs, are taken out of its message."""
+    """A failure. Secret keys and logins of URLs are removed from the message."""
 
     exit_code = 1
 
@@ -31,29 +30,29 @@ class InputError(Error):
 
 
 class RunnerError(Error):
-    """This machine cannot do what was asked of it."""
+    """This machine cannot do what the inputs ask for."""
 
     exit_code = 3
 
 
 class DeadlineError(Error):
-    """The flush ended before the queue was dry."""
+    """The flush ended before the queue was empty."""
 
     exit_code = 4
 
 
 class CacheError(Error):
-    """The cache refused a request, and asking again would not help."""
+    """The cache refused a request, and a retry would not help."""
 
 
 class CredentialsError(CacheError):
-    """The cache does not accept our credentials, or does not any more."""
+    """The cache does not accept our credentials, or no longer does."""
 
 
 class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
-    """The cache did not answer, or cannot at the moment; asking again after `retry_after` seconds may help."""
+    """The cache is unavailable at the moment. A retry after `retry_after` seconds may help."""
 
-    longest = math.inf  # seconds for which it may help
+    longest = math.inf  # seconds after which retries are pointless
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -61,25 +60,24 @@ class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
 
 
 class StoreError(Error):
-    """Nix does not have a path, or its content is not what Nix registered."""
+    """Nix has no such path, or its content differs from Nix's database."""
 
 
 _LONGEST: Final = 500  # characters of a message
 
 
 def without_secrets(text: str) -> str:
-    """The text without what looks like a secret key, or like the password of a URL."""
+    """The text without anything that looks like a secret key or like the login of a URL."""
     return _SECRETS.sub("…", text)
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error, with nothing in it that cannot be printed: libraries append whole debug dumps to
-    theirs, and Nix, caches and file names bring bytes of any kind."""
+    """The first line of an error, printable: libraries append debug dumps, and file names may have any bytes."""
     lines = without_secrets(str(error)).strip().splitlines()
     text = lines[0].strip()[:_LONGEST] if lines else type(error).__name__
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def as_error(error: BaseException) -> Error:
-    """An error of this family. One that is not is a bug, or a library's: its type is said with it."""
+    """The error itself, or one of this family with the type's name for any other: it is a bug or a library's."""
     return error if isinstance(error, Error) else Error(f"{type(error).__name__}: {one_line(error)}")

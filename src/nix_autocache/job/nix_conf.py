@@ -113,7 +113,7 @@ def _own_hook(context: Context, state: JobState) -> str | None:
     """A hook of the user's own configuration, which the machine's would hide from Nix."""
     if not has_own_file(context, state) or context.settings.harden:
         return None
-    return context.own_paths.config.value(hook.SETTING) or None
+    return context.own_paths.config.foreign_value(hook.SETTING) or None
 
 
 def _mode_lines(context: Context, state: JobState, facts: Facts) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from .. import settings
 from ..machine.modes import Mode
-from ..nix import conf
+from ..nix import conf_check
 from ..nix.store import Nix
 from .context import Context
 from .plan import SetupPlan
@@ -51,7 +51,7 @@ def warn(context: Context, plan: SetupPlan) -> None:
 def check_configuration(context: Context, nix: Nix) -> None:
     """Look at extra-nix-conf before Nix must read it. Raises InputError, with the line."""
     if text := context.settings.extra_nix_conf:
-        for warning in conf.check(nix, text, "extra-nix-conf"):
+        for warning in conf_check.check(nix, text, "extra-nix-conf"):
             context.host.warning(warning)
 
 

@@ -157,9 +157,9 @@ def _registration(context: Context, state: JobState, facts: Facts, lines: Sequen
 
 def _lacks_build_users(facts: Facts) -> bool:
     """Whether Nix, run by root, would look for build users in vain."""
-    if facts.system != "Linux" or facts.build_users or MACHINE.value("auto-allocate-uids") == "true":
+    if facts.system != "Linux" or facts.build_users or MACHINE.foreign_value("auto-allocate-uids") == "true":
         return False
-    return MACHINE.value("build-users-group") in {None, users.GROUP}
+    return MACHINE.foreign_value("build-users-group") in {None, users.GROUP}
 
 
 def _daemon_environment(context: Context) -> dict[str, str]:

@@ -88,7 +88,7 @@ def _hook_of(line: str) -> str | None:
 
 def _previous_hook(paths: Paths) -> list[str]:
     """The hook that somebody else configured: here, or on the machine where `paths` are a user's."""
-    found = paths.config.value(HOOK_SETTING) or MACHINE.value(HOOK_SETTING)
+    found = paths.config.foreign_value(HOOK_SETTING) or MACHINE.foreign_value(HOOK_SETTING)
     return [found] if found and found != str(paths.hook) else []
 
 

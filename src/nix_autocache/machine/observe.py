@@ -106,7 +106,7 @@ def observe(environ: Mapping[str, str]) -> Facts:
         daemon=daemon,
         trusted=bool(nix) and daemon == "answers" and ((root and not outside) or is_trusted(nix)),
         daemon_outside=outside,
-        configuration_fixed=MACHINE.fixed,
+        configuration_fixed=MACHINE.is_fixed,
         provisioned=bool(managed_machine.status(paths.machine(environ))),
         build_users=len(users.members()),
         users_can_be_made=users.can_be_made(),

@@ -110,7 +110,7 @@ def machine(environ: Mapping[str, str]) -> Paths:
     """The machine's paths; only root can write there. Where its nix.conf cannot be changed, root's own is used."""
     nix_conf = Path(environ.get("NIX_CONF_DIR") or _NIX_CONF) if os.geteuid() == 0 else _NIX_CONF
     name = "nix.conf"
-    if os.geteuid() == 0 and NixConf(nix_conf).fixed:
+    if os.geteuid() == 0 and NixConf(nix_conf).is_fixed:
         own = user_directories.nix_conf(environ)
         nix_conf, name = own.parent, own.name
     return Paths(state=STATE, nix_conf=nix_conf, roots=GC_ROOTS, nix_conf_name=name)

@@ -19,7 +19,7 @@ def nix_conf(environ: Mapping[str, str]) -> Path:
     """
     named = [Path(name) for name in environ.get("NIX_USER_CONF_FILES", "").split(":") if name.startswith("/")]
     for path in named:
-        if not NixConf(path.parent, path.name).fixed:
+        if not NixConf(path.parent, path.name).is_fixed:
             return path
     directory = environ.get("XDG_CONFIG_HOME") or _nix_home(environ) / ".config"
     return Path(directory, "nix", "nix.conf")

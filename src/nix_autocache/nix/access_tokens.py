@@ -1,4 +1,4 @@
-"""The input `github-token`: a token for Nix's own fetches, and which server it is sent to."""
+"""The input `github-token`: tokens for Nix's own fetches, each for one server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAIR: Final = re.compile(rf"{_HOST}=\S*[^\s=]\S*")  # a token may itself end wi
 
 
 def parse(text: str, name: str) -> str:
-    """One token, or several `HOST=TOKEN`. Raises InputError, which does not repeat them."""
+    """One token, or several `HOST=TOKEN`. Raises InputError without repeating them."""
     words = text.split()
     if len(words) > 1 and not all(map(_PAIR.fullmatch, words)):
         raise InputError(f"{name}: {len(words)} words are not one token; write several as HOST=TOKEN HOST=TOKEN")
@@ -20,5 +20,5 @@ def parse(text: str, name: str) -> str:
 
 
 def access_tokens(text: str, server: str) -> str:
-    """The value of Nix's setting access-tokens. A token without a host is one of `server`."""
+    """The value of Nix's setting access-tokens. A token without a host is for `server`."""
     return " ".join(word if _PAIR.fullmatch(word) else f"{server}={word}" for word in text.split())

@@ -8,9 +8,9 @@ from .store import StorePath
 
 
 def circular(references: Mapping[StorePath, Collection[StorePath]]) -> set[StorePath]:
-    """Paths that refer to themselves by way of others, and what refers to these: each would wait for the other.
+    """Paths in a circle of references, and the paths that refer to them: they would wait for each other.
 
-    Nix makes none, but an answer or a file may say anything. References to what is not among the paths do not count.
+    Nix makes no circles, but its answers are not trusted. References to other paths are ignored.
     """
     left = {path: {ref for ref in named if ref in references and ref != path} for path, named in references.items()}
     dependents: dict[StorePath, list[StorePath]] = {}

@@ -1,7 +1,7 @@
-"""The settings that Nix really uses, asked of Nix itself: whatever we wrote, a file or variable read later may undo it.
+"""The settings in effect, as Nix itself reports them: a later file or variable may override what we wrote.
 
-`of_client` is what the commands of a job say to the daemon, or do themselves without one; `of_machine` is what a
-daemon has for everybody. Both are empty where Nix does not answer, which is no proof of anything.
+`of_client` has the settings of a job's commands, `of_machine` those of a daemon. Both are empty if Nix does not answer,
+which proves nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMMANDS: Final = (("config", "show"), ("show-config",))  # the second until Ni
 
 
 def of_client(nix: Nix, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The settings that this user's Nix has with these variables. A list is one text, its items between blanks."""
+    """The settings of this user's Nix with these variables. A list is one text, with blanks between its items."""
     for words in _COMMANDS:
         command = [nix.program("nix"), "--extra-experimental-features", "nix-command", *words]
         done = run(command, environ=environ, timeout=_TIMEOUT)
@@ -33,7 +33,7 @@ def of_client(nix: Nix, environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def of_machine(nix: Nix) -> Mapping[str, str]:
-    """The settings of /etc/nix as Nix reads them, without those of the user who asks."""
+    """The settings in /etc/nix, without those of this user."""
     return of_client(nix, {"PATH": os.defpath, "HOME": "/var/empty", "NIX_USER_CONF_FILES": ""})
 
 
@@ -44,12 +44,12 @@ def trusted_keys(nix: Nix) -> tuple[PublicKey, ...]:
 
 
 def lists(settings: Mapping[str, str], name: str, item: str) -> bool:
-    """Whether a setting that is a list has this item. Newer Nix writes a store URL in its own way."""
+    """True if a list has this item. Store URLs are compared in a plain form, since newer Nix rewrites them."""
     return _plain(item) in map(_plain, settings.get(name, "").split())
 
 
 def without_passwords(text: str) -> str:
-    """A list of URLs for logs and records."""
+    """The text without user names and passwords of URLs, for logs and records."""
     return _LOGIN.sub("://…@", text)
 
 

@@ -1,4 +1,4 @@
-"""Where Nix is on this machine."""
+"""Finds Nix on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PROFILES: Final = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw
 
 
 def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None:
-    """The Nix on PATH or, if asked, in the usual profiles."""
+    """The Nix on PATH or, with `profiles`, in the usual profiles."""
     where = [directory for directory in environ.get("PATH", os.defpath).split(os.pathsep) if directory]
     for directory in [*where, *_PROFILES, *_user_profiles(environ)] if profiles else where:
         program = Path(directory, "nix-store")
@@ -24,9 +24,9 @@ def find_nix(environ: Mapping[str, str], *, profiles: bool = True) -> Nix | None
 
 
 def real(nix: Nix) -> Nix:
-    """The same Nix where its programs really lie: no link on the way there can be turned round any more.
+    """The same Nix with the real path of its programs, so that nobody can redirect a link on the way.
 
-    A directory of links, as a profile is, may name a `nix-store` that stands alone; then it is only that directory.
+    A profile may link a `nix-store` whose real directory has no other programs. Then it is the profile's real path.
     """
     program = Path(os.path.realpath(nix.program("nix-store")))
     whole = all((program.parent / name).exists() for name in ("nix", "nix-daemon", "nix-build"))

@@ -1,8 +1,7 @@
-"""A store path's files as a NAR, the archive that Nix hashes, read straight from the disk.
+"""Reads a store path from disk as a NAR, the archive format that Nix hashes.
 
-`nix-store --dump` gives the same bytes, but through a pipe and a daemon, and its serve protocol does not say
-where an archive ends when the files are not what the database says. What is made here is never trusted: the
-caller compares its hash with the one that the store registered.
+`nix-store --dump` gives the same bytes, but slower, through a pipe. The result is not trusted: the caller compares its
+hash with the one in Nix's database.
 Format: Eelco Dolstra's thesis, figure 5.2; Nix manual, "Nix Archive (NAR) format".
 """
 
@@ -20,7 +19,7 @@ from ..errors import CacheBusy, StoreError, one_line
 
 PIECE: Final = 1 << 18  # bytes
 FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
-"""What a machine lacks at the moment, which is no fault of a path."""
+"""Errors of a machine that lacks memory or file descriptors at the moment. The path is not at fault."""
 
 
 def _string(text: bytes) -> bytes:
@@ -40,13 +39,13 @@ _DIRECTORY: Final = _strings(b"(", b"type", b"directory")
 _ENTRY: Final = _strings(b"entry", b"(", b"name")
 _NODE: Final = _string(b"node")
 _CLOSE: Final = _string(b")")
-_CASE_HACK: Final = b"~nix~case~hack~"  # how Nix on macOS tells apart names that differ in case only
+_CASE_HACK: Final = b"~nix~case~hack~"  # Nix on macOS adds it to names that differ only in case
 
 
 def archive(path: str, size: int = PIECE) -> Iterator[bytes]:
-    """The NAR of a path, in pieces of `size` bytes at least, and below twice that, but for the last.
+    """The NAR of a path in pieces. All but the last have at least `size` bytes, and less than twice as many.
 
-    Raises StoreError when the path, or a part of it, is gone or cannot be read, CacheBusy when it may be read later.
+    Raises StoreError if a file is gone or cannot be read, CacheBusy if it may be readable later.
     """
     try:
         yield from _joined(_nodes(os.fsencode(path), size), size)
@@ -57,7 +56,7 @@ def archive(path: str, size: int = PIECE) -> Iterator[bytes]:
 
 
 def _joined(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Small parts are joined: a consumer that hashes and compresses pays per piece."""
+    """Join small parts: hashing and compressing have a cost for each piece."""
     pending = [_MAGIC]
     there = 0
     for part in parts:
@@ -70,7 +69,7 @@ def _joined(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _nodes(path: bytes, size: int) -> Iterator[bytes]:
-    """A file, or a directory with all that is in it: a tree may be deeper than Python calls functions."""
+    """A file, or a directory with its contents. Not recursive: a tree may be deeper than Python's stack."""
     open_directories: list[Iterator[tuple[bytes, bytes]]] = []
     yield from _beginning(path, size, open_directories)
     while open_directories:
@@ -78,7 +77,7 @@ def _nodes(path: bytes, size: int) -> Iterator[bytes]:
         if entry is None:
             open_directories.pop()
             yield _CLOSE
-            if open_directories:  # of the entry that the directory was
+            if open_directories:  # close the entry of that directory, too
                 yield _CLOSE
             continue
         name, path = entry
@@ -90,7 +89,7 @@ def _nodes(path: bytes, size: int) -> Iterator[bytes]:
 
 
 def _beginning(path: bytes, size: int, open_directories: list[Iterator[tuple[bytes, bytes]]]) -> Iterator[bytes]:
-    """All of a file or link; of a directory what comes before its entries, which are added to `open_directories`."""
+    """All of a file or link, or the beginning of a directory, whose entries are added to `open_directories`."""
     status = os.lstat(path)
     if stat.S_ISREG(status.st_mode):
         yield _REGULAR + (_EXECUTABLE if status.st_mode & stat.S_IXUSR else b"") + _CONTENTS
@@ -106,14 +105,14 @@ def _beginning(path: bytes, size: int, open_directories: list[Iterator[tuple[byt
 
 
 def _entries(directory: bytes) -> list[tuple[bytes, bytes]]:
-    """Names as the archive has them, in its order, with the paths to read."""
+    """Names in the archive, in its order, with the paths to read."""
     names = os.listdir(directory)
     strip = sys.platform == "darwin"
     return sorted((n.partition(_CASE_HACK)[0] if strip else n, directory + b"/" + n) for n in names)
 
 
 def _contents(path: bytes, most: int) -> Iterator[bytes]:
-    # A link or a pipe that came in its place is not followed, and not waited for.
+    # The file may have been replaced meanwhile: do not follow a link, and do not wait for a pipe.
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

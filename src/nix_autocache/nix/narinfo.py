@@ -1,7 +1,6 @@
-"""The narinfo of a path: what a substituter reads first, and what our signature covers.
+"""The narinfo of a path, which a substituter reads first, and the fingerprint that a signature covers.
 
-Format: Nix manual, "Binary cache: narinfo" (src/libstore/nar-info.cc); fingerprint as in
-src/libstore/path-info.cc. `FileHash` and `FileSize` are optional there; we know them, so we say them.
+Format: Nix manual, "Binary cache: narinfo" (src/libstore/nar-info.cc); fingerprint as in src/libstore/path-info.cc.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from .keys import JOB_PREFIX, SecretKey
 from .store import PathInfo, StorePath
 
 CONTENT_TYPE = "text/x-nix-narinfo"
-MOST_SIGNATURES: Final = 32  # of others in a narinfo
-_LONGEST: Final = 400  # characters of a signature: its name, and 64 bytes in base 64
+MOST_SIGNATURES: Final = 32  # by other keys, in a narinfo
+_LONGEST: Final = 400  # characters of a signature: a name, and 64 bytes in base 64
 SIGNATURE = re.compile(r"[^:\s]+:[A-Za-z0-9+/]+=*")
 
 
@@ -32,11 +31,11 @@ class NarFile:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A path whose content is in the cache, and the narinfo that will make it visible.
+    """A path whose archive is in the cache, and the narinfo that will publish it.
 
-    `size` is what was uploaded for it, in bytes, `file` the archive, which other paths may share. `what` becomes of
-    the path is its outcome. A realisation is published like a path: `path` is then `derivation!output`, which is no
-    store path, and `name` that of its object.
+    `size` is the number of bytes uploaded for it, `file` the archive, which other paths may share, `what` its outcome.
+    A realisation is published in the same way: then `path` is `derivation!output`, which is no store path, and `name`
+    is the name of its object.
     """
 
     path: StorePath
@@ -48,16 +47,16 @@ class Uploaded:
 
 
 def fingerprint(info: PathInfo) -> bytes:
-    """What a signature is over: `1;path;nar hash;nar size;references in full, sorted, comma-separated`."""
+    """The signed text: `1;path;nar hash;nar size;references in full, sorted, comma-separated`."""
     return f"1;{info.path};{info.nar_hash};{info.nar_size};{','.join(info.references)}".encode()
 
 
 def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
-    """The narinfo's text, with the store's own signatures and, given a key, ours.
+    """The narinfo's text, with the store's signatures and, given a key, ours.
 
-    The signature of a job key is for that job's Nix alone: what it fetched keeps it in the store.
+    Signatures of job keys are dropped: only that job's Nix trusts them, but fetched paths keep them in the store.
     """
-    # Any user can have the daemon add signatures to a path, and it does not look at the text, nor count them.
+    # Any user can add any number of signatures through the daemon, which does not check them.
     formed = (s for s in dict.fromkeys(info.signatures) if len(s) <= _LONGEST and SIGNATURE.fullmatch(s))
     ours = (JOB_PREFIX, f"{key.name}:") if key else (JOB_PREFIX,)
     signatures = list(islice((signature for signature in formed if not signature.startswith(ours)), MOST_SIGNATURES))
@@ -82,7 +81,7 @@ def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """A narinfo's fields; each is a list, because `Sig` may stand several times."""
+    """The fields of a narinfo. Each is a list, because `Sig` may occur several times."""
     fields: dict[str, list[str]] = {}
     for line in text.split("\n"):
         name, _, value = line.partition(": ")

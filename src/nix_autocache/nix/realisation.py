@@ -1,8 +1,8 @@
-"""Realisations: which path an output of a content-addressed derivation became, which nobody knows before it is built.
+"""Realisations: the store paths of the outputs of a content-addressed derivation, known only after its build.
 
-Nix looks for `realisations/<id>.doi` in a binary cache and builds where there is none, even if the path is there. The
-id is a hash of the derivation. Only one without inputs of other derivations has an id that can be told from its text:
-that is what Nix builds, having put the paths of the inputs in their place ("resolved derivation").
+Nix looks for `realisations/<id>.doi` in a binary cache, and builds if there is none, even if the path is there. The id
+is a hash of the derivation. We compute it only for a derivation without input derivations. Nix builds no other kind: it
+first replaces input derivations by their paths ("resolved derivation").
 Source: src/libstore/realisation.cc, derivations.cc (staticOutputHashes) and binary-cache-store.cc of Nix 2.8 to 2.34.
 """
 
@@ -33,7 +33,7 @@ _VARIABLE = re.compile(rf"\(({_TEXT}),({_TEXT})\)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Realisation:
-    """Output `output` of `derivation` became `path`."""
+    """The store path of one output of a derivation."""
 
     derivation: StorePath
     output: str
@@ -42,11 +42,11 @@ class Realisation:
 
     @property
     def name(self) -> str:
-        """The object's name in a cache."""
+        """The name of its object in a cache."""
         return f"realisations/{self.id}.doi"
 
     def render(self, key: SecretKey | None) -> bytes:
-        """The object's content, signed with the key; a signature is over the same without signatures."""
+        """The object's content. A signature covers it without the signatures."""
         value = {"dependentRealisations": {}, "id": self.id, "outPath": self.path.base}
         text = json.dumps(value, separators=(",", ":"))
         signatures = [key.sign(text.encode())] if key else []
@@ -54,12 +54,12 @@ class Realisation:
 
 
 def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Realisation]:
-    """Those of a derivation that Nix has just built into `outputs`. None for one whose outputs were known before."""
+    """The realisations of a derivation that Nix built into `outputs`. Empty unless it is content-addressed."""
     text = _text_of(derivation)
     floating, found = _floating(text), _RESOLVED.fullmatch(text)
     if not floating or not found:
         return []
-    # An output's variable has its path, or what stands for it; in the hash it is empty.
+    # For the hash, variables with the paths of outputs are empty.
     start, end = found.span(2)
     variables = _VARIABLE.sub(lambda v: f'({v[1]},"")' if v[1][1:-1] in floating else v[0], text[start:end])
     masked = f"{text[:start]}{variables}{text[end:]}".encode("utf-8", "surrogateescape")
@@ -74,12 +74,12 @@ def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Re
 
 
 def is_floating(derivation: StorePath) -> bool:
-    """Whether its outputs are named by their content, and so by nothing before they are built."""
+    """True if its outputs are content-addressed, so that their paths are unknown before the build."""
     return bool(_floating(_text_of(derivation)))
 
 
 def _text_of(derivation: StorePath) -> str:
-    """Empty for what is no derivation, is gone, or is too large to be one."""
+    """The derivation's text; empty if it is no derivation, is gone or is too large."""
     if not derivation.endswith(".drv"):
         return ""
     try:
@@ -91,7 +91,7 @@ def _text_of(derivation: StorePath) -> str:
 
 
 def _floating(text: str) -> frozenset[str]:
-    """Outputs with a way to hash them, and neither path nor hash."""
+    """The outputs with a hash algorithm and neither path nor hash."""
     found = _ANY.match(text)
     outputs = _OUTPUT.findall(found[1]) if found else []
     return frozenset(

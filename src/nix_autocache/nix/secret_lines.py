@@ -1,7 +1,7 @@
-"""Lines for nix.conf that hold a secret: a token for fetches, or a password in a URL.
+"""Lines for nix.conf that contain a secret: a token for fetches, or a password in a URL.
 
-`Config.write` keeps them out of files that everybody can read; `shown` keeps them out of messages. Where it is not
-certain whether a URL holds a secret, it does.
+`NixConf.write` keeps them out of files that everybody can read, `shown` out of messages. A URL that may contain a
+secret counts as secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 ACCESS_TOKENS: Final = "access-tokens"
 _SECRET: Final = frozenset({ACCESS_TOKENS, "impure-env"})
 _DAEMON: Final = frozenset({"substituters", "trusted-substituters", "builders", "impure-env"})
-# In https://TOKEN@host the user is the secret. An ssh user is none, but a password behind it is.
+# In https://TOKEN@host the user name is the secret. For ssh it is not, but a password after it is.
 _USER: Final = re.compile(r"(?<![\w+.-])(?!ssh(?:-ng)?:|git\+ssh:)[a-z][a-z0-9+.-]*://[^\s/?#]+@", re.IGNORECASE)
 _PASSWORD: Final = re.compile(r"://[^\s/:@]*:[^\s@]+@")
 _PARAMETER: Final = re.compile(
@@ -22,32 +22,32 @@ _PARAMETER: Final = re.compile(
 
 
 def is_secret(line: str) -> bool:
-    """Whether a line must not be read by others."""
+    """True if other users must not read the line."""
     name, value = _parts(line)
     first = name.partition(" ")[0]  # where somebody forgot the `=`
     return bool(value) and (first in _SECRET or holds_secret(value))
 
 
 def holds_secret(value: str) -> bool:
-    """Whether one of the URLs in a value has a password, or a token in its parameters."""
+    """True if a URL in the value has a password, or a token in its parameters."""
     return any(pattern.search(value) for pattern in (_USER, _PASSWORD, _PARAMETER))
 
 
 def is_for_fetches(line: str) -> bool:
-    """Whether only the user's own fetches need it, never the daemon."""
+    """True if only the user's own fetches need the line, not the daemon."""
     return _parts(line)[0] == ACCESS_TOKENS
 
 
 def is_for_users(line: str) -> bool:
-    """Whether a user's own Nix may need it, and not only the daemon."""
+    """True if a user's own Nix may need the line, not only the daemon."""
     return _parts(line)[0] not in _DAEMON
 
 
 def split(lines: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Lines for everybody, and lines that others must not read.
+    """The public lines, and the secret ones.
 
-    What follows a secret line about the same setting goes with it, since the order decides what is in effect.
-    Comments are left out: a token may stand in one.
+    After a secret line, further lines for the same setting go with it, since their order matters. Comments are dropped,
+    because one may contain a token.
     """
     public: list[str] = []
     secret: list[str] = []
@@ -63,7 +63,7 @@ def split(lines: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def shown(line: str, text: str) -> str:
-    """`text` for a log: without what a secret line sets."""
+    """`text` for a log, without the values of a secret line."""
     if not is_secret(line):
         return text
     words = line.partition("=")[2].split()

@@ -1,4 +1,4 @@
-"""Whether the nix-daemon trusts this user, which lets it change settings of the daemon."""
+"""Asks whether this user is a trusted user of the nix-daemon, who may change its settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .store import Nix
 
 
 def is_trusted(nix: Nix | None) -> bool:
-    """Whether the daemon lets this user change its settings: its own word, or before Nix 2.19 its configuration's."""
+    """True if the daemon trusts this user, as it says itself or, before Nix 2.19, as nix.conf says."""
     assert nix is not None, "a daemon is asked with Nix"
     command = [nix.program("nix"), "--extra-experimental-features", "nix-command", "store", "info", "--json"]
     try:
         return bool(json.loads(process.run(command).output)["trusted"])
     except (ValueError, KeyError):
-        return _is_named((MACHINE.value("trusted-users") or "root").split())
+        return _is_named((MACHINE.foreign_value("trusted-users") or "root").split())
 
 
 def _is_named(names: list[str]) -> bool:
     try:
         me = pwd.getpwuid(os.geteuid())
-    except KeyError:  # a container may run as a number that no account has
+    except KeyError:  # in a container, the user may have no account
         return "*" in names
     groups = {f"@{group}" for group in _group_names(me)}
     return "*" in names or me.pw_name in names or not groups.isdisjoint(names)

@@ -1,7 +1,7 @@
-"""The protocol between a client of Nix and its daemon, as `nix-daemon --stdio` speaks it: numbers, texts, logs.
+"""The protocol between clients and the nix-daemon, as `nix-daemon --stdio` speaks it: numbers, texts, logs.
 
-Whatever is read may be wrong in every byte, and of any size: any user can have the daemon keep texts that nobody looked
-at. Texts are bytes here; what is larger than asked for is read and thrown away. What is no protocol any more raises
+Input may be wrong in every byte and of any size, since any user can make the daemon store unchecked texts. Texts are
+bytes here; one that is longer than allowed is read and dropped. Anything that breaks the protocol raises
 `BrokenConversation`. Source: src/libstore/worker-protocol.hh, daemon.cc and remote-store.cc of Nix.
 """
 
@@ -21,23 +21,23 @@ _LOGGED, _FAILED, _LAST = 0x6F6C6D67, 0x63787470, 0x616C7473
 _ACTIVITY, _ACTIVITY_ENDS, _RESULT = 0x53545254, 0x53544F50, 0x52534C54
 
 _PIECE: Final = 1 << 16  # bytes
-_LARGEST: Final = 1 << 32  # bytes of a text: a larger size is no size
+_LARGEST: Final = 1 << 32  # bytes of a text; a larger size is an error
 _MOST: Final = 1 << 22  # texts in a list
-_MESSAGE: Final = 1 << 12  # bytes of what Nix says of an error
+_MESSAGE: Final = 1 << 12  # bytes of an error message
 _LOG: Final = 100_000  # words before an answer
 
 
-class BrokenConversation(Exception):  # noqa: N818 - it is caught where there is another one to try
-    """What was read is not the protocol, or nothing came in time. There is no way to find the next answer."""
+class BrokenConversation(Exception):  # noqa: N818 - callers try another one
+    """The input breaks the protocol or is late, so the beginning of the next answer cannot be found."""
 
 
 class Source(Protocol):
     def read(self, size: int) -> bytes:
-        """So many bytes. Raises BrokenConversation or OSError where they do not come."""
+        """Exactly `size` bytes. Raises BrokenConversation or OSError."""
 
 
 class Pipe:
-    """Reads a pipe's descriptor, until the deadline that `allow` sets for each answer."""
+    """Reads from a pipe, until the deadline that `allow` sets for each answer."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -57,7 +57,7 @@ class Pipe:
         return data
 
     def is_empty(self) -> bool:
-        """Whether there is nothing that was not read; an end is something."""
+        """True if there is nothing to read, not even the end."""
         return not self._buffer and not self._poll.poll(0)
 
     def _more(self) -> bytes:
@@ -90,7 +90,7 @@ def read_bool(source: Source) -> bool:
 
 
 def read_text(source: Source, longest: int) -> bytes | None:
-    """A text, None where it has more than `longest` bytes."""
+    """A text; None if it has more than `longest` bytes."""
     size = read_number(source)
     if size > _LARGEST:
         raise BrokenConversation(f"it announced a text of {size} bytes")
@@ -105,8 +105,8 @@ def read_text(source: Source, longest: int) -> bytes | None:
 def read_texts(
     source: Source, longest: int, wanted: Callable[[bytes], bool], most: int = _MOST
 ) -> tuple[list[bytes], int]:
-    """The first `most` of a list of texts that have at most `longest` bytes and are `wanted`; how many others there
-    were."""
+    """From a list of texts, the first `most` that are `wanted` and have at most `longest` bytes, and the number of the
+    others."""
     count = read_number(source)
     if count > _MOST:
         raise BrokenConversation(f"it announced {count} texts")
@@ -118,7 +118,7 @@ def read_texts(
 
 
 def read_log(source: Source) -> str | None:
-    """What comes before an answer: None where there will be one, else why there is none."""
+    """Read the log before an answer. None if the answer follows, else Nix's error."""
     for _ in range(_LOG):
         kind = read_number(source)
         if kind == _LAST:
@@ -132,7 +132,7 @@ def read_log(source: Source) -> str | None:
 
 
 def greet(source: Source) -> None:
-    """Read what the daemon says first."""
+    """Read the daemon's greeting."""
     if read_number(source) != _SERVER_MAGIC:
         raise BrokenConversation("it does not speak the daemon's protocol")
     read_number(source)  # the server's version; it speaks ours
@@ -143,7 +143,7 @@ def greet(source: Source) -> None:
 def _skip_log(source: Source, kind: int) -> None:
     if kind == _LOGGED:
         read_text(source, 0)
-    elif kind == _ACTIVITY:  # its number, level and kind, what it is, details, the one that it is part of
+    elif kind == _ACTIVITY:  # number, level, kind, text, fields, parent
         for _ in range(3):
             read_number(source)
         read_text(source, 0)

@@ -1,4 +1,4 @@
-"""An open file handed to a process that does not inherit it: sudo closes all but the first three."""
+"""Passes an open file to a process that cannot inherit it: sudo closes all descriptors but the first three."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-_PATIENCE: Final = 30.0  # seconds for root to come for it
+_PATIENCE: Final = 30.0  # seconds for root to fetch it
 
 
 @contextmanager
 def offered(descriptor: int) -> Iterator[str]:
-    """While the block runs, root or this user gets a copy of `descriptor` with `received`, once, at the path given."""
+    """During the block, root or this user can fetch `descriptor` once, with `received` and the path that is yielded."""
     with (
         tempfile.TemporaryDirectory(prefix="nix-autocache-") as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as offering,
@@ -40,7 +40,7 @@ def _hand_out(offering: socket.socket, descriptor: int) -> None:
 
 
 def received(path: str) -> int:
-    """The descriptor that is offered at `path`. Raises OSError."""
+    """Fetch the descriptor that is offered at `path`. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taker:
         taker.settimeout(_PATIENCE)
         taker.connect(path)

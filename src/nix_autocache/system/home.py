@@ -1,7 +1,7 @@
-"""The home directory of a user that has none: of a number without an account, or of a service.
+"""A home directory for a user without one, such as a user without an account or a service's user.
 
-Nix takes a HOME that belongs to its user or does not exist, else the home of the user's account, else it ends. What we
-keep for a user lies there too, and so must be writable.
+Nix uses HOME if it belongs to the user or does not exist, or else the home of the account, or else it fails. Our own
+files for a user are there, too, so it must be writable.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from . import files
 
 
 def of_account() -> str:
-    """The home that the account of this user names; empty without an account."""
+    """The home in this user's account; empty without an account."""
     with suppress(KeyError):
         return pwd.getpwuid(os.geteuid()).pw_dir
     return ""
 
 
 def stand_in(environ: Mapping[str, str]) -> Path | None:
-    """What HOME must be for this user; None where it is right as it is, or nothing can be had."""
+    """The directory to set HOME to; None if HOME is usable, or if none can be made."""
     if os.geteuid() == 0:
         return None
     for home in (environ.get("HOME", ""), of_account()):
@@ -45,7 +45,7 @@ def _is_usable(home: Path) -> bool:
 
 
 def _private() -> Path | None:
-    """Found again by the job's later steps; None where somebody else has taken its name. Raises OSError."""
+    """A directory that later steps find again; None if another user has taken its name. Raises OSError."""
     home = Path(os.path.realpath(tempfile.gettempdir()), f"nix-autocache-{os.geteuid()}", "home")
     files.make_directory(home.parent, 0o700)
     files.make_directory(home, 0o700)

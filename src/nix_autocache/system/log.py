@@ -1,5 +1,4 @@
-"""What processes of our own write into their logs, which is standard error. A log that cannot be written to, as on a
-full disk, ends nothing."""
+"""The log of our own processes, which is standard error. A failure to write it, as on a full disk, is ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from contextlib import suppress
 
 from ..errors import without_secrets
 
-_MOST = 100  # different bugs that are worth their lines
+_MOST = 100  # different exceptions that are logged in full
 _seen: set[str] = set()
 
 
@@ -19,7 +18,7 @@ def line(text: str) -> None:
 
 
 def exception() -> None:
-    """The exception that is handled now, with where it is from: once, since what happens again may happen often."""
+    """Log the traceback of the exception that is being handled. The same one is logged only once."""
     with suppress(Exception):
         text = traceback.format_exc()
         if text not in _seen and len(_seen) < _MOST:

@@ -1,7 +1,7 @@
-"""The process that holds a secret: its memory is closed to other processes and to core dumps before it reads one.
+"""Closes a process's memory to other processes and to core dumps. Call it before the process reads a secret.
 
-Memory is not locked: what encrypts and sends copies its secrets as it likes, and to lock everything, RLIMIT_MEMLOCK
-would have to allow some hundred megabytes. Swap can be read by root only, and from block devices, see `exposure`.
+Memory is not locked: TLS and HTTP libraries copy secrets, and locking everything needs an RLIMIT_MEMLOCK of some
+hundred megabytes. Only root and readers of block devices can read swap, see `trust`.
 """
 
 from __future__ import annotations

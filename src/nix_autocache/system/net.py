@@ -1,4 +1,4 @@
-"""What HTTP needs of this machine: proxies, the certificates that its environment trusts, and Retry-After."""
+"""HTTP basics: variables for proxies and certificates, TLS, and Retry-After."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NETWORK: Final = ("PROXY", "SSL_CERT_FILE", "CA_BUNDLE")
 
 
 def network_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a download needs: proxies and certificates."""
+    """The variables for proxies and certificates."""
     return {name: value for name, value in environ.items() if name.upper().endswith(_NETWORK)}
 
 
@@ -34,7 +34,7 @@ def seconds_to_wait(header: str | None) -> float:
 
 
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust in what this environment trusts."""
+    """A context that trusts the certificates that this environment names."""
     import ssl
 
     return ssl.create_default_context(cafile=environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE") or None)

@@ -1,6 +1,6 @@
-"""Errors that are nobody's but ours: one line for the user, the traceback in a file that only the user can read.
+"""Bugs of ours: one line for the user, and the traceback in a file that only this user can read.
 
-The line names no value: what an exception says may hold a secret.
+The line repeats no value, because the text of an exception may contain a secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def explain(error: BaseException) -> str:
-    """What to say of an error that no code expected."""
+    """The line for an exception that no code expects."""
     if isinstance(error, ImportError) and error.name and not error.name.startswith("nix_autocache"):
         return f"the Python {sys.executable} lacks the module {error.name}: install all of Python's standard library"
     steps = traceback.extract_tb(error.__traceback__)
@@ -24,7 +24,7 @@ def explain(error: BaseException) -> str:
 
 
 def _keep(error: BaseException) -> str:
-    """The file with the traceback, as words."""
+    """Write the traceback to a file, and return the words that name it."""
     try:
         descriptor, name = tempfile.mkstemp(prefix="nix-autocache-", suffix=".log")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

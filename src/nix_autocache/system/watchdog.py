@@ -1,32 +1,31 @@
-"""A process that says that it lives, to whoever starts it again when it does not: systemd, or our own keeper.
+"""A watchdog: a process reports that it works, and systemd or our own keeper restarts it if it stops reporting.
 
-The protocol is systemd's (sd_notify(3), sd_watchdog_enabled(3)): $NOTIFY_SOCKET is told `WATCHDOG=1` at least every
-$WATCHDOG_USEC. A process without these variables says nothing.
+The protocol is systemd's (sd_notify(3), sd_watchdog_enabled(3)): `WATCHDOG=1` goes to $NOTIFY_SOCKET at least every
+$WATCHDOG_USEC. Without these variables, nothing is sent.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
 from .files import Owner, set_mode
 
-INTERVAL: Final = 300.0  # seconds: the longest that Nix, a disk and a large queue may take together
+INTERVAL: Final = 300.0  # seconds; Nix, a disk and a large queue together take less
 _MESSAGE: Final = 4096  # bytes
-_OFTEN: Final = 4  # times in the interval
+_OFTEN: Final = 4  # reports in each interval
 
 
-def begin(silence: Callable[[], float]) -> None:
-    """From now on say that we live, in a thread, for as long as `silence`, in seconds, is less than the interval."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
+def begin(silence: Callable[[], float], environ: Mapping[str, str]) -> None:
+    """Report from a thread, as long as `silence()`, in seconds, is less than the interval."""
+    address = environ.get("NOTIFY_SOCKET", "")
     try:
-        interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+        interval = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
     except ValueError:
         return
     if address and interval > 0:
@@ -41,13 +40,13 @@ def _say(address: str, interval: float, silence: Callable[[], float]) -> None:
 
 
 def notify(address: str) -> None:
-    """Say it once. An address that begins with `@` is an abstract one."""
+    """Send one report. An address that begins with `@` is an abstract socket."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaker:
         speaker.sendto(b"WATCHDOG=1", "\0" + address[1:] if address.startswith("@") else address)
 
 
 class Pulse:
-    """The other end, for one process at a time: `path` is its socket, which belongs to `owner`. Raises OSError."""
+    """The receiving end, for one process at a time. `owner` owns its socket `path`. Raises OSError."""
 
     def __init__(self, path: Path, owner: Owner, interval: float = INTERVAL) -> None:
         self._interval = interval
@@ -65,7 +64,7 @@ class Pulse:
         self._socket.close()
 
     def lost(self) -> bool:
-        """Whether nothing was heard of the process for longer than the interval, since it was started."""
+        """True if no report came for longer than the interval."""
         with suppress(OSError):
             while self._socket.recv(_MESSAGE):
                 self._heard = time.monotonic()

@@ -72,12 +72,12 @@ def of_nix(nix: Nix, hook: Path) -> Iterator[str]:
     if settings.get("require-sigs") != "true":
         yield "Nix takes unsigned paths from everybody (require-sigs = false)"
     # Its default depends on the user, and here it is not root who asks.
-    if MACHINE.value("build-users-group") == "" and settings.get("auto-allocate-uids") != "true":
+    if MACHINE.foreign_value("build-users-group") == "" and settings.get("auto-allocate-uids") != "true":
         yield "builds run as root (build-users-group is empty)"
     if settings.get("post-build-hook") not in {"", str(hook)}:
         yield f"Nix calls another hook, {settings.get('post-build-hook')}"
     for setting in _PROGRAMS:
-        words = (MACHINE.value(setting) or "").split()
+        words = (MACHINE.foreign_value(setting) or "").split()
         if words and (part := system_files.changeable(Path(words[0]))):
             yield f"root runs what the job's user can change, {setting} = {part}"
     for file in MACHINE.files():

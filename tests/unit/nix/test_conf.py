@@ -38,17 +38,17 @@ def test_a_value_is_the_last_one_of_all_files_but_ours(tmp_path: Path) -> None:
     config.main.write_text("a = 1 # one\ninclude further\n!include missing\nb = x\nextra-b = y z\n")
     (tmp_path / "further").write_text("a = 2\n")
     config.write(["a = ours"])
-    assert config.value("a") == "2"
-    assert config.value("b") == "x y z"
-    assert config.value("c") is None
+    assert config.foreign_value("a") == "2"
+    assert config.foreign_value("b") == "x y z"
+    assert config.foreign_value("c") is None
     (tmp_path / "further").write_text("c = 1\n!include nix.conf\n")
-    assert config.value("c") == "1", "files that include one another are read, but not for ever"
+    assert config.foreign_value("c") == "1", "files that include one another are read, but not for ever"
 
 
 def test_a_file_in_a_store_cannot_be_changed(tmp_path: Path) -> None:
     (tmp_path / "nix.conf").symlink_to("/nix/store/abc-etc/nix.conf")
-    assert NixConf(tmp_path).fixed
-    assert not NixConf(tmp_path / "elsewhere").fixed
+    assert NixConf(tmp_path).is_fixed
+    assert not NixConf(tmp_path / "elsewhere").is_fixed
 
 
 def test_nobody_else_can_read_a_secret_whatever_lay_there(tmp_path: Path) -> None:

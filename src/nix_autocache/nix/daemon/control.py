@@ -1,4 +1,4 @@
-"""The machine's nix-daemon: whether it answers, and how it is made to run and to read nix.conf again."""
+"""The machine's nix-daemon: look at it, start it, and restart it to make it read nix.conf."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATIENCE: Final = 10.0  # seconds for a daemon to end, and to answer again
 
 @dataclass(frozen=True)
 class Process:
-    """A running nix-daemon that no service manager owns."""
+    """A running nix-daemon that no service manager started."""
 
     pid: int
     argv: tuple[str, ...]
@@ -38,7 +38,7 @@ State = Literal["answers", "silent", "closed", "refused", "none"]
 
 
 def look() -> State:
-    """What its socket says: silent, when it is there but nobody listens; closed, when this user may not connect."""
+    """The state of its socket. `silent`: nobody listens; `closed`: this user may not connect."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(SOCKET))
@@ -52,10 +52,10 @@ def look() -> State:
 
 
 def serves() -> bool:
-    """Whether the daemon speaks to this user, or takes too long to say: one that allowed-users shuts out hears nothing.
+    """False if the daemon refuses this user because of allowed-users. True if it answers, or is too slow to tell.
 
-    It ends such a connection before a word, and Nix's own error does not say why. So does one that just started and
-    finds its database locked: only a refusal that is repeated is one.
+    The daemon closes a refused connection without a word, and Nix's own error does not say why. A daemon that just
+    started and finds its database locked does the same, so we try several times.
     """
     return process.wait_until(_speaks, _REFUSAL, poll=_REFUSAL / 4)
 
@@ -74,9 +74,9 @@ def _speaks() -> bool:
 
 
 def is_outside() -> bool:
-    """Whether the daemon is another machine's than we see, whose socket this container was given.
+    """True if the daemon runs outside this container, which got only its socket.
 
-    It has no number here, or, where the numbers are shared, another /etc/nix than ours.
+    Its process number is unknown here or, if process numbers are shared, it has another /etc/nix.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return False
@@ -91,14 +91,13 @@ def is_outside() -> bool:
 
 
 def answers() -> bool:
-    """Whether a daemon listens."""
     return look() == "answers"
 
 
 def make_ready(nix: Nix, state: Path, environ: Mapping[str, str], *, changed: bool) -> None:
-    """See to it that a daemon runs that knows the present nix.conf; `state` is where one of ours keeps its log.
+    """Make sure that a daemon runs with the present nix.conf. `state` is for the log of our own supervisor.
 
-    Raises RunnerError when that cannot be.
+    Raises RunnerError.
     """
     if answers():
         if changed:
@@ -112,9 +111,9 @@ def make_ready(nix: Nix, state: Path, environ: Mapping[str, str], *, changed: bo
 
 
 def restart(state: Path) -> None:
-    """Restart the daemon, by who keeps it, else as it was started. Builds that run go on.
+    """Restart the daemon through its service manager, or else with its own command. Running builds go on.
 
-    Raises RunnerError when there is none, or it does not come back.
+    Raises RunnerError if there is no daemon, or it does not answer again.
     """
     if sys.platform == "darwin":
         launchd.restart()
@@ -131,11 +130,13 @@ def _find() -> Process:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and (found := _as_daemon(entry)):
             return found
-    raise RunnerError("the nix-daemon answers, but is not among the processes here; restart it with the new nix.conf")
+    raise RunnerError(
+        "the nix-daemon answers, but is not among the processes here; restart it so that it reads nix.conf"
+    )
 
 
 def _as_daemon(entry: Path) -> Process | None:
-    """The process, if it is the daemon itself and not its child for one connection, whose title names the peer."""
+    """The process if it is the daemon itself, not a child for one connection: a child's title ends with a number."""
     try:
         argv = tuple(entry.joinpath("cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0"))
         program = Path(argv[0]).name
@@ -154,7 +155,7 @@ def _parent_is_daemon(entry: Path) -> bool:
     parent = entry.joinpath("stat").read_text().rpartition(")")[2].split()[1]
     try:
         return Path("/proc", parent, "comm").read_text().strip() == "nix-daemon"
-    except OSError:  # its parent is outside this container
+    except OSError:  # the parent is outside this container
         return False
 
 
@@ -167,7 +168,7 @@ def _restart_process(daemon: Process) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """A zombie does not count: in a container nobody may reap it."""
+    """False for a zombie: in a container, there may be nobody to reap it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

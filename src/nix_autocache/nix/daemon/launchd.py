@@ -1,4 +1,4 @@
-"""The nix-daemon on macOS, which launchd keeps. Kept apart: there is no such machine among those of the tests."""
+"""The nix-daemon on macOS, a service of launchd. The tests have no such machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SERVICES: Final = ("system/org.nixos.nix-daemon", "system/systems.determinate.n
 
 
 def restart() -> None:
-    """Start the daemon anew. Raises RunnerError."""
+    """Raises RunnerError."""
     said = ""
     for service in _SERVICES:
         command = ["launchctl", "kickstart", "-k", service]

@@ -1,6 +1,6 @@
-"""The nix-daemon as a unit of systemd, on a machine where we installed Nix.
+"""The nix-daemon as a systemd service, on a machine where we installed Nix.
 
-A socket unit beside the service keeps clients waiting, not refused, while the daemon is restarted.
+With the socket unit, clients wait while the daemon is restarted instead of being refused.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WantedBy=sockets.target
 
 
 def write(program: str, environment: Path) -> None:
-    """Make the units; `environment` is a file of variables for the daemon. Raises RunnerError."""
+    """Write the units. `environment` is a file with variables for the daemon. Raises RunnerError."""
     make_directory(_DIRECTORY, 0o755)
     texts = (_SERVICE_TEXT.format(program=program, environment=environment), _SOCKET_TEXT)
     for path, text in zip(FILES, texts, strict=True):
@@ -71,27 +71,27 @@ def remove() -> None:
 
 
 def active() -> bool:
-    """Whether systemd runs the daemon, or would at the first connection."""
+    """True if systemd runs the daemon, or starts it at the first connection."""
     return any(_try("--quiet", "is-active", unit).status == 0 for unit in (SERVICE, _SOCKET))
 
 
 def known() -> bool:
-    """Whether systemd has a unit for the daemon, ours or the distribution's."""
+    """True if systemd has a unit for the daemon, ours or the distribution's."""
     return _try("--quiet", "cat", SERVICE).status == 0
 
 
 def start() -> None:
-    """Have it run at the first connection, where it has a unit for that. Raises RunnerError."""
+    """Start the daemon, at the first connection if there is a socket unit. Raises RunnerError."""
     control("start", _SOCKET if _try("--quiet", "cat", _SOCKET).status == 0 else SERVICE)
 
 
 def restart() -> None:
-    """Start the daemon, or start it anew. Raises RunnerError."""
+    """Raises RunnerError."""
     control("restart", SERVICE)
 
 
 def control(*words: str) -> None:
-    """Run systemctl. Raises RunnerError with what it said."""
+    """Run systemctl. Raises RunnerError with its last line."""
     done = _try(*words)
     if done.status:
         raise RunnerError(f"systemctl {' '.join(words)}: {done.reason}")
@@ -102,7 +102,7 @@ def _try(*words: str) -> Finished:
 
 
 def environment_text(environ: Mapping[str, str]) -> str:
-    """Variables as an EnvironmentFile holds them."""
+    """The variables in the format of an EnvironmentFile."""
     return "".join(f'{name}="{_escaped(value)}"\n' for name, value in environ.items())
 
 

@@ -64,7 +64,7 @@ def _serve(spec: UploadSpec, socket_path: Path, owner: int | None) -> None:
         allowed = _EVERYBODY if owner is None else {0, os.geteuid(), owner}
         server = ControlServer(listening, allowed, requests.answer)
         threading.Thread(target=server.serve, daemon=True).start()
-        watchdog.begin(lambda: max(requests.uploader.silence, server.silence))
+        watchdog.begin(lambda: max(requests.uploader.silence, server.silence), os.environ)
         requests.uploader.run()
     finally:  # the read proxy and the clients must see that we are gone
         socket_path.unlink(missing_ok=True)

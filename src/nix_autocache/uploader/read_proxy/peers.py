@@ -114,7 +114,7 @@ class AllowedUsers:
 
 def _settings(nix: Nix) -> Mapping[str, str]:
     """As Nix reports them, or from nix.conf: a user may have used up the processes, so that no Nix can be started."""
-    written = {name: value for name in _SETTINGS if (value := NixConf(_NIX_CONF).value(name)) is not None}
+    written = {name: value for name in _SETTINGS if (value := NixConf(_NIX_CONF).foreign_value(name)) is not None}
     return effective.of_machine(nix) or written
 
 
