@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -46,12 +45,12 @@ def names(paths: Paths) -> list[str]:
     return []
 
 
-def drop_stale(paths: Paths, current: str) -> None:
+def drop_stale(paths: Paths, current: str, now: float) -> None:
     """Remove the jobs that were killed, but for `current`: those without an uploader that are from before this boot,
     a day old, or were never completely set up."""
     for name in names(paths):
         job = paths.job(name)
-        oldest = max(time.time() - (_STALE if job.setup.exists() else _UNFINISHED), _boot_time())
+        oldest = max(now - (_STALE if job.setup.exists() else _UNFINISHED), boot_time())
         if name in {current, JOB} or _modified(job.directory) >= oldest:
             continue
         if not UploaderClient(job.directory).status():
@@ -65,7 +64,8 @@ def _modified(directory: Path) -> float:
     return 0.0
 
 
-def _boot_time() -> float:
+def boot_time() -> float:
+    """In seconds since 1970; 0 if it is not known."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/stat").read_text().splitlines():
             if line.startswith("btime "):

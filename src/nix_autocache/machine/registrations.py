@@ -8,6 +8,7 @@ Standard library only.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ class RegisteredJobs(journal.Change):
 def add(paths: Paths, wanted: Registration, *, private: bool) -> None:
     """Register a job, or change its registration. `private` hides the include file from other users."""
     with locked(paths):
-        job_directories.drop_stale(paths, wanted.job_name)
+        job_directories.drop_stale(paths, wanted.job_name, time.time())
         if wanted.build_users:
             build_users.make(paths)
         if wanted.kvm:

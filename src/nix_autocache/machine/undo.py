@@ -20,7 +20,7 @@ from .registrations import RegisteredJobs
 from .state_directory import MadeDirectories, locked
 from .uploader_user import MadeUploaderUser
 
-_KINDS: Final[Mapping[str, type[journal.Change]]] = {
+KINDS: Final[Mapping[str, type[journal.Change]]] = {
     change.kind: change
     for change in (
         *(MadeDirectories, InstalledNix, MadeBuildUsers, MadeDaemonUnit, OpenedKvm),
@@ -34,7 +34,7 @@ def undo(paths: Paths) -> None:
     if not paths.state.exists():
         return
     with locked(paths):
-        recorded = journal.read(paths, _KINDS)
+        recorded = journal.read(paths, KINDS)
         changes = [*(each for each in before_journal.changes(paths) if each not in recorded), *recorded]
         changes.sort(key=lambda change: not isinstance(change, MadeDirectories))  # first, since our records are there
         registrations.stop_uploaders(paths)
