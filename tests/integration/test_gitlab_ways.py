@@ -201,7 +201,9 @@ def without_nix(machine: MakeMachine, user: str) -> tuple[Machine, Mapping[str, 
 def test_in_a_container_without_privileges(machine: MakeMachine, user: str) -> None:
     """As root in Docker, whose processes all end with the script; as an ordinary user who owns /nix in Kubernetes."""
     made, inputs = without_nix(machine, user)
-    made.write("/usr/local/bin/end", "#!/bin/sh\npkill -KILL -f 'uploader[.]process[.]main|nix-daemon'; exit 0\n", 0o755)
+    made.write(
+        "/usr/local/bin/end", "#!/bin/sh\npkill -KILL -f 'uploader[.]process[.]main|nix-daemon'; exit 0\n", 0o755
+    )
     done = runs(made, pipeline("end", SCRIPT, "nix --version", "end", inputs=inputs), user=user)
     assert done.returncode == 0, done.text
     assert ("mode multi-user" in done.log) is (user == "root")

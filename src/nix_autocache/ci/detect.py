@@ -1,4 +1,4 @@
-"""Which CI host a job runs on. A new host is a file beside this one and a branch here."""
+"""Finds the CI host of a job. A new host is a file beside this one and a branch here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .host import Host
 
 
 def detect(environ: Mapping[str, str]) -> Host:
-    """The host that this job runs on; a plain terminal where none is recognised."""
+    """The host of this job; `Local` if none is recognised."""
     if environ.get("GITHUB_ACTIONS") == "true":
         from .github import GitHub
 

@@ -1,50 +1,46 @@
 """GitLab CI, and gitlab-ci-local, which does the same in a shell.
 
-Each part of a job is a shell of its own: what `setup` exports, it writes to a file that the template's before_script
-reads. The template says where by variables in lower case, since those in upper case are the user's. GitLab has no
-command to mask a secret, so nothing here prints one; it masks variables by itself.
+Each part of a job is a separate shell: `setup` writes its exports to a file that the template's before_script reads.
+The template passes paths in lower-case variables, since upper-case ones belong to the user.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ..system.files import make_directory, open_to_append, write_atomically
+from .gitlab_console import GitLabConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
 
-# Sources of pipelines that run what is in the project itself, whoever set them off.
+# Sources of pipelines that run the project's own code, whoever started them.
 _OWN: Final = frozenset(
     {"push", "web", "webide", "api", "schedule", "trigger", "pipeline", "parent_pipeline", "chat", "local"}
 )
 _EXTERNAL: Final = "external_pull_request_event"
 _AFTER_SCRIPT: Final = "5m"  # the runner's own default
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_TIDY_UP: Final = 15.0  # seconds for what follows a flush
+_TIDY_UP: Final = 15.0  # seconds for the work after a flush
 _INPUT: Final = re.compile(r"=([a-z0-9-]+)=")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-_VERBATIM: Final = frozenset({"exclude"})  # a dollar has a meaning of its own in it
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_COLOURS: Final = {"notice": 36, "warning": 33, "error": 31}
+_VERBATIM: Final = frozenset({"exclude"})  # inputs in which a dollar has another meaning
 
 
-class GitLab:
-    """A Platform for one job on GitLab CI or under gitlab-ci-local."""
+class GitLab(GitLabConsole):
+    """A Host for one job on GitLab CI or under gitlab-ci-local."""
 
     name = "GitLab CI"
     ephemeral = False  # its `cache:` keeps the embedded cache
     has_own_inputs = True
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+        super().__init__(environ)
         given = inputs_of(environ.get("nix_autocache_inputs", ""))
         self.inputs: Mapping[str, str] = {
             name: text if name in _VERBATIM else _expanded(text, environ) for name, text in given.items()
@@ -52,7 +48,7 @@ class GitLab:
 
     @property
     def protected(self) -> bool:
-        """Whether the job's branch or tag is one that not everybody may change."""
+        """True if the job's branch or tag is protected: not everybody may change it."""
         return self._environ.get("CI_COMMIT_REF_PROTECTED") == "true"
 
     def job_id(self) -> str:
@@ -65,7 +61,7 @@ class GitLab:
         return Event(name=name or "an unknown event", origin=self._origin(name))
 
     def _origin(self, name: str) -> Any:
-        """A merge request tells by its projects whose code it is, also to the child pipelines that it starts."""
+        """A merge request, and its child pipelines, have the two projects in variables."""
         source = self._environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID")
         if source or self._environ.get("CI_MERGE_REQUEST_IID") or name == "merge_request_event":
             target = self._environ.get("CI_MERGE_REQUEST_PROJECT_ID") or self._environ.get("CI_PROJECT_ID")
@@ -79,7 +75,7 @@ class GitLab:
         return "own" if name in _OWN else "unknown"
 
     def id_token(self, audience: str) -> IdTokenSource | None:
-        """None but the template's `id_tokens`, which is the input `id-token` by its name as a variable."""
+        """None: the template's `id_tokens` sets the input `id-token` as a variable."""
         return None
 
     def token_server(self) -> str:
@@ -89,20 +85,20 @@ class GitLab:
         yield "GitLab gives the job's code all that it gives to before_script, and to after_script again"
 
     def embedded_cache(self) -> EmbeddedCache | None:
-        """In the project, since GitLab keeps nothing from elsewhere. The names are the template's too.
+        """In the project, since GitLab caches no other directory. The template has the same names.
 
-        A key there would get into every derivation whose source is the project.
+        No key is kept there: it would get into every derivation whose source is the project.
         """
         if not (project := self._environ.get("CI_PROJECT_DIR")):
             return None
-        place = Path(project, ".nix-autocache")
-        theirs = place / "protected-true"
+        directory = Path(project, ".nix-autocache")
+        protected = directory / "protected-true"
         if self.protected:
-            return EmbeddedCache(cache=theirs, key=None)
-        return EmbeddedCache(cache=place / "unprotected", key=None, others=(theirs,))
+            return EmbeddedCache(cache=protected, key=None)
+        return EmbeddedCache(cache=directory / "unprotected", key=None, others=(protected,))
 
     def time_left(self) -> float | None:
-        """Of after_script, whose start the template noted, else of the whole job."""
+        """Of after_script, whose start the template recorded, else of the whole job."""
         if begun := self._environ.get("nix_autocache_after"):
             allowed = duration(self._environ.get("RUNNER_AFTER_SCRIPT_TIMEOUT") or _AFTER_SCRIPT)
             return max(1.0, float(begun) + allowed - _TIDY_UP - time.time())
@@ -113,63 +109,6 @@ class GitLab:
 
     def dry_run_by_default(self) -> bool:
         return self._environ.get("GITLAB_CI") == "false"
-
-    @contextmanager
-    def group(self, title: str) -> Iterator[None]:
-        """A section that GitLab folds, with the time it took."""
-        name = f"nix_autocache_{time.time_ns()}"
-        print(f"\x1b[0Ksection_start:{int(time.time())}:{name}[collapsed=true]\r\x1b[0K{title}", flush=True)
-        try:
-            yield
-        finally:
-            print(f"\x1b[0Ksection_end:{int(time.time())}:{name}\r\x1b[0K", flush=True)
-
-    def info(self, text: str) -> None:
-        print(_plain(text), flush=True)
-
-    def notice(self, text: str) -> None:
-        self._tell("notice", text)
-
-    def warning(self, text: str) -> None:
-        self._tell("warning", text)
-
-    def error(self, text: str) -> None:
-        self._tell("error", text)
-
-    def mask(self, secret: str) -> None:
-        pass
-
-    def set_output(self, name: str, value: str) -> None:
-        pass
-
-    def export(self, name: str, value: str) -> None:
-        self._for_the_script(f"export {name}={shlex.quote(value)}")
-
-    def add_path(self, directory: Path) -> None:
-        self._for_the_script(f'export PATH={shlex.quote(str(directory))}:"$PATH"')
-
-    def summarize(self, markdown: str) -> None:
-        pass
-
-    def measure(self, figures: Mapping[str, float]) -> None:
-        """As OpenMetrics text, which the template declares as the job's metrics report."""
-        if project := self._environ.get("CI_PROJECT_DIR"):
-            report = Path(project, ".nix-autocache", "metrics.txt")
-            with suppress(OSError):
-                make_directory(report.parent, 0o755)
-                lines = [f"nix_autocache_{name} {figure:g}\n" for name, figure in figures.items()]
-                write_atomically(report, "".join(lines) + "# EOF\n", 0o644)
-
-    def _for_the_script(self, line: str) -> None:
-        if directory := self._environ.get("nix_autocache_job"):
-            with open_to_append(Path(directory, "environment"), 0o600) as file:
-                file.write(f"{line}\n".encode())
-        else:
-            self.info(f"for the commands that follow: {line}")
-
-    def _tell(self, kind: str, text: str) -> None:
-        """The log has no annotations, but colours."""
-        print(f"\x1b[{_COLOURS[kind]};1mnix-autocache: {kind}: {_plain(text)}\x1b[0m", flush=True)
 
 
 def inputs_of(text: str) -> dict[str, str]:
@@ -188,18 +127,13 @@ def inputs_of(text: str) -> dict[str, str]:
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:
-    """With the values of CI/CD variables: GitLab leaves $NAME in an input as it is."""
+    """With the values of CI/CD variables: GitLab does not expand $NAME in an input."""
     return _VARIABLE.sub(lambda found: environ.get(found[1] or found[2], ""), text)
 
 
 def duration(text: str) -> float:
-    """Seconds of a duration as the runner takes it, such as 1h30m or 90s; the runner's default for anything else."""
+    """Seconds of a duration of the runner, such as 1h30m or 90s; the runner's default for anything else."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s)", text)
     if "".join(map("".join, parts)) != text or not parts:
         return duration(_AFTER_SCRIPT)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def _plain(text: str) -> str:
-    """Text of others, without what the log would take for a section or a colour."""
-    return _CONTROL.sub(" ", text)

@@ -1,6 +1,6 @@
-"""The id token of a job: what its CI host signs to say whose job it is, and a cloud takes instead of a password.
+"""The id token of a job: its CI host signs it to say which job this is, and a cloud accepts it instead of a password.
 
-A host that hands its token out as a variable gives it whole, and then there is no other to be had.
+Some hosts give a new token on request. Others set one in a variable, which cannot be renewed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TEMPORARY: Final = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, kw_only=True)
 class IdTokenSource:
-    """`url` gives a new token, as `{"value": token}`, to whoever has `bearer`; without it there is only `token`."""
+    """`url` gives a new token for `bearer`, as `{"value": token}`. Without it there is only `token`."""
 
     url: str = ""
     bearer: str = field(default="", repr=False)
@@ -30,7 +30,7 @@ class IdTokenSource:
         return bool(self.url)
 
     def fetch(self, environ: Mapping[str, str]) -> str:
-        """A token that is good now. Raises CredentialsError for good, CacheBusy for now."""
+        """A valid token. Raises CredentialsError (permanent) or CacheBusy (retry)."""
         return self._ask(environ) if self.renewable else self.token
 
     def _ask(self, environ: Mapping[str, str]) -> str:

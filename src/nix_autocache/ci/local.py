@@ -1,4 +1,4 @@
-"""No CI host: a terminal, or a host that is not known. Everything goes to standard error, plainly."""
+"""No CI host: a terminal, or a host that we do not know. Everything goes to standard error as plain text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .console import PlainConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
 
 
-class Local:
-    """A Platform without CI: the person at the terminal is trusted, a CI host that we do not know is not."""
+class Local(PlainConsole):
+    """A Host without CI: the person at the terminal is trusted, an unknown CI host is not."""
 
     name = "local"
     ephemeral = False
@@ -70,20 +71,5 @@ class Local:
     def error(self, text: str) -> None:
         self.info(f"error: {text}")
 
-    def mask(self, secret: str) -> None:
-        pass
-
-    def set_output(self, name: str, value: str) -> None:
-        pass
-
-    def export(self, name: str, value: str) -> None:
-        pass
-
     def add_path(self, directory: Path) -> None:
         self.info(f"put this first on PATH: {directory}")
-
-    def summarize(self, markdown: str) -> None:
-        pass
-
-    def measure(self, figures: Mapping[str, float]) -> None:
-        pass

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..ci.host import Host
+from ..ci.console import Console
 from ..errors import DeadlineError, Error
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
@@ -60,7 +60,7 @@ class Result:
 class ProgressLines:
     """A line of progress every few seconds, for as long as there is something to wait for."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Console) -> None:
         self._host = host
         self._last = time.monotonic()
 
@@ -72,7 +72,7 @@ class ProgressLines:
             self._host.info(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
 
 
-def flushed(host: Host, result: Result, on_failure: OnFailure) -> None:
+def flushed(host: Console, result: Result, on_failure: OnFailure) -> None:
     """Tell what became of everything that was queued. With `on_failure: fail`, raises for what was not pushed."""
     counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.flush.unrecorded)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
@@ -91,7 +91,7 @@ def flushed(host: Host, result: Result, on_failure: OnFailure) -> None:
         host.warning(complaint)
 
 
-def _tell_what_would_be(host: Host, result: Result) -> None:
+def _tell_what_would_be(host: Console, result: Result) -> None:
     if result.flush.why and not result.flush.left:
         host.info(f"the cache: {result.flush.why}")
     paths = [str(outcome.path) for outcome in result.outcomes if outcome.what == "pushed"]
@@ -102,7 +102,7 @@ def _tell_what_would_be(host: Host, result: Result) -> None:
 
 
 @contextmanager
-def interruption(host: Host, queue: Queue) -> Iterator[None]:
+def interruption(host: Console, queue: Queue) -> Iterator[None]:
     """Say what was not pushed when this block is interrupted."""
     try:
         yield
