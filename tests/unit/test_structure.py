@@ -204,6 +204,100 @@ def test_one_module_starts_programs() -> None:
     assert found == []
 
 
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """The modules of the package, by their paths in it."""
+    for path in PACKAGE.rglob("*.py"):
+        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+
+
+def is_process(tree: ast.Module) -> bool:
+    """True for a module that is run as a process of our own."""
+    return any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
+
+
+def test_the_environment_is_read_where_processes_begin() -> None:
+    """`os.environ` elsewhere would be an input that no caller sees."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        if not (name.startswith("cli/") or name == "system/process.py" or is_process(tree))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.environb", "os.getenv"}
+    ]
+    assert wrong == []
+
+
+# Root's helper prints its answer, which its caller reads.
+PRINTING = {"system/log.py", "machine/root_helper.py"}
+
+
+def test_only_hosts_commands_and_logs_print() -> None:
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        if not name.startswith(("ci/", "cli/")) and name not in PRINTING
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "print")
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout.write", "sys.stderr.write"})
+    ]
+    assert wrong == []
+
+
+BROAD = {"BaseException", "Exception", "Error"}
+CATCHING = {
+    "job/own_uploads.py",  # the end of a job reports what it could not upload
+    "machine/root_helper.py",  # it answers with the error
+    "machine/managed/keeper.py",  # it starts the uploader again
+    "system/log.py",  # a log that cannot be written ends nothing
+    "caches/http_status.py",  # whether an upload that failed is there all the same
+    "caches/prefetch.py",  # the reader gets the error
+    "caches/region.py",  # a hint for a message
+    "caches/retry_after.py",  # without an answer, our own backoff decides
+}
+
+
+def caught(node: ast.AST) -> set[str]:
+    """The names of what a handler or a `suppress` catches; BaseException for one that names nothing."""
+    if isinstance(node, ast.ExceptHandler):
+        if any(isinstance(each, ast.Raise) for each in ast.walk(node)):
+            return set()
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type] if node.type else []
+        return set(map(ast.unparse, kinds)) or {"BaseException"}
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "suppress":
+        return set(map(ast.unparse, node.args))
+    return set()
+
+
+def test_errors_of_any_kind_are_caught_where_a_process_must_go_on() -> None:
+    wrong = [
+        f"{name}:{getattr(node, 'lineno', 0)}"
+        for name, tree in modules()
+        if not name.startswith(("cli/", "uploader/")) and name not in CATCHING
+        for node in ast.walk(tree)
+        if caught(node) & BROAD
+    ]
+    assert wrong == []
+
+
+# Pauses, whose length is a backoff or which nothing but time ends; a condition is waited for with `wait_until`.
+SLEEPING = {
+    "system/process.py": 1,
+    "nix/daemon/supervisor.py": 3,
+    "nix/install/download.py": 1,
+    "machine/managed/keeper.py": 1,
+    "job/shared_uploads.py": 1,
+    "uploader/process/client.py": 1,
+    "uploader/process/server.py": 2,
+    "uploader/read_proxy/launch.py": 1,
+    "uploader/read_proxy/main.py": 1,
+}
+
+
+def test_conditions_are_waited_for_in_one_way() -> None:
+    sleeps = {name: ast.unparse(tree).count("time.sleep(") for name, tree in modules()}
+    assert [name for name, count in sleeps.items() if count > SLEEPING.get(name, 0)] == []
+
+
 TESTS = Path(__file__).parents[1]
 
 

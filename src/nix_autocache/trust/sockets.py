@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ..system import process
+
 # A user who may connect to one of these can start a container that mounts this machine's disk.
 SOCKETS: Final = tuple(
     Path(name)
@@ -49,7 +51,7 @@ def diagnostics() -> list[Path]:
     A pipe is not opened, since its process would take us for a debugger.
     """
     found = [path for path in map(Path, _bound()) if path.name.startswith(_DIAGNOSTICS[0])]
-    usual = [Path("/tmp"), Path(os.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - where .NET puts them
+    usual = [Path("/tmp"), Path(process.inherited().get("TMPDIR") or "/tmp")]  # noqa: S108 - where .NET puts them
     for directory in dict.fromkeys([*usual, *(path.parent for path in found)]):
         found += [path for start in _DIAGNOSTICS for path in directory.glob(f"{start}*")]
     return [path for path in dict.fromkeys(found) if _is_open(path)]

@@ -108,7 +108,7 @@ class _Keeper:
             self._process = process.start(
                 self._command,
                 environ={
-                    **os.environ,
+                    **process.inherited(),
                     **pulse.environment,
                     **launch.passed_on(kept),
                     "CREDENTIALS_DIRECTORY": str(CREDENTIALS),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ...nix import effective
-from ...system import memory
+from ...system import log, memory
 from ...uploader.process import main as daemon
 from ...uploader.process.client import UploaderClient
 from ...uploader.read_proxy.launch import LISTENING
@@ -76,7 +76,7 @@ def _end_when_changed(files: Iterable[Path]) -> None:
     while not threading.Event().wait(_POLL):
         now = [_state(file) for file in files]
         if now == last and now != first:
-            print("the configuration or a secret has changed: restarting", flush=True)
+            log.line("the configuration or a secret has changed: restarting")
             os._exit(0)  # as at any other moment: nothing is lost
         last = now
 

@@ -56,7 +56,7 @@ class Environment:
         scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}-", dir=home))
         target = scratch / "packages"
         files.make_directory(target, 0o700)
-        commands = installers.found(scratch, target, self.locks, os.environ)
+        commands = installers.found(scratch, target, self.locks, process.inherited())
         try:
             first = _Running.of(next(commands))
         except BaseException:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import Error, InputError, RunnerError, one_line
-from ...system import memory, watchdog
+from ...system import log, memory, watchdog
 from ...system.files import UMASK
 from ..read_proxy import launch
 from ..spec import UploadSpec
@@ -48,7 +48,7 @@ def run(spec: UploadSpec, socket_path: Path, owner: int | None, listening: int |
     """
     with spec.open_queue().lock(_YIELD) as held:
         if not held:
-            print("another uploader has this queue", file=sys.stderr)
+            log.line("another uploader has this queue")
             return 0
         with launch.running(spec, socket_path, listening):
             os.environ.update(spec.environ)  # boto3 and obstore look there; /proc shows only how we were started

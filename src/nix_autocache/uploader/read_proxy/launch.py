@@ -6,7 +6,6 @@ cannot read. The port is taken before Nix is told of it (`Placeholder`), and the
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import sys
@@ -127,7 +126,7 @@ class _ReadProxy:
     def __init__(self, spec: UploadSpec, uploader: Path, listening: int | None) -> None:
         self._spec = spec.without_key()
         self._uploader_socket = uploader
-        self._environ = dict(os.environ)
+        self._environ = process.inherited()
         self._socket = socket.socket(fileno=listening) if listening is not None else None
         self._process: process.Process | None = None
         self._ended = threading.Event()
