@@ -1,6 +1,7 @@
 """What client and uploader say is read as it was written, and all else is nobody's."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,11 @@ def test_a_flush_lasts_from_no_time_to_a_day(seconds: str, read: float) -> None:
 @pytest.mark.parametrize("line", [b"", b"\xff", b"[]", b"1", b"status", b"[" * 100_000])
 def test_a_line_that_is_no_object_is_no_request(line: bytes) -> None:
     assert parse_request(line) is None
+
+
+def test_progress_that_was_counted_is_read_as_it_was_sent() -> None:
+    progress = Progress(counts=Counter(["pushed"]), pushed_bytes=1, waiting=0, unrecorded=Counter(["pushed", "failed"]))
+    assert parse_answer(answer_line(progress)) == progress
 
 
 @given(PROGRESS)
