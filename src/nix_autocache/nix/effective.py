@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote
 
+from ..errors import InputError
 from ..system.process import run
 from .keys import PublicKey, parse_public
 from .store import Nix
@@ -38,9 +40,12 @@ def of_machine(nix: Nix) -> Mapping[str, str]:
 
 
 def trusted_keys(nix: Nix) -> tuple[PublicKey, ...]:
-    """The keys that this machine's Nix trusts. Raises InputError for one that is malformed, as Nix itself does."""
-    listed = of_machine(nix).get("trusted-public-keys", "").split()
-    return tuple(parse_public(key, name="trusted-public-keys") for key in listed)
+    """The keys that this machine's Nix trusts. One that is malformed signs nothing, so it is left out."""
+    found = []
+    for text in of_machine(nix).get("trusted-public-keys", "").split():
+        with suppress(InputError):
+            found.append(parse_public(text))
+    return tuple(found)
 
 
 def lists(settings: Mapping[str, str], name: str, item: str) -> bool:
