@@ -22,7 +22,7 @@ _ABSENT: Final = frozenset({404, 410})
 _DENIED: Final = frozenset({401, 403})
 _TEMPORARY: Final = frozenset({408, 409, 423, 425, 429})
 _NEVER: Final = frozenset({501, 505, 507})
-_SAID: Final = (b"StorePath:", b"NarHash:", b"Sig:")
+_CLAIMS: Final = (b"StorePath:", b"NarHash:", b"Sig:")
 
 
 class Conflict(CacheBusy):
@@ -34,18 +34,18 @@ class Conflict(CacheBusy):
     longest = 20.0
 
 
-def status_error(where: str, name: str, status: int, said: str, wait: float) -> Error:
+def status_error(where: str, name: str, status: int, reason: str, wait: float) -> Error:
     """The error for an object's `name`. Status 0 means that there was no answer; `wait` is in seconds."""
     if status in _DENIED:
         advice = "; are the credentials right?" if name == INFO else ""
-        return CredentialsError(f"{where} refused {name}: {said}{advice}")
+        return CredentialsError(f"{where} refused {name}: {reason}{advice}")
     if status == 413:
-        return CacheError(f"{where} refused {name}: {said}; it is larger than the server takes")
+        return CacheError(f"{where} refused {name}: {reason}; it is larger than the server takes")
     if status in {409, 412}:
-        return Conflict(f"{where}: {name}: {said}", wait)
+        return Conflict(f"{where}: {name}: {reason}", wait)
     if (300 <= status < 500 and status not in _TEMPORARY) or status in _NEVER:
-        return CacheError(f"{where} refused {name}: {said}")
-    return CacheBusy(f"{where}: {name}: {said}", wait)
+        return CacheError(f"{where} refused {name}: {reason}")
+    return CacheBusy(f"{where}: {name}: {reason}", wait)
 
 
 def is_absent(name: str, status: int) -> bool:
@@ -96,5 +96,5 @@ def is_stored_anyway(cache: ObjectCache, name: str, body: Body, error: Error) ->
 
 def _covers(there: bytes, narinfo: bytes) -> bool:
     """True if the narinfo that is there has the same content and all signatures of the other one."""
-    said = [line for line in narinfo.splitlines() if line.startswith(_SAID)]
-    return len(said) >= 2 and set(said) <= set(there.splitlines())
+    claims = [line for line in narinfo.splitlines() if line.startswith(_CLAIMS)]
+    return len(claims) >= 2 and set(claims) <= set(there.splitlines())

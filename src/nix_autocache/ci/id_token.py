@@ -59,7 +59,7 @@ def _token(body: bytes) -> str:
 
 
 def _refusal(status: int, reason: str, wait: float) -> CredentialsError | CacheBusy:
-    said = f"the CI host gives no id token: HTTP status {status} {reason}"
+    message = f"the CI host gives no id token: HTTP status {status} {reason}"
     if status >= 500 or status in _TEMPORARY:
-        return CacheBusy(said, wait)
-    return CredentialsError(f"{said}; the job needs `permissions: id-token: write`")
+        return CacheBusy(message, wait)
+    return CredentialsError(f"{message}; the job needs `permissions: id-token: write`")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..job.context import Context
     from ..machine.observe import Facts
-    from ..machine.packages.locked import Environment
+    from ..machine.packages.environment import Environment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,7 +90,7 @@ def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | N
                 install(context, modes.decide(facts, context.settings.mode))
         return making.finish(), facts
     except BaseException:
-        making.end()
+        making.cancel()
         raise
 
 

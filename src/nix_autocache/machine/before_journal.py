@@ -51,9 +51,9 @@ def _installed(record: dict[str, Any]) -> Iterator[Change]:
     """From the record of an installed Nix. Today's has no `made`: the journal has it."""
     if "made" not in record:
         return
-    kept, owner = record.get("kept"), record.get("owner")
+    names, rights = record.get("kept"), record.get("owner")
     yield InstalledNix(
-        tuple(record["made"]), None if kept is None else tuple(kept), None if owner is None else tuple(owner)
+        tuple(record["made"]), None if names is None else tuple(names), None if rights is None else tuple(rights)
     )
     if record["kind"] == "multi-user":
         yield MadeBuildUsers(tuple(record["users"]), record["group"])

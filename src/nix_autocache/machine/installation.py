@@ -25,25 +25,25 @@ from .state_directory import locked
 
 @dataclass(frozen=True)
 class InstalledNix(journal.Change):
-    """The paths that were not there before, as /nix.
+    """The paths that were not there before, such as /nix.
 
-    `kept` is the content of a store that no Nix knew any more, and `owner` the mode, user and group that it had; both
-    None where there was no such store.
+    A store without a Nix may have been there. `store_names` are the names in it, `store_rights` its mode, user and
+    group; both None otherwise.
     """
 
     kind: ClassVar[str] = "nix"
     made: tuple[str, ...] = ()
-    kept: tuple[str, ...] | None = None
-    owner: tuple[int, int, int] | None = None
+    store_names: tuple[str, ...] | None = None
+    store_rights: tuple[int, int, int] | None = None
 
     def undo(self, paths: Paths) -> None:
         for path in self.made:
             remove_tree(Path(path))
         store = tarball.PARTS[0]
-        if self.kept is not None and self.owner is not None and store.exists():
-            for name in set(os.listdir(store)).difference(self.kept):
+        if self.store_names is not None and self.store_rights is not None and store.exists():
+            for name in set(os.listdir(store)).difference(self.store_names):
                 remove_tree(store / name)
-            mode, uid, gid = self.owner
+            mode, uid, gid = self.store_rights
             set_mode(store, mode, (uid, gid))
 
 
@@ -88,6 +88,6 @@ def _changes() -> InstalledNix:
     change = InstalledNix(tuple(map(str, made)))
     if store.exists() and not var.exists():
         status = store.stat()
-        owner = (status.st_mode & 0o7777, status.st_uid, status.st_gid)
-        return InstalledNix(change.made, tuple(sorted(os.listdir(store))), owner)
+        rights = (status.st_mode & 0o7777, status.st_uid, status.st_gid)
+        return InstalledNix(change.made, tuple(sorted(os.listdir(store))), rights)
     return change

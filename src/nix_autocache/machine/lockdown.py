@@ -133,12 +133,12 @@ def _closing(paths: Sequence[Path], own: Sequence[Path]) -> dict[str, Closed]:
     A device or a socket becomes root's alone; others lose only the right to write files and directories.
     """
     found = {}
-    kept = [Path(os.path.realpath(directory)) for directory in own]
+    excepted = [Path(os.path.realpath(directory)) for directory in own]
     for path in sorted({Path(os.path.realpath(path)) for path in paths}):
         with suppress(OSError), handle_of(path) as handle:
             status = os.fstat(handle)
             holds_data = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-            if holds_data and any(_is_in(path, directory) for directory in kept):
+            if holds_data and any(_is_in(path, directory) for directory in excepted):
                 continue
             since = (stat.S_IMODE(status.st_mode) & ~0o022, 0, 0) if holds_data else _ONLY_ROOT
             found[str(path)] = Closed(status.st_dev, status.st_ino, _rights_of(status), since)

@@ -98,9 +98,12 @@ def _command(verb: str) -> Sequence[str]:
 
 
 def _roots_copy() -> Path | None:
-    """Root's own copy of this program, which nobody else can have changed, if there is one."""
+    """Root's own copy of this program, which nobody else can have changed, if there is one.
+
+    The newest one, since an older version may not know what was recorded since.
+    """
     copies = STATE.glob("*/*/0")  # of the uploader, of the service or of the daemon's supervisor
-    return next((path for path in copies if is_only_of(path, {0})), None)
+    return max((path for path in copies if is_only_of(path, {0})), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _line(request: Request, environ: Environ) -> str:

@@ -1,7 +1,7 @@
-"""sudo denied to users by rules of ours, and allowed again by taking out these rules and nothing else.
+"""Deny sudo to users with rules of ours, and allow it again by removing these rules and nothing else.
 
-A file that sudo cannot read shuts everybody out, so sudo's own checker reads it before it is there. Standard library
-only; root's.
+A file that sudo cannot parse locks everybody out, so `visudo` checks it before it is in place. For root; standard
+library only.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _MARK_GLUED: Final = f"{_MARK}, and the line break before"
 
 
 def deny(users: Sequence[int]) -> None:
-    """Let sudo refuse all of them. Raises RunnerError where sudo would not read that.
+    """Deny sudo to all of them. Raises RunnerError if `visudo` rejects the rules.
 
-    By a file of our own; where a rule that comes later allows it again, by the last lines of all.
+    Our own file has them; where a later rule allows sudo again, they are also the last lines of the main file.
     """
     if not _MAIN.exists():
         return
     if _DIRECTORY.is_dir():
         _check_and_put(_OURS, "".join(_rule(user, _MARK) for user in users))
     for user in users:
-        if _has_sudo(user) and not _MAIN.is_symlink():  # as on NixOS, where it leads to what nobody changes
+        if _has_sudo(user) and not _MAIN.is_symlink():  # as on NixOS, where it leads into the store
             text = _read()
             glued = bool(text) and not text.endswith("\n")
             _check_and_put(_MAIN, text + ("\n" if glued else "") + _rule(user, _MARK_GLUED if glued else _MARK))
@@ -43,7 +43,7 @@ def deny(users: Sequence[int]) -> None:
 
 
 def allow(users: Iterable[int]) -> None:
-    """Take out the rules of these users."""
+    """Remove the rules of these users."""
     for user in users:
         for path in (_OURS, _MAIN):
             with suppress(FileNotFoundError):
@@ -53,10 +53,10 @@ def allow(users: Iterable[int]) -> None:
 def _take_out(path: Path, user: int) -> None:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     glued = "\n" + _rule(user, _MARK_GLUED)
-    # The line break is not ours any more where somebody has written on after it.
+    # The line break is no longer ours if somebody has added lines after it.
     rest = text.replace(glued, "" if text.endswith(glued) else "\n").replace(_rule(user, _MARK), "")
     rule = _rule(user, "")[1:]
-    if rule in rest:  # what we put beside it was changed
+    if rule in rest:  # somebody changed our comment
         rest = rest.replace(rule, "")
     if rest == text:
         return
@@ -87,7 +87,7 @@ def _check_and_put(path: Path, text: str) -> None:
 
 
 def _put(path: Path, text: str) -> None:
-    """A file that is there keeps its mode and its owner."""
+    """Replace a file. An existing one keeps its mode and its owner."""
     mode, owner = 0o440, (0, 0)
     with suppress(FileNotFoundError):
         status = path.stat()
@@ -97,12 +97,12 @@ def _put(path: Path, text: str) -> None:
 
 def _has_sudo(user: int) -> bool:
     account = pwd.getpwuid(user)
-    who = process.Account(user, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
-    return process.run(["sudo", "-n", "true"], account=who).status == 0 or probe.sudo_for_some(who)
+    job = process.Account(user, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
+    return process.run(["sudo", "-n", "true"], account=job).status == 0 or probe.sudo_for_some(job)
 
 
 def _forget_passwords(user: int) -> None:
-    """What sudo remembers of a password that was given lately."""
+    """Remove sudo's memory of a password that was typed lately."""
     name = pwd.getpwuid(user).pw_name
     for remembered in (Path("/run/sudo/ts", name), Path("/run/sudo/ts", str(user)), Path("/var/lib/sudo/ts", name)):
         remembered.unlink(missing_ok=True)

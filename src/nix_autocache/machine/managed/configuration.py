@@ -57,7 +57,7 @@ class Configuration:
         )
 
     @property
-    def held(self) -> list[str]:
+    def secret_names(self) -> list[str]:
         """The names of the settings and variables that hold a secret themselves."""
         settings = self.settings
         found = {
@@ -72,7 +72,7 @@ class Configuration:
     @property
     def secret_files(self) -> tuple[Path, ...]:
         """The files that only root may read."""
-        return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.held)
+        return tuple(path for name, path in self.secrets.items() if name != _ITSELF or self.secret_names)
 
     def helpers(self) -> tuple[str, ...]:
         """The absolute paths in the commands that files of credentials name, such as AWS's `credential_process`."""
@@ -95,7 +95,7 @@ class Configuration:
             if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise InputError(f"{path} can be changed by others than root; run chown root {path}; chmod go-w {path}")
             if path in self.secret_files and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                what = f" ({', '.join(self.held)})" if name == _ITSELF else ""
+                what = f" ({', '.join(self.secret_names)})" if name == _ITSELF else ""
                 raise InputError(f"{path} holds a secret{what} and others may read it; run chmod 600 {path}")
 
 
@@ -124,7 +124,7 @@ def _parse(values: dict[str, Any]) -> Configuration:
     if settings.cache is None or not settings.signing_key:
         raise InputError("cache and signing-key must be given")
     if settings.signing_key.kind is KeyKind.ENV:
-        raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a place in AWS")
+        raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a key in AWS")
     return Configuration(settings=settings, environ=_environment(environ))
 
 

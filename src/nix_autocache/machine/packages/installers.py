@@ -1,8 +1,8 @@
 """pip and uv, with the index, the proxy and the certificates that the user or the system set, and no other setting.
 
-Each runs in `/` with a fresh cache, so that neither the checkout nor what an earlier job left has a say. A setting
-such as PIP_USER, or a constraint, is for other installations than ours. Proxies and certificates in variables that are
-not pip's or uv's own are handed on as they are.
+Each runs in `/` with a fresh cache, so that neither the checkout nor an earlier job influences it. A setting such as
+PIP_USER, or a constraint, is for other installations than ours. Variables for proxies and certificates that are not
+pip's or uv's own are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
 
 @dataclass(frozen=True)
 class Command:
-    """What to start. `wheels` is where it brings wheels, None if it installs into the directory by itself."""
+    """What to start. `wheels` is the directory where it puts wheels, None if it installs them itself."""
 
     words: Sequence[str]
     environ: Mapping[str, str]
@@ -48,9 +48,9 @@ class Command:
 
 
 def found(scratch: Path, target: Path, locks: Sequence[Path], environ: Mapping[str, str]) -> Iterator[Command]:
-    """The installers of this machine, the faster first. `scratch` is an empty directory of ours for what they need.
+    """The installers of this machine, the faster first. `scratch` is an empty directory for their files.
 
-    Raises RunnerError where there is none.
+    Raises RunnerError if there is none.
     """
     requirements = [word for lock in locks for word in ("--requirement", str(lock))]
     if uv := _uv(environ):
@@ -72,7 +72,7 @@ def _pip_words(verb: str) -> list[str]:
 
 
 def _pip(environ: Mapping[str, str]) -> dict[str, str] | None:
-    """Variables that say to pip what it is to take from its own settings; None where there is no pip."""
+    """pip's environment, with those of its settings that we keep; None if there is no pip."""
     plain = _without(environ, ("PYTHON", "PIP_"))
     named = {name: value for name, value in environ.items() if name in _PIP_VARIABLES}
     listed = process.run([*_pip_words("config"), "list", "--disable-pip-version-check"], environ=plain | named)
@@ -87,7 +87,7 @@ def _pip(environ: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _pip_settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What is kept of `pip config list`, whose lines are as `global.cert='/a'`; what comes later is stronger."""
+    """What we keep of `pip config list`, whose lines are like `global.cert='/a'`. Later settings override earlier."""
     for section in ("global", "install", "download", ":env:"):
         for line in lines:
             name, equals, value = line.partition("=")
@@ -97,7 +97,7 @@ def _pip_settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _uv(environ: Mapping[str, str]) -> str | None:
-    """uv on PATH, if nobody else could have put it there."""
+    """The path of uv, if nobody else could have put it there."""
     program = shutil.which("uv", path=environ.get("PATH", os.defpath))
     if program is None or not files.is_only_of(Path(os.path.abspath(program)), trusted()):
         return None
@@ -105,7 +105,7 @@ def _uv(environ: Mapping[str, str]) -> str | None:
 
 
 def trusted() -> Collection[int]:
-    """Whom packages are taken from, beside root: this user, and the owner of this program, which is run anyway."""
+    """The users whose files we run, beside root: this user, and the owner of this program, which runs anyway."""
     return {os.geteuid(), Path(__file__).stat().st_uid}
 
 
@@ -121,7 +121,7 @@ def _uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _uv_settings(environ: Mapping[str, str]) -> str:
-    """What is kept of uv's own files, as TOML: the system's, then the user's."""
+    """What we keep of uv's own files, as TOML: the system's, then the user's."""
     import tomllib
 
     kept: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def _uv_files(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _toml(value: Any) -> str:
-    """Text, numbers, lists and tables; JSON's text is TOML's."""
+    """Text, numbers, lists and tables. A JSON string is a TOML string."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + " }"
     if isinstance(value, list):
@@ -156,7 +156,7 @@ def _toml(value: Any) -> str:
 
 
 def _certificates(environ: Mapping[str, str]) -> str | None:
-    """The bundle that the user, or else the system, trusts."""
+    """The bundle of certificates that the user, or else the system, trusts."""
     named = [environ[name] for name in _CERTIFICATES if environ.get(name)]
     system = () if environ.get("SSL_CERT_DIR") else _BUNDLES
     return next((path for path in [*named, *system] if os.path.exists(path)), None)

@@ -1,6 +1,6 @@
-"""Wheels: only bytes that the lock names are unpacked.
+"""Unpacking wheels whose hash is in a lock.
 
-A wheel is read into memory once, where nobody can change it between the check of its hash and its use.
+A wheel is read into memory first: nobody can change it there between the check of its hash and its use.
 Source: the wheel format, packaging.python.org/specifications/binary-distribution-format.
 """
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from zipfile import ZipFile
 
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_IMPORTABLE: Final = frozenset({"purelib", "platlib"})  # what else there is: scripts, headers, data
+_IMPORTABLE: Final = frozenset({"purelib", "platlib"})  # the others are scripts, headers, data
 
 
 def hashes(locks: Iterable[Path]) -> frozenset[str]:
-    """The sha256 of every wheel that these locks allow, in hexadecimal digits."""
+    """The sha256 of every wheel in these locks, in hexadecimal digits."""
     return frozenset(found for lock in locks for found in _HASH.findall(lock.read_text(encoding="ascii")))
 
 
 def unpack(wheel: Path, allowed: frozenset[str], target: Path) -> None:
-    """Add what can be imported from a wheel to a directory of ours. Raises RunnerError for one that is not allowed."""
+    """Add a wheel's modules to `target`. Raises RunnerError if its hash is not among `allowed`."""
     import zipfile
 
     content = wheel.read_bytes()
@@ -42,7 +42,7 @@ def unpack(wheel: Path, allowed: frozenset[str], target: Path) -> None:
 
 
 def _importable(archive: ZipFile) -> Iterator[tuple[str, PurePosixPath]]:
-    """The names of files in a wheel, and where they belong."""
+    """The names of modules in a wheel, and their paths when installed."""
     for name in archive.namelist():
         path = PurePosixPath(name)
         if name.endswith("/") or path.is_absolute() or ".." in path.parts:
