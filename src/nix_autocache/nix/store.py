@@ -57,7 +57,7 @@ def store_path_of(data: bytes, store_dir: str) -> StorePath | None:
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """What Nix's database has of a valid path. `nar_size` is in bytes, `nar_hash` is `sha256:` and base 32.
+    """A valid path in Nix's database. `nar_size` is in bytes, `nar_hash` is `sha256:` and base 32.
 
     `registered` is the time when it became valid, in seconds since 1970. `ultimate`: it was built on this machine.
     """

@@ -1,4 +1,5 @@
-"""Processes and files of this machine, the one way of each: `process.run`, `files.write_atomically`, `files.locked`.
+"""Processes, files and users of this machine. One way for each task: `process.run` and `wait_until`,
+`files.write_atomically`, `locks.locked`.
 
-Standard library only, since root's half and the set-up before any package use it.
+Standard library only: root's half and the first steps of `setup` run without packages.
 """

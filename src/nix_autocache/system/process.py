@@ -8,7 +8,6 @@ change what it does.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -138,6 +137,8 @@ def inherited(changes: Mapping[str, str] | None = None, *, without: tuple[str, .
 
 def find_program(name: str) -> str | None:
     """Its path, looked for on PATH and where programs for root are."""
+    import shutil  # most steps do not need it
+
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
 
 
