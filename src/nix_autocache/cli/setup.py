@@ -39,14 +39,14 @@ def _hardened_earlier(context: Context) -> JobState | None:
 
 
 def _set_up(context: Context) -> JobState:
-    from ..job import shared_uploads
+    from ..job import managed_machine
 
     plan = make_plan(context)
     nix = install(context, plan.rule)
     preflight.warn(context, plan)
     preflight.check_configuration(context, nix)
     if plan.rule.mode is Mode.MANAGED:
-        state = shared_uploads.join(context, plan.facts)
+        state = managed_machine.join(context, plan.facts)
         state.save(context.job.setup)
         return state
     return _carry_out(context, plan, nix)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ def seconds_to_wait(header: str | None) -> float:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text)
+    from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
     try:

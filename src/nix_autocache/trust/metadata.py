@@ -6,7 +6,6 @@ A service that does not answer within `_PATIENCE` counts as absent. Proxies are 
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -51,7 +50,7 @@ def answering(clouds: Collection[str], environ: Environ) -> list[str]:
     found: list[str] = []
 
     def ask(service: Service) -> None:
-        with suppress(OSError, ValueError, http.client.HTTPException):
+        with suppress(OSError, ValueError):
             if service.gives(environ):
                 found.append(service.name)
 
@@ -140,7 +139,9 @@ SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
 
 
 def _ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
-    """The text of a response with status 200, empty for another status. Raises OSError or HTTPException."""
+    """The text of a response with status 200, empty for another status. Raises OSError, ValueError."""
+    import http.client  # it takes 10 ms, which every step would pay
+
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if url.startswith("https:") else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=_PATIENCE)
@@ -149,5 +150,7 @@ def _ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
         answer = connection.getresponse()
         text = answer.read(_LONGEST).decode(errors="replace").strip()
         return text if answer.status == 200 else ""
+    except http.client.HTTPException as error:
+        raise OSError(f"no answer in HTTP: {error}") from None
     finally:
         connection.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +60,8 @@ def interpreter() -> Path | None:
 
 def parts_of_python() -> list[Path]:
     """The Python that runs this, and its library."""
+    import sysconfig
+
     return [Path(sys.executable), *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
 
 
