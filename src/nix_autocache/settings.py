@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from .errors import InputError
 from .nix.access_tokens import parse as parse_tokens
@@ -58,8 +58,7 @@ class Settings:
     dry_run: bool | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
+class Input(NamedTuple):
     """One row of the reference. `parse` gets the text and the input's name, and raises InputError."""
 
     name: str

@@ -80,9 +80,10 @@ def _context() -> Context | None:
 def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | None]:
     from ..errors import Error
     from ..machine import modes, observe
+    from ..machine.packages import installation
     from .setup import install
 
-    making, facts = wanted.begin(), None
+    making, facts = installation.begin(wanted), None
     try:
         if context:
             with suppress(Error, OSError):  # setup does it again, and says what is wrong

@@ -6,10 +6,9 @@ Most of the time of a short verb is that of its imports, so each imports only it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import __version__
 from ..job.context import Context
@@ -29,8 +28,7 @@ cat {CONFIGURATION}
   nix-autocache provision"""
 
 
-@dataclass(frozen=True)
-class Verb:
+class Verb(NamedTuple):
     """A verb, what it does in a line, an example, and whether the inputs are its flags and paths its arguments."""
 
     run: Callable[[Context, SimpleNamespace], object]

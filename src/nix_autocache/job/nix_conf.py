@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..machine import paths
 from ..machine.modes import Mode
-from ..machine.observe import Facts
 from ..machine.paths import Paths
 from ..nix import effective, secret_lines
 from ..nix.access_tokens import access_tokens
@@ -21,6 +21,9 @@ from ..uploader.read_proxy import launch
 from .context import Context
 from .destination import Destination
 from .state import JobState
+
+if TYPE_CHECKING:
+    from ..machine.observe import Facts
 
 
 def job_paths(context: Context, state: JobState) -> Paths:

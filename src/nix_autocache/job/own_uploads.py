@@ -9,7 +9,6 @@ from ..errors import Error, one_line
 from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
-from ..uploader.foreground import drain_here
 from ..uploader.process.client import UploaderClient
 from ..uploader.progress import FlushResult, Progress
 from . import report, secrets, store_scan, upload_spec
@@ -51,6 +50,8 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
 
 
 def _drain_here(context: Context, state: JobState, deadline: float, tell: Callable[[Progress], None]) -> FlushResult:
+    from ..uploader.foreground import drain_here  # most jobs have an uploader, and need none of it
+
     destination, queue = context.destination(), context.job.queue
     known = secrets.read(context, destination)
     spec = upload_spec.for_this_user(context, destination, known, state.nix, queue, state.began)

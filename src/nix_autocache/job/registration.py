@@ -9,12 +9,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import RunnerError
 from ..machine import paths, registrations, root
 from ..machine.modes import Mode
-from ..machine.observe import Facts
 from ..machine.registrations import Registration
 from ..nix import effective
 from ..nix.conf import MACHINE
@@ -28,6 +27,9 @@ from . import cache_views, nix_conf, own_conf
 from .context import Context
 from .destination import Destination, claim
 from .state import JobState
+
+if TYPE_CHECKING:
+    from ..machine.observe import Facts
 
 _CERTIFICATES: Final = "NIX_SSL_CERT_FILE"
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import RunnerError
 from ..settings import ModeInput
 from .install_record import Kind
-from .observe import Facts
+
+if TYPE_CHECKING:
+    from .observe import Facts
 
 
 class Mode(Enum):
@@ -33,8 +34,7 @@ class Mode(Enum):
         return self in {Mode.MULTI_USER, Mode.EXISTING_DAEMON}
 
 
-@dataclass(frozen=True)
-class ModeRule:
+class ModeRule(NamedTuple):
     """A row of the mode table: the facts that it needs, `found` in words, and its mode."""
 
     found: str

@@ -24,6 +24,7 @@ from ...uploader.process.protocol import Reply
 from ...uploader.read_proxy import launch
 from .. import daemon_unit, journal, managed_machine, uploader_user
 from ..managed_machine import ManagedMachine
+from ..packages import installation
 from ..packages import locked as packages
 from ..paths import STATE, Paths
 from ..state_directory import locked
@@ -73,7 +74,7 @@ def prepare(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMach
             _make_cache(url.directory, paths)
     for wanted in (packages.shared(None, {}), packages.shared(settings, configuration.environ)):
         if wanted.directory is None:
-            wanted.begin().finish()
+            installation.begin(wanted).finish()
     with locked(paths):
         if probe.systemd() and not nix_systemd.known():
             daemon_unit.make(paths, nix)

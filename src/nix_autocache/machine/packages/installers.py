@@ -12,13 +12,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ...errors import RunnerError
 from ...system import files, process
+from .environment import trusted_users
 
 _COMMON: Final = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
 _INDEX: Final = ("index-url", "extra-index-url", "find-links", "no-index", "keyring-provider")
@@ -99,14 +100,9 @@ def _pip_settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _uv(environ: Mapping[str, str]) -> str | None:
     """The path of uv, if nobody else could have put it there."""
     program = shutil.which("uv", path=environ.get("PATH", os.defpath))
-    if program is None or not files.is_only_of(Path(os.path.abspath(program)), trusted()):
+    if program is None or not files.is_only_of(Path(os.path.abspath(program)), trusted_users()):
         return None
     return program
-
-
-def trusted() -> Collection[int]:
-    """The users whose files we run, beside root: this user, and the owner of this program, which runs anyway."""
-    return {os.geteuid(), Path(__file__).stat().st_uid}
 
 
 def _uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +139,7 @@ def _uv_files(environ: Mapping[str, str]) -> list[Path]:
     system = [Path(each, "uv/uv.toml") for each in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if each]
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '/nonexistent')}/.config"
     every = [Path("/etc/uv/uv.toml"), *reversed(system), Path(home, "uv/uv.toml")]
-    return [path for path in every if path.is_absolute() and files.is_only_of(path, trusted())]
+    return [path for path in every if path.is_absolute() and files.is_only_of(path, trusted_users())]
 
 
 def _toml(value: Any) -> str:
