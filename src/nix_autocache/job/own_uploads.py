@@ -64,11 +64,11 @@ def _drain_here(context: Context, state: JobState, deadline: float, tell: Callab
 
 def trim_embedded_cache(context: Context, state: JobState) -> None:
     """Keep an embedded cache that the host carries from job to job below its size; see `uploader/trim.py`."""
-    from ..uploader import trim
-
     embedded = context.host.embedded_cache()
     if not embedded or not state.push or context.settings.cache or state.dry_run:
         return
+    from ..uploader import trim
+
     try:
         with StoreClient(state.nix) as store:
             removed = trim.trim(embedded.cache, context.settings.cache_size * 10**6, store, state.began)
