@@ -25,7 +25,8 @@ def test_every_invariant_names_tests_that_are_there() -> None:
 
 
 SENTENCES = (
-    "trust/root_rights", "trust/sockets", "trust/isolation", "job/exposures", "job/hardening", "uploader/secrets",
+    "trust/root_rights", "trust/sockets", "trust/isolation", "uploader/secrets",
+    "job/exposures", "job/tried_exposures", "job/hardening",
     "ci/github", "ci/gitlab", "ci/local",
 )  # fmt: skip
 WORDS = 5  # of a sentence that a test must have in one piece

@@ -8,6 +8,7 @@ start faster without.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 
 from ..job import decision, preflight
 from ..job.context import Context
@@ -39,14 +40,14 @@ def _hardened_earlier(context: Context) -> JobState | None:
 
 
 def _set_up(context: Context) -> JobState:
-    from ..job import managed_machine
+    from ..job import managed_job
 
     plan = make_plan(context)
     nix = install(context, plan.rule)
     preflight.warn(context, plan)
     preflight.check_configuration(context, nix)
     if plan.rule.mode is Mode.MANAGED:
-        state = managed_machine.join(context, plan.facts)
+        state = managed_job.join(context, plan.facts)
         state.save(context.job.setup)
         return state
     return _carry_out(context, plan, nix)
@@ -54,7 +55,7 @@ def _set_up(context: Context) -> JobState:
 
 def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
     """A job with a hook, a queue and an uploader of its own. A set-up that fails leaves nothing registered."""
-    from ..job import cache_views, hardening, in_effect, read_proxy, registration, secrets, uploader_start
+    from ..job import cache_views, in_effect, read_proxy, registration, secrets, uploader_start
 
     facts = plan.facts
     with read_proxy.listening(context, plan) as proxy:
@@ -67,16 +68,22 @@ def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
             state, registered = registration.register_or_scan(context, state, destination, facts)
             uploader = uploader_start.start(context, state, destination, known, proxy) if state.push else None
             state = uploader_start.prove_hook(context, state, uploader) if uploader else state
-            programs = hardening.programs_of_root(context, plan)
-            with hardening.locked_down(context, plan, programs):
-                if context.settings.harden:
-                    state = hardening.judge_what_is_left(context, plan, state, programs)
+            with _locked_down(context, plan, state) as state:
                 if uploader:
                     state, destination = uploader_start.hand_over(context, state, destination, uploader)
                 state = registration.register_changes(context, state, destination, facts, registered)
                 state = in_effect.check(context, state, destination, facts)
                 state.save(context.job.setup)
     return state
+
+
+def _locked_down(context: Context, plan: SetupPlan, state: JobState) -> AbstractContextManager[JobState]:
+    """With `harden`, root is taken away and the job judged again."""
+    if not context.settings.harden:
+        return nullcontext(state)
+    from ..job import hardening
+
+    return hardening.locked_down(context, plan, state)
 
 
 def make_plan(context: Context) -> SetupPlan:

@@ -13,7 +13,7 @@ from typing import Final
 from ..machine import root
 from ..machine.paths import UNDO
 from ..trust import memory, sockets, system_files
-from . import decision, exposures
+from . import decision, exposures, tried_exposures
 from .context import Context
 from .plan import SetupPlan
 from .state import JobState
@@ -24,25 +24,20 @@ _DIRECTORIES: Final = (
 
 
 @contextmanager
-def locked_down(context: Context, plan: SetupPlan, programs: Sequence[str]) -> Iterator[None]:
-    """Take root from the job's user if the plan says so. It is given back if the block fails.
+def locked_down(context: Context, plan: SetupPlan, state: JobState) -> Iterator[JobState]:
+    """Take root from the job's user where that can be done, and yield the state as it is judged then.
 
-    `programs` is what root's processes were started from, asked while there was a root to ask.
+    Root is given back if the block fails.
     """
     if not plan.lock_down:
-        yield
+        yield _judged(context, plan, state, ())
         return
-    in_dev, files = memory.devices(), system_files.system_files(programs)
-    reachable = [*sockets.sockets(), *sockets.diagnostics(), *in_dev, *files]
-    request = {
-        "job_name": context.job_name,
-        "user": os.geteuid(),
-        "reachable": [str(path) for path in reachable],
-        "own": [str(path) for path in _work_directories(context.environ)],
-    }
-    hardening = root.harden(request, context.environ)
+    programs = list(root.call("programs", {}, context.environ))  # what root's processes were started from
+    hardening = root.harden(_request(context, programs), context.environ)
     try:
-        yield
+        _warn_of_later_jobs(context)
+        ways = tuple(tried_exposures.left_by_lockdown(context, plan.destination, state.nix, programs))
+        yield _judged(context, plan, state, ways)
     except BaseException:
         if not hardening.give_up():
             context.host.warning(f"this machine stays hardened; {UNDO}, run by root, ends that")
@@ -50,20 +45,24 @@ def locked_down(context: Context, plan: SetupPlan, programs: Sequence[str]) -> I
     hardening.keep()
 
 
-def programs_of_root(context: Context, plan: SetupPlan) -> list[str]:
-    """What root's processes were started from, where root is about to be taken away."""
-    return list(root.call("programs", {}, context.environ)) if plan.lock_down else []
+def _request(context: Context, programs: Sequence[str]) -> dict[str, object]:
+    in_dev, files = memory.devices(), system_files.system_files(programs)
+    reachable = [*sockets.sockets(), *sockets.diagnostics(), *in_dev, *files]
+    return {
+        "job_name": context.job_name,
+        "user": os.geteuid(),
+        "reachable": [str(path) for path in reachable],
+        "own": [str(path) for path in _work_directories(context.environ)],
+    }
 
 
-def judge_what_is_left(context: Context, plan: SetupPlan, state: JobState, programs: Sequence[str]) -> JobState:
-    """The last judgement of a job with `harden`: by what its user can still reach. The log names each way."""
-    left = list(exposures.known(context, plan.facts, plan.rule.mode, plan.destination, locked_down=True))
-    if plan.lock_down:
-        _warn_of_later_jobs(context)
-        left += exposures.left_by_lockdown(context, plan.destination, state.nix, programs)
-    for way in left:
+def _judged(context: Context, plan: SetupPlan, state: JobState, tried: Sequence[str]) -> JobState:
+    """The last judgement: by what the job's user can still reach. The log names each way."""
+    known = exposures.known(context, plan.facts, plan.rule.mode, plan.destination, locked_down=True)
+    ways = [*known, *tried]
+    for way in ways:
         context.host.warning(f"harden: {way}")
-    verdict = decision.judge(context, plan.destination, left)
+    verdict = decision.judge(context, plan.destination, ways)
     decision.announce(context, plan.destination, verdict)
     return state.judged(verdict)
 

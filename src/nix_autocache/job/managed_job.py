@@ -9,7 +9,7 @@ from ..machine import paths
 from ..machine.managed_machine import ManagedMachine
 from ..machine.modes import Mode
 from ..machine.observe import Facts
-from . import decision, exposures, own_conf
+from . import decision, own_conf, tried_exposures
 from .context import Context
 from .state import JobState
 
@@ -24,7 +24,7 @@ def join(context: Context, facts: Facts) -> JobState:
         raise RunnerError("this machine was provisioned a moment ago, and is not any more; run setup again")
     _warn_of_inputs(context)
     own_conf.write_on_managed_machine(context, record, machine)
-    ways = tuple(exposures.of_managed_machine(record, machine, facts, context.environ))
+    ways = tuple(tried_exposures.of_managed_machine(record, machine, facts, context.environ))
     verdict = decision.judge_on_managed_machine(context, ways)
     return JobState.begin(Mode.MANAGED, record.nix, record.cache, verdict)
 
