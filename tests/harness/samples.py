@@ -1,7 +1,8 @@
-"""Store paths, narinfos and derivations that several unit tests work with."""
+"""Store paths, narinfos, derivations and a machine that several unit tests work with."""
 
 from pathlib import Path
 
+from nix_autocache.machine.observe import Facts
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import NarFile, render
 from nix_autocache.nix.store import Nix, PathInfo, StorePath
@@ -21,6 +22,24 @@ CA = (
     'Derive([("out","","r:sha256","")],[],[],"x86_64-linux","/bin/sh",["-c","echo ca > $out"],[("builder","/bin/sh"),'
     '("name","ca"),("out","/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"),("outputHashAlgo","sha256"),'
     '("outputHashMode","recursive"),("system","x86_64-linux")])'
+)
+
+BARE_MACHINE = Facts(
+    system="Linux",
+    root=False,
+    sudo=True,
+    systemd=True,
+    namespaces=True,
+    nix=None,
+    daemon="none",
+    trusted=False,
+    configuration_fixed=False,
+    provisioned=False,
+    build_users=0,
+    users_can_be_made=True,
+    store_writable=False,
+    nix_can_be_made=False,
+    ours=None,
 )
 
 

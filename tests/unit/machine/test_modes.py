@@ -8,34 +8,18 @@ import pytest
 from nix_autocache.errors import RunnerError
 from nix_autocache.machine.modes import Mode, decide
 from nix_autocache.machine.observe import Facts
+from tests.harness.samples import BARE_MACHINE
 
-BARE = Facts(
-    system="Linux",
-    root=False,
-    sudo=True,
-    systemd=True,
-    namespaces=True,
-    nix=None,
-    daemon="none",
-    trusted=False,
-    configuration_fixed=False,
-    provisioned=False,
-    build_users=0,
-    users_can_be_made=True,
-    store_writable=False,
-    nix_can_be_made=False,
-    ours=None,
-)
-MAC = replace(BARE, system="Darwin", systemd=False, namespaces=None, nix=Path("/nix/bin"), daemon="answers")
+MAC = replace(BARE_MACHINE, system="Darwin", systemd=False, namespaces=None, nix=Path("/nix/bin"), daemon="answers")
 
 
 @pytest.mark.parametrize(
     ("seen", "mode"),
     [
-        (BARE, Mode.MULTI_USER),
-        (replace(BARE, users_can_be_made=False, nix_can_be_made=True), Mode.SINGLE_USER),
-        (replace(BARE, nix=Path("/usr/bin"), daemon="answers"), Mode.EXISTING_DAEMON),
-        (replace(BARE, nix=Path("/usr/bin"), daemon="silent", ours="multi-user"), Mode.MULTI_USER),
+        (BARE_MACHINE, Mode.MULTI_USER),
+        (replace(BARE_MACHINE, users_can_be_made=False, nix_can_be_made=True), Mode.SINGLE_USER),
+        (replace(BARE_MACHINE, nix=Path("/usr/bin"), daemon="answers"), Mode.EXISTING_DAEMON),
+        (replace(BARE_MACHINE, nix=Path("/usr/bin"), daemon="silent", ours="multi-user"), Mode.MULTI_USER),
         (MAC, Mode.EXISTING_DAEMON),
         (replace(MAC, sudo=False, trusted=True), Mode.EXISTING_TRUSTED),
         (replace(MAC, sudo=False), Mode.EXISTING_SCAN),
@@ -52,7 +36,7 @@ def test_a_mac_without_nix_is_told_which_action_to_put_before() -> None:
 
 
 def test_the_best_row_of_the_mode_that_was_asked_for_is_taken() -> None:
-    root = replace(BARE, root=True, sudo=False, nix_can_be_made=True)
+    root = replace(BARE_MACHINE, root=True, sudo=False, nix_can_be_made=True)
     assert decide(root, "single-user").mode is Mode.SINGLE_USER
     with pytest.raises(RunnerError, match="mode: existing was asked for, but this machine has: no Nix"):
         decide(root, "existing")
