@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..machine import paths
 from ..machine.modes import Mode
@@ -25,6 +25,8 @@ from .state import JobState
 if TYPE_CHECKING:
     from ..machine.observe import Facts
 
+_CONNECTIONS: Final = 128  # of Nix to the read proxy, which answers many questions at once; Nix's default is 25
+
 
 def job_paths(context: Context, state: JobState) -> Paths:
     """Where the job's lines, hook and queue lie: the machine's paths where we see to its daemon."""
@@ -40,6 +42,8 @@ def lines(context: Context, state: JobState, facts: Facts, cache: Sequence[str])
     """The lines for the file that the hook is registered in; `cache` are those of `heeded_cache_lines`."""
     # Without fallback a build fails when the cache does; extra-nix-conf, which comes later, may say so.
     found = ["fallback = true", *_mode_lines(context, state, facts)]
+    if state.reader_port and not is_ignored(state, facts):
+        found.append(f"http-connections = {_CONNECTIONS}")
     given = context.settings.extra_nix_conf.splitlines()
     if has_own_file(context, state):
         found += [line for line in given if not secret_lines.is_for_fetches(line)]

@@ -1,0 +1,80 @@
+"""The lines of nix.conf that a job needs: what is ours, what is the user's, and which of them counts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.ci.detect import detect
+from nix_autocache.job import nix_conf
+from nix_autocache.job.context import Context
+from nix_autocache.job.state import JobState
+from nix_autocache.machine.modes import Mode
+from nix_autocache.nix.keys import generate
+from nix_autocache.nix.store import Nix
+from nix_autocache.settings import read
+from nix_autocache.trust.policy import Verdict
+from tests.harness.samples import BARE_MACHINE
+
+KEY = generate("cache-1")
+PUSHES = Verdict(push=True, reason="own", unsolved={})
+
+
+def context(**inputs: str) -> Context:
+    environ = {"HOME": "/nonexistent", "USER": "nobody-here"}
+    given = {name.replace("_", "-"): text for name, text in inputs.items()}
+    return Context(
+        read({"cache": "s3://bucket", "public-keys": str(KEY.public), **given}, {}, {}), detect(environ), environ
+    )
+
+
+def state(mode: Mode = Mode.EXISTING_SINGLE_USER, port: int = 0) -> JobState:
+    return JobState.begin(mode, Nix(Path("/usr/bin")), "s3://bucket", PUSHES, reader_port=port)
+
+
+def lines(job: Context, of: JobState) -> list[str]:
+    return nix_conf.lines(job, of, BARE_MACHINE, nix_conf.cache_lines(of, job.destination()))
+
+
+def test_nix_reads_the_cache_or_the_proxy_in_its_place() -> None:
+    trusted = f"extra-trusted-public-keys = {KEY.public}"
+    direct = nix_conf.cache_lines(state(), context().destination())
+    assert direct == ["extra-substituters = s3://bucket", trusted]
+    proxy, keys = nix_conf.cache_lines(state(port=4321), context().destination())
+    assert proxy.startswith("extra-substituters = http://127.0.0.1:4321")
+    assert keys == trusted
+
+
+def test_a_dry_run_that_cannot_reach_the_cache_does_not_make_nix_wait_for_it() -> None:
+    assert nix_conf.cache_lines(replace(state(), unread=True), context().destination())[:-1] == []
+
+
+def test_many_connections_go_to_the_proxy_and_the_user_has_the_last_word() -> None:
+    job = context(extra_nix_conf="http-connections = 7")
+    found = lines(job, state(port=4321))
+    assert found.index("http-connections = 128") < found.index("http-connections = 7")
+    assert "http-connections = 128" not in lines(job, state())
+
+
+def test_a_cache_that_fails_fails_no_build_unless_the_user_wants_that() -> None:
+    found = lines(context(extra_nix_conf="fallback = false"), state())
+    assert found.index("fallback = true") < found.index("fallback = false")
+
+
+@pytest.mark.parametrize(
+    ("settings", "lost"),
+    [
+        ({}, []),  # Nix did not answer, which proves nothing
+        ({"substituters": "https://cache.nixos.org"}, ["extra-substituters = s3://bucket"]),
+        ({"substituters": "https://cache.nixos.org s3://bucket"}, []),
+    ],
+    ids=["no answer", "lost", "heeded"],
+)
+def test_what_nix_does_not_heed_is_found(settings: dict[str, str], lost: list[str]) -> None:
+    assert nix_conf.lacking(["extra-substituters = s3://bucket"], settings) == lost
+
+
+def test_a_hook_is_lost_if_another_is_in_effect() -> None:
+    ours = "post-build-hook = /var/lib/nix-autocache/hook"
+    assert nix_conf.lacking([ours], {"post-build-hook": "/else"}) == [ours]
+    assert nix_conf.lacking([ours], {"post-build-hook": "/var/lib/nix-autocache/hook"}) == []
