@@ -14,9 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from .spool import FILES
+
 PER_USER: Final = 512  # connections; a daemon opens 128 for a build
 _DESCRIPTORS: Final = 8192  # that we want
-_OTHERS: Final = 192  # descriptors for the cache's connections, files and the like
+_OTHERS: Final = 192 + FILES  # descriptors for the cache's connections, files and the like
 _ROOM: Final = 16  # connections to close when there are no descriptors
 _FIRST_REQUEST: Final = 5.0  # seconds for the first request on a connection
 _IDLE: Final = 60.0  # seconds between two requests on a connection

@@ -13,7 +13,7 @@ from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
 from nix_autocache.uploader.read_proxy import connections, launch
-from nix_autocache.uploader.read_proxy.main import CacheObjects
+from nix_autocache.uploader.read_proxy.objects import CacheObjects
 from nix_autocache.uploader.read_proxy.peers import AllowedUsers
 from nix_autocache.uploader.read_proxy.server import ReadServer
 from tests.harness.waiting import wait_for

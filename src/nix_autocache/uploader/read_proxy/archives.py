@@ -1,0 +1,160 @@
+"""The archives that Nix asks for, from the spool or from the cache, and those that it will ask for next.
+
+Nix fetches the references of a path before the path itself, so the archive that was found last is fetched first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from ...caches.protocol import Content
+from ...errors import CacheBusy
+from .fetch import Fetch, State, differs, verified
+from .hints import Archive
+from .objects import CacheObjects
+from .spool import SMALL, Spool
+
+_HELD: Final = 30.0  # seconds for which an archive waits for Nix
+_LARGE: Final = 256 << 10  # bytes
+_LARGE_AT_ONCE: Final = 12  # so that they leave bandwidth to what Nix waits for, and take 24 MB for their pieces
+_MOST: Final = 10_000  # archives in the queue, and narinfos that are remembered
+
+Job = Callable[[], None]
+
+
+class Archives:
+    """Used from many threads at once. `has_room` is called when there is room in the spool again."""
+
+    def __init__(self, objects: CacheObjects, spool: Spool, has_room: Callable[[], None]) -> None:
+        self._objects = objects
+        self._spool = spool
+        self._has_room = has_room
+        self._lock = threading.Lock()
+        self._known: dict[str, Archive | None] = {}  # as the narinfos say; None if they differ
+        self._small: dict[str, Archive] = {}  # the queue
+        self._large: dict[str, Archive] = {}  # the queue
+        self._fetches: dict[str, Fetch] = {}
+        self._large_running = 0
+
+    def know(self, archive: Archive) -> None:
+        """Remember what the narinfo says, to compare the archive with it."""
+        with self._lock:
+            known = self._known.pop(archive.name, archive)
+            self._known[archive.name] = archive if known == archive else None
+            if len(self._known) > _MOST:
+                del self._known[next(iter(self._known))]
+
+    def want(self, archive: Archive) -> None:
+        """Queue it. What cannot be compared with its narinfo is not fetched ahead."""
+        with self._lock:
+            queue = self._large if archive.size > _LARGE else self._small
+            if archive.name not in self._fetches and self._known.get(archive.name) == archive and len(queue) < _MOST:
+                queue[archive.name] = archive
+
+    def next_job(self) -> Job | None:
+        """Fetches one of the queue; None if there is nothing to do, or no room, now."""
+        with self._lock:
+            if not self._objects.may_fetch_ahead:
+                return None
+            for queue in (self._small, self._large if self._large_running < _LARGE_AT_ONCE else {}):
+                if queue:
+                    name, archive = queue.popitem()
+                    if fetch := self._begin(archive):
+                        return partial(self._run, fetch, partial(self._objects.open_ahead, name, archive.size))
+                    queue[name] = archive
+        return None
+
+    def open(self, name: str) -> Content | None:
+        """An archive for Nix. Raises CacheError if it is not what its narinfo says."""
+        with self._lock:
+            self._small.pop(name, None)
+            self._large.pop(name, None)
+            archive = self._known.get(name)
+            fetch = self._fetches.get(name)
+            mine = None
+            if fetch is None and archive and archive.size <= SMALL:
+                fetch = mine = self._begin(archive)
+            if fetch:
+                fetch.users += 1
+        if mine:
+            self._run(mine, partial(self._objects.open, name))
+        if fetch is None:
+            return verified(self._objects.open(name), archive)
+        return self._served(fetch)
+
+    def tidy(self) -> None:
+        """Drop what Nix has not taken, and then also the queue: Nix may never want it."""
+        with self._lock:
+            ended = [each for each in self._fetches.values() if each.state is not State.RUNNING and not each.users]
+            late = [each for each in ended if time.monotonic() - each.ended > _HELD]
+            for each in late:
+                self._drop(each)
+            if any(each.state is State.WHOLE for each in late):
+                self._small.clear()
+                self._large.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._fetches
+
+    def _begin(self, archive: Archive) -> Fetch | None:
+        """None if there is no room. The caller holds the lock."""
+        room = self._spool.reserve(archive.size)
+        if room is None:
+            return None
+        self._fetches[archive.name] = fetch = Fetch(archive, room)
+        self._large_running += archive.size > _LARGE
+        return fetch
+
+    def _run(self, fetch: Fetch, ask: Callable[[], Content | None]) -> None:
+        state = State.FAILED
+        try:
+            state = fetch.fill(ask())
+        except CacheBusy:
+            self._objects.pause_ahead()
+        except Exception:
+            pass  # who waits for it asks the cache, and reports what happens then
+        finally:
+            with self._lock:
+                fetch.end(state)
+                self._large_running -= fetch.archive.size > _LARGE
+                if fetch.dropped or (state is State.FAILED and not fetch.users):
+                    self._drop(fetch)
+
+    def _served(self, fetch: Fetch) -> Content | None:
+        state = fetch.wait()
+        if state in {State.RUNNING, State.WHOLE}:
+            pieces = self._pieces(fetch)
+            next(pieces)  # begun, so that `close` reaches its end even if nothing is read
+            return Content(fetch.archive.size, pieces)
+        self._leave(fetch)
+        if state is State.WRONG:
+            raise differs(fetch.archive)
+        return None if state is State.MISSING else verified(self._objects.open(fetch.archive.name), fetch.archive)
+
+    def _pieces(self, fetch: Fetch) -> Iterator[bytes]:
+        try:
+            yield b""
+            yield from fetch.pieces()
+        finally:
+            self._leave(fetch)
+
+    def _leave(self, fetch: Fetch) -> None:
+        """Nix fetches an archive once, so it is dropped when nobody reads it any more."""
+        with self._lock:
+            fetch.users -= 1
+            if not fetch.users:
+                self._drop(fetch)
+        self._has_room()
+
+    def _drop(self, fetch: Fetch) -> None:
+        """Forget it; its room is given back once nobody writes there. The caller holds the lock."""
+        fetch.dropped = True
+        if self._fetches.get(fetch.archive.name) is fetch:
+            del self._fetches[fetch.archive.name]
+        if fetch.state is not State.RUNNING:
+            fetch.room.close()

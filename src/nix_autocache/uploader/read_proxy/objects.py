@@ -1,0 +1,113 @@
+"""The objects of a cache as Nix gets them: while the cache is in trouble, it seems to have none.
+
+Nix aborts a build when a substituter answers with an error, and goes on when an object is missing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ...caches.http_status import INFO
+from ...caches.protocol import Content, ObjectCache
+from ...errors import CacheBusy, CacheError, one_line
+from ...system import log
+from ..presence import decoded
+
+T = TypeVar("T")
+
+# All that Nix asks for; source: binary-cache-store.cc and the narinfo's URL field.
+_NAME = re.compile(
+    r"nix-cache-info|[0-9a-z]{32}\.(narinfo|ls)|nar/[0-9A-Za-z][0-9A-Za-z._?=-]*"
+    r"|realisations/sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+\.doi"
+)
+_MAX_FAILURES: Final = 16  # objects in a row without an answer: then the cache is in trouble, even if it seems well
+_PAUSE: Final = 30.0  # seconds for which a cache in trouble is not asked
+_AHEAD_PAUSE: Final = 5.0  # seconds without fetching ahead after a failure of it: the cache may ask for less
+_BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
+
+
+class CacheObjects:
+    """Used from many threads at once."""
+
+    def __init__(self, cache: ObjectCache) -> None:
+        self._cache = cache
+        self._closed_until = 0.0
+        self._ahead_again = 0.0
+        self._failures = 0
+
+    def open(self, name: str) -> Content | None:
+        """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
+        if name.startswith("nar/"):
+            return self._found(name, self._cache.open)
+        text = self.get(name)
+        return None if text is None else Content(len(text), iter([text]))
+
+    def get(self, name: str) -> bytes | None:
+        """As `open`, but the whole of a small object."""
+        return _readable(name, self._found(name, self._cache.get))
+
+    def exists(self, name: str) -> bool:
+        return bool(self._found(name, self._cache.exists))
+
+    @property
+    def may_fetch_ahead(self) -> bool:
+        """False while the cache is in trouble, or after a failure to fetch ahead."""
+        return time.monotonic() >= max(self._closed_until, self._ahead_again)
+
+    def get_ahead(self, name: str) -> bytes | None:
+        """A small object that Nix has not asked for. A failure is raised, and is none of those that close the cache."""
+        return _readable(name, self._ahead(name, self._cache.get))
+
+    def open_ahead(self, name: str, size: int) -> Content | None:
+        """As `get_ahead`, for an archive of about this size."""
+        if size > _BY_QUESTION:
+            return self._ahead(name, self._cache.open)
+        text = self._ahead(name, self._cache.get)
+        return None if text is None else Content(len(text), iter([text]))
+
+    def pause_ahead(self) -> None:
+        self._ahead_again = time.monotonic() + _AHEAD_PAUSE
+
+    def _ahead(self, name: str, ask: Callable[[str], T]) -> T | None:
+        if not _NAME.fullmatch(name):
+            return None
+        try:
+            return ask(name)
+        except CacheBusy:
+            self.pause_ahead()
+            raise
+
+    def _found(self, name: str, ask: Callable[[str], T]) -> T | None:
+        if not _NAME.fullmatch(name) or time.monotonic() < self._closed_until:
+            return None
+        try:
+            found = ask(name)
+            self._failures = 0
+            return found
+        except CacheBusy as error:
+            self._closed_until = time.monotonic() + _PAUSE
+            self._failures += 1
+            if name != INFO and self._failures < _MAX_FAILURES and self._is_well():
+                self._closed_until = 0.0
+            else:
+                log.line(f"the cache is not asked for {_PAUSE:g} s: {one_line(error)}")
+        except CacheError:
+            pass  # only this object is refused, and any user can ask for a strange one
+        return None
+
+    def _is_well(self) -> bool:
+        """True if the cache answers for nix-cache-info: somebody may have written one object that leads nowhere."""
+        try:
+            self._cache.get(INFO)
+        except CacheBusy:
+            return False
+        except CacheError:
+            pass  # a refusal is an answer, too
+        return True
+
+
+def _readable(name: str, text: bytes | None) -> bytes | None:
+    return decoded(text).encode() if text is not None and name.endswith(".narinfo") else text

@@ -1,0 +1,232 @@
+"""What the read proxy fetches before Nix asks: nothing twice, nothing wrong, nothing for ever."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from nix_autocache.errors import CacheBusy, CacheError
+from nix_autocache.uploader.read_proxy import archives, narinfos, spool
+from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
+from nix_autocache.uploader.read_proxy.objects import CacheObjects
+from nix_autocache.uploader.read_proxy.spool import Spool
+from tests.harness.object_cache import FAULTS, FaultyCache, base
+from tests.harness.soak import seeds
+from tests.harness.waiting import wait_for
+
+LARGE = random.Random(0).randbytes(spool.SMALL + 300_000)
+
+
+class Proxy:
+    """The proxy's objects before a faulty cache."""
+
+    def __init__(self, directory: Path, memory: int = 1 << 25, disk: int = 1 << 30) -> None:
+        self.cache = FaultyCache()
+        self.memory, self.disk = memory, disk
+        self.spool = Spool(directory, memory, disk)
+        self.store = directory / "store"
+        self.store.mkdir(exist_ok=True)
+        self.ahead = ObjectsAhead(CacheObjects(self.cache), self.spool, self.store)  # type: ignore[arg-type]
+
+    def read(self, name: str) -> bytes | None:
+        """As the server does: all of it, None for a miss; raises where the connection would break."""
+        content = self.ahead.open(name)
+        if content is None:
+            return None
+        try:
+            found = b"".join(content.pieces)
+        finally:
+            content.close()
+        assert content.size in {None, len(found)}, "a broken connection must be raised"
+        return found
+
+    def wait_for_questions(self, *names: str) -> None:
+        wait_for(lambda: all(self.cache.asked[name] for name in names), f"questions for {names}")
+
+    def has_all_its_room(self) -> bool:
+        rooms = [self.spool.reserve(spool.SMALL) for _ in range(self.memory // spool.SMALL)]
+        is_whole = all(room and room.file is None for room in rooms)
+        for room in rooms:
+            if room:
+                room.close()
+        return is_whole and self.ahead.is_empty
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Proxy:
+    return Proxy(tmp_path)
+
+
+def test_a_question_for_one_path_fetches_its_closure_and_nothing_twice(proxy: Proxy) -> None:
+    names = [proxy.cache.add(n, b"archive %d" % n, [n, n + 1] if n < 9 else []) for n in range(10)]
+    proxy.read(names[0][0])
+    proxy.wait_for_questions(*(name for pair in names for name in pair))
+    for name in [narinfo for narinfo, _ in names] + [archive for _, archive in names]:
+        assert proxy.read(name) == proxy.cache.objects[name]
+    first = names[0][0]
+    assert proxy.cache.asked == {name: 1 + (name == first) for pair in names for name in pair}
+    wait_for(proxy.has_all_its_room, "room")
+
+
+def test_many_who_ask_at_once_cost_one_question(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, b"x" * 1000)
+    proxy.cache.late = {name: threading.Event() for name in (narinfo, archive)}
+    with ThreadPoolExecutor(40) as pool:
+        for name in (narinfo, archive):
+            readings = [pool.submit(proxy.read, name) for _ in range(20)]
+            proxy.wait_for_questions(name)
+            proxy.cache.late[name].set()
+            readings[0].result()
+        assert {reading.result() for reading in readings} == {b"x" * 1000}
+    assert proxy.cache.asked[narinfo] <= 2, "one may come after the answer"
+
+
+def test_a_reference_that_is_missing_is_asked_for_once(proxy: Proxy) -> None:
+    first, second = (proxy.cache.add(n, b"archive %d" % n, [7])[0] for n in (1, 2))
+    missing = f"{base(7)[:32]}.narinfo"
+    proxy.read(first)
+    proxy.wait_for_questions(missing)
+    assert proxy.read(missing) is None
+    proxy.read(second)
+    proxy.wait_for_questions("nar/" + proxy.cache.objects[second].split(b"nar/")[1].split()[0].decode())
+    assert proxy.cache.asked[missing] == 1
+    assert proxy.read(missing) is None
+    assert proxy.cache.asked[missing] == 2, "it may have come since"
+
+
+def test_what_lies_in_the_store_is_not_fetched(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, b"archive 1", [2, 3])
+    others = [proxy.cache.add(n, b"archive %d" % n) for n in (2, 3)]
+    for number in (1, 2):
+        (proxy.store / base(number)).touch()
+    proxy.read(narinfo)
+    proxy.wait_for_questions(*others[1])
+    assert proxy.cache.asked[archive] == proxy.cache.asked[others[0][0]] == 0
+    assert proxy.read(archive) == b"archive 1", "it may be there without being valid"
+
+
+def test_what_nix_does_not_take_goes(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [proxy.cache.add(n, bytes([n]) * 300_000 + LARGE * (n % 2), [n + 1]) for n in range(4)]
+    proxy.read(names[0][0])
+    proxy.wait_for_questions(*(archive for _, archive in names))
+    proxy.ahead.tidy()
+    assert not proxy.ahead.is_empty
+    for module in (archives, narinfos):
+        monkeypatch.setattr(module, "_HELD", 0.0)
+
+    def gone() -> bool:
+        proxy.ahead.tidy()
+        return proxy.has_all_its_room()
+
+    wait_for(gone, "room")
+    assert proxy.read(names[1][1]) == proxy.cache.objects[names[1][1]]
+
+
+@pytest.mark.parametrize("size", [1000, len(LARGE)], ids=["small", "large"])
+@pytest.mark.parametrize("is_told", [True, False], ids=["sized", "of unknown size"])
+@pytest.mark.parametrize("fault", ["changed", "cut", "longer"])
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "as it comes"])
+def test_an_archive_that_is_not_what_its_narinfo_says_is_never_served(
+    tmp_path: Path, size: int, is_told: bool, fault: str, ahead: bool
+) -> None:
+    proxy = Proxy(tmp_path) if ahead else Proxy(tmp_path, 0, 0)
+    narinfo, archive = proxy.cache.add(1, LARGE[:size])
+    proxy.cache.faults[archive] = fault
+    proxy.cache.tells_sizes = is_told
+    proxy.read(narinfo)
+    for _ in range(2):
+        with pytest.raises(CacheError, match="is not what its narinfo says"):
+            proxy.read(archive)
+    del proxy.cache.faults[archive]
+    assert proxy.read(archive) == LARGE[:size]
+
+
+def test_a_large_archive_is_passed_on_while_it_arrives_but_not_its_end(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, LARGE)
+    proxy.cache.late[archive] = threading.Event()
+    proxy.read(narinfo)
+    content = proxy.ahead.open(archive)
+    assert content
+    assert LARGE.startswith(next(filter(None, content.pieces)))
+    proxy.cache.faults[archive] = "broken"
+    proxy.cache.late[archive].set()
+    with pytest.raises(CacheBusy):
+        list(content.pieces)
+    content.close()
+    del proxy.cache.faults[archive]
+    assert proxy.read(archive) == LARGE
+
+
+def test_where_there_is_no_room_archives_come_from_the_cache(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, 0, 0)
+    narinfo, archive = proxy.cache.add(1, LARGE)
+    proxy.read(narinfo)
+    assert proxy.read(archive) == LARGE
+    assert proxy.cache.asked[archive] == 1
+
+
+def test_a_failure_to_fetch_ahead_stops_that_for_a_while_and_nothing_else(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, b"archive 1", [2])
+    other, other_archive = proxy.cache.add(2, b"archive 2", [3])
+    proxy.cache.faults = {other: "busy", archive: "busy"}
+    assert proxy.read(narinfo)
+    proxy.wait_for_questions(other)
+    del proxy.cache.faults[other], proxy.cache.faults[archive]
+    assert proxy.read(other)
+    assert proxy.read(archive) == b"archive 1"
+    assert proxy.cache.asked["nix-cache-info"] == 0, "nobody wondered whether the cache is well"
+    assert proxy.cache.asked[other_archive] == 0
+
+
+def test_nothing_is_fetched_ahead_of_a_cache_in_trouble(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, b"archive 1", [2])
+    proxy.cache.late[narinfo] = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(proxy.read, narinfo)
+        proxy.wait_for_questions(narinfo)
+        proxy.cache.busy = True
+        assert proxy.read(f"{base(9)[:32]}.narinfo") is None
+        proxy.cache.late[narinfo].set()
+        assert reading.result()
+    proxy.ahead.tidy()
+    assert proxy.read(archive) is None
+    assert proxy.cache.asked[archive] == 0
+
+
+@pytest.mark.soak
+@given(data=some.data())
+@settings(max_examples=seeds(300))
+def test_what_is_served_is_what_the_cache_has_or_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: some.DataObject
+) -> None:
+    sizes = some.sampled_from([1, 700, 64 << 10, (64 << 10) + 1, 400_000, len(LARGE)])
+    proxy = Proxy(tmp_path_factory.mktemp("spool"), data.draw(some.sampled_from([0, 500_000, 1 << 25])), 1 << 22)
+    names: list[tuple[str, str]] = []
+    for number in range(data.draw(some.integers(1, 12))):
+        references = data.draw(some.lists(some.integers(0, 13), max_size=4))
+        start = data.draw(some.integers(0, 1000))
+        names.append(proxy.cache.add(number, LARGE[start : start + data.draw(sizes)], references))
+    every = [name for pair in names for name in pair]
+    archive_names = sorted({archive for _, archive in names})
+    proxy.cache.faults = data.draw(
+        some.dictionaries(some.sampled_from(archive_names), some.sampled_from(FAULTS), max_size=6)
+    )
+    proxy.cache.tells_sizes = data.draw(some.booleans())
+    questions = data.draw(some.lists(some.sampled_from(every), max_size=60))
+
+    def check(name: str) -> None:
+        try:
+            found = proxy.read(name)
+        except (CacheError, CacheBusy, ValueError):
+            return
+        assert found in {None, proxy.cache.objects[name]}
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(check, [name for name, _ in names]))
+        list(pool.map(check, questions))
+        proxy.cache.faults = {}
+        list(pool.map(check, questions))
