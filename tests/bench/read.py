@@ -28,12 +28,9 @@ def main(generation: Generation = roots.NEW) -> None:
         machine = stack.enter_context(Machine(roots.root(generation), product.binds()))
         nix.without_daemon(machine)
         s3 = stack.enter_context(servers.rclone_s3(machine, directory / "s3", ["bucket"]))
-        http = stack.enter_context(servers.rclone_http(machine, directory / "s3/bucket", ()))
         s3.wait()
-        http.wait()
-        through = stack.enter_context(delayed(machine, s3.port, ROUND_TRIP, 7000))
-        direct = stack.enter_context(delayed(machine, http.port, ROUND_TRIP, 7001))
-        bench = Bench(machine, f"http://127.0.0.1:{through}", f"http://127.0.0.1:{direct}")
+        port = stack.enter_context(delayed(machine, s3.port, ROUND_TRIP, 7000))
+        bench = Bench(machine, f"http://127.0.0.1:{port}", s3.directory / "bucket")
         bench.row("201 independent paths", graphs.independent(201), 0.6)
         bench.row("a chain of 200", graphs.chain(200), 0.55)
         bench.row("20 layers of 10", graphs.layered(20, 10), 0.6)
@@ -54,10 +51,10 @@ def dag(count: int, size: int = 0) -> str:
 
 
 class Bench:
-    """A machine whose job pushes to the S3 server, and the distant URL of the same files over plain HTTP."""
+    """A machine whose job pushes to the S3 server, which keeps its files in `bucket`."""
 
-    def __init__(self, machine: Machine, cache: str, direct: str) -> None:
-        self.machine, self.direct = machine, direct
+    def __init__(self, machine: Machine, cache: str, bucket: Path) -> None:
+        self.machine, self.bucket = machine, bucket
         inputs = {"cache": f"s3://bucket?endpoint={cache}", "signing-key": Job(machine).keygen("bench-1")}
         self.job = Job(machine, inputs=inputs, env=servers.s3_env())
         self.peaks: list[int] = []
@@ -70,8 +67,13 @@ class Bench:
         self.paths = paths
         (url,) = re.findall(r"http://127.0.0.1:\d+", self.machine.read("/etc/nix/nix-autocache.conf"))
         self.peaks.clear()
-        contenders = {"direct": lambda: self.fetch(self.direct), "through the read proxy": lambda: self.through(url)}
-        figures = in_turn(contenders, ROUNDS)
+        # It looks at a directory only once, so it is started when all is there.
+        with servers.rclone_http(self.machine, self.bucket, ()) as http:
+            http.wait()
+            with delayed(self.machine, http.port, ROUND_TRIP, 7001) as port:
+                direct = f"http://127.0.0.1:{port}"
+                contenders = {"direct": lambda: self.fetch(direct), "through the read proxy": lambda: self.through(url)}
+                figures = in_turn(contenders, ROUNDS)
         figures.show(f"{title}, {ROUND_TRIP * 1000:.0f} ms round trip")
         verdict("of direct", figures.ratio("through the read proxy", "direct"), goal)
         verdict("MB of the read proxy", max(self.peaks) / 1000, 120)
