@@ -81,29 +81,30 @@ class ObjectsAhead:
 
 
 class _Workers:
-    """Threads that do the jobs of `next_job` until it has none. There are no more than necessary."""
+    """Threads that do the jobs of `next_job`; they stay, since starting one costs more than most jobs."""
 
     def __init__(self, next_job: Callable[[], Job | None]) -> None:
         self._next_job = next_job
-        self._lock = threading.Lock()
-        self._running = 0
+        self._changed = threading.Condition()
+        self._threads = 0
+        self._idle = 0
 
     def wake(self) -> None:
-        """Start one more thread, if there is a job for it."""
-        with self._lock:
-            job = self._next_job() if self._running < _AT_ONCE else None
-            if job is None:
-                return
-            self._running += 1
-        try:
-            threading.Thread(target=self._work, args=(job,), name="ahead", daemon=True).start()
-        except RuntimeError:  # somebody has used up the threads, but others may wait for this object already
-            self._work(job, once=True)
+        """Let one more thread look for a job."""
+        with self._changed:
+            if self._idle:
+                self._idle -= 1
+                self._changed.notify()
+            elif self._threads < _AT_ONCE:
+                with suppress(RuntimeError):  # somebody has used up the threads of this machine
+                    threading.Thread(target=self._work, name="ahead", daemon=True).start()
+                    self._threads += 1
 
-    def _work(self, job: Job | None, *, once: bool = False) -> None:
-        while job:
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (job := self._next_job()) is None:
+                    self._idle += 1
+                    self._changed.wait()
             with suppress(Exception):  # Nix asks for it, and gets the error
                 job()
-            with self._lock:
-                job = None if once else self._next_job()
-                self._running -= job is None

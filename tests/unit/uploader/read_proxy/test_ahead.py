@@ -149,6 +149,7 @@ def test_a_large_archive_is_passed_on_while_it_arrives_but_not_its_end(proxy: Pr
     narinfo, archive = proxy.cache.add(1, LARGE)
     proxy.cache.late[archive] = threading.Event()
     proxy.read(narinfo)
+    proxy.wait_for_questions(archive)
     content = proxy.ahead.open(archive)
     assert content
     assert LARGE.startswith(next(filter(None, content.pieces)))
