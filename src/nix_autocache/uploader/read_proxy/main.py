@@ -26,6 +26,7 @@ from .spool import Spool
 
 _POLL: Final = 0.2  # seconds
 _TIDY: Final = 1.0  # seconds
+_GIVE_BACK: Final = frozenset({1, 30, 90})  # how often it was empty: idle connections keep their memory for a minute
 
 
 def main(uploader: Path, descriptor: int) -> int:
@@ -54,13 +55,12 @@ def main(uploader: Path, descriptor: int) -> int:
 
 def _tidy(ahead: ObjectsAhead, ended: threading.Event) -> None:
     """Drop what was fetched ahead in vain, and give memory back when nothing is left."""
-    was_empty = False
+    empty_for = 0
     while not ended.wait(_TIDY):
         ahead.tidy()
-        is_empty = ahead.is_empty
-        if is_empty and not was_empty:
+        empty_for = empty_for + 1 if ahead.is_empty else 0
+        if empty_for in _GIVE_BACK:
             memory.give_back()
-        was_empty = is_empty
 
 
 if __name__ == "__main__":
