@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
-_TOGETHER: Final = 32  # paths asked for by one connection
+_TOGETHER: Final = 32  # paths at most asked for by one connection
+_SPREAD: Final = 32  # connections that share the questions: some servers take tens of milliseconds for each
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
@@ -75,8 +76,9 @@ class Tasks:
         """Admit a plan to the ledger and start on its paths, in the ledger's order."""
         infos, ready = self._ledger.admit(planned, realised)
         ranked = [(next(self._ranks), info) for info in infos]
-        for start in range(0, len(ranked), _TOGETHER):
-            group = ranked[start : start + _TOGETHER]
+        together = min(_TOGETHER, math.ceil(len(ranked) / _SPREAD)) or 1
+        for start in range(0, len(ranked), together):
+            group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
