@@ -6,10 +6,10 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env HOME="$$HOME" PATH="$
 PYTEST := -m pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare demo test test-unit soak lint bench reference clean
+.PHONY: help prepare demo test test-unit soak lint bench bench-quick reference clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 prepare: ## install what the host lacks, and make .venv
 	@tools/prepare
@@ -31,8 +31,11 @@ soak: prepare ## the tests that try random inputs, at ten times the seeds (root)
 lint: prepare ## everything that can be said about the code without running it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/lint
 
-bench: prepare ## what the hook and the uploader cost, side by side (root)
+bench: prepare ## every figure of docs/performance.md, with its pictures; some 25 minutes (root)
 	@$(AS_ROOT) $(PYTHON) -m tests.bench
+
+bench-quick: prepare ## the main ones, one round each, into build/bench; under two minutes (root)
+	@$(AS_ROOT) $(PYTHON) -m tests.bench --quick
 
 reference: prepare ## write the reference pages of the documentation anew
 	@$(PYTHON) tools/reference.py

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.bench.measure import in_turn, verdict
+from tests.bench.measure import in_turn, rounds, verdict
 from tests.harness import act, nix, product, roots
 from tests.harness.machine import Machine
 
@@ -30,7 +30,7 @@ def main() -> None:
             "post step, empty queue": lambda: step(machine, "finish"),
             "Nix's own part of the main step": lambda: nix_part(machine),
         }
-        figures = in_turn(contenders, ROUNDS)
+        figures = in_turn(contenders, rounds(ROUNDS))
     figures.show(f"the action with a warm environment, Nix {roots.NEW.nix}")
     beyond = figures.median("main step") - figures.median("Nix's own part of the main step")
     verdict("main step beyond Nix's own commands, s", beyond, 0.5)

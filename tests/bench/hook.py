@@ -1,6 +1,9 @@
 """The cost of the hook for a build: 100 tiny derivations in a row with no hook, `/bin/true`, ours, `nix copy`."""
 
-from tests.bench.measure import in_turn, verdict
+from collections.abc import Callable
+from functools import partial
+
+from tests.bench.measure import in_turn, rounds, verdict
 from tests.harness import graphs, nix, product, roots
 from tests.harness.job import Job
 from tests.harness.machine import Machine
@@ -24,7 +27,10 @@ def main() -> None:
             "ours": "/var/lib/nix-autocache/hook",
             "nix copy": "/root/copy",
         }
-        figures = in_turn({name: lambda hook=hook: build(machine, hook) for name, hook in hooks.items()}, ROUNDS)  # type: ignore[misc]
+        contenders: dict[str, Callable[[], float]] = {
+            name: partial(build, machine, hook) for name, hook in hooks.items()
+        }
+        figures = in_turn(contenders, rounds(ROUNDS))
     figures.show(f"{COUNT} tiny derivations one after the other, Nix {roots.NEW.nix}")
     cost = {name: (figures.median(name) - figures.median("no hook")) / COUNT * 1000 for name in hooks}
     print("  per build: " + ", ".join(f"{name} {cost[name]:.2f} ms" for name in list(hooks)[1:]))

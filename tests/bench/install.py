@@ -1,6 +1,6 @@
 """The cost of setup: a multi-user Nix against unpacking its release alone, and a Nix that is already there."""
 
-from tests.bench.measure import in_turn, verdict
+from tests.bench.measure import in_turn, rounds, verdict
 from tests.harness import nix, product, roots
 from tests.harness.commands import Completed
 from tests.harness.job import Job
@@ -18,7 +18,9 @@ def main() -> None:
         inputs = {"nix-url": tarball.url(), "nix-sha256": tarball.sha256}
         job = Job(machine, inputs=inputs)
         job.run("--version")  # makes the environment
-        figures = in_turn({"tar and xz": lambda: unpack(machine, tarball), "install": lambda: install(job)}, ROUNDS)
+        figures = in_turn(
+            {"tar and xz": lambda: unpack(machine, tarball), "install": lambda: install(job)}, rounds(ROUNDS)
+        )
     figures.show(f"a release of {tarball.path.stat().st_size / 1e6:.0f} MB, Nix {tarball.version}")
     print(f"  of a whole set-up with it: {set_up_alone(tarball):.2f} s")
     verdict(
@@ -40,7 +42,7 @@ def existing() -> None:
             job.run("undo")
             return seconds
 
-        figures = in_turn({"setup": once}, ROUNDS)
+        figures = in_turn({"setup": once}, rounds(ROUNDS))
     figures.show("setting up where Nix is there, canary included")
     verdict("a set-up with sudo and a daemon, seconds", figures.median("setup"), 1.0)
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from tests.bench.measure import verdict
+from tests.bench.measure import growth, verdict
 from tests.harness import nix, product, programs, roots
 from tests.harness.job import Job
 from tests.harness.machine import Machine
@@ -24,13 +24,14 @@ def main() -> None:
     print("\nflush of a queue without an uploader, to a directory")
     for count, used in uses.items():
         print(f"  {count:>7} paths: {used.seconds:8.1f} s, {used.megabytes:6.1f} MB at most")
+    growth("a flush to a directory", {count: used.seconds for count, used in uses.items()})
     few, many = COUNTS
-    growth = uses[many].seconds / uses[few].seconds / (many / few)
-    verdict("time per path, long queue against short", growth, 1.2)
-    verdict("MB at most", uses[many].megabytes, LIMIT)
+    per_path = uses[many].seconds / uses[few].seconds / (many / few)
+    verdict("flush of a queue, time per path, 100,000 against 10,000", per_path, 1.2)
+    verdict("100,000 queued paths, MB at most", uses[many].megabytes, LIMIT)
     large = use(1, LARGE)
     print(f"  one archive of {LARGE >> 30} GB: {large.seconds:.1f} s, {large.megabytes:.1f} MB at most")
-    verdict("MB at most", large.megabytes, LIMIT)
+    verdict("one archive of 4 GB, MB at most", large.megabytes, LIMIT)
 
 
 def use(count: int, size: int) -> Use:

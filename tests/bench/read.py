@@ -1,110 +1,210 @@
-"""Nix reading through the read proxy against Nix reading the same files by itself, over plain HTTP, 30 ms away.
+"""How fast a warm job reads: Nix through our proxy against Nix from the same files over plain HTTP.
 
-A round counts only if Nix has every path, which compares each NarHash. Each round has a new read proxy.
+Each run begins with an empty store and without Nix's memory of the cache, and ends with Nix's own check that every path
+is valid: one that is not there, or not right, makes the run an error. The start of the proxy is a part of `setup`, and
+is not counted here.
 """
 
-import random
-import re
-from contextlib import ExitStack
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench.measure import in_turn, verdict
-from tests.harness import graphs, nix, product, roots, servers
+from tests.bench.measure import in_turn, is_quick, rounds, verdict
+from tests.harness import graphs, nix, product, roots, servers, store_graphs
 from tests.harness.delay import delayed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
-from tests.harness.roots import Generation
+from tests.harness.store_graphs import Node, make
 from tests.harness.waiting import wait_for
 
-ROUND_TRIP = 0.03  # seconds
+DISTANCE = 0.03  # seconds
 ROUNDS = 3
+MISSES = 5000
+FRESH = "nix-store --gc > /dev/null 2>&1; rm -rf /root/.cache/nix"
 PROXY = "nix_autocache.uploader.read_proxy.main"
+DIRECT, FIRST, WARM = "direct", "proxy, no index", "proxy, with an index"
+NIX_DEFAULT = ("--option", "http-connections", "25")
 
 
-def main(generation: Generation = roots.NEW) -> None:
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory(dir="/dev/shm")))
-        machine = stack.enter_context(Machine(roots.root(generation), product.binds()))
+@dataclass(frozen=True)
+class Shape:
+    """A graph to read, and the goals: times of direct, with an index and without."""
+
+    name: str
+    nodes: list[Node]
+    with_index: float
+    without: float
+
+
+SHAPES = [
+    Shape("201 independent paths", store_graphs.independent(201), 0.35, 0.6),
+    Shape("20 layers of 10", store_graphs.layers(20, 10), 0.2, 0.6),
+    Shape("chain of 200", store_graphs.chain(200), 0.05, 0.55),
+    Shape("400 paths, 1 KB to 20 MB", store_graphs.random_dag(400, 280_000_000), 0.55, 0.65),
+]
+OLDER = {roots.OLD: (0.1, 0.15), roots.RECENT: (0.35, 0.6)}  # goals for independent paths
+
+
+def main() -> None:
+    generation(roots.NEW, SHAPES[:2] if is_quick() else SHAPES)
+    if not is_quick():
+        for older, (with_index, without) in OLDER.items():
+            generation(older, [Shape(SHAPES[0].name, SHAPES[0].nodes, with_index, without), SHAPES[1]], few=True)
+
+
+def generation(of: roots.Generation, shapes: list[Shape], *, few: bool = False) -> None:
+    """All rows for one Nix; `few` leaves out those that say nothing new."""
+    with TemporaryDirectory(dir="/dev/shm") as directory, Machine(roots.root(of), product.binds()) as machine:
         nix.without_daemon(machine)
-        s3 = stack.enter_context(servers.rclone_s3(machine, directory / "s3", ["bucket"]))
-        s3.wait()
-        port = stack.enter_context(delayed(machine, s3.port, ROUND_TRIP, 7000))
-        bench = Bench(machine, f"http://127.0.0.1:{port}", s3.directory / "bucket")
-        bench.row("201 independent paths", graphs.independent(201), 0.6)
-        bench.row("a chain of 200", graphs.chain(200), 0.55)
-        bench.row("20 layers of 10", graphs.layered(20, 10), 0.6)
-        bench.row("a DAG of 400, 1 KB to 20 MB", dag(400), 0.65)
-        bench.row("one path of 60 MB", dag(1, 60_000_000), 1.0)
+        bench = Bench(machine, Path(directory), Job(machine).keygen("bench-1"))
+        with servers.rclone_s3(machine, bench.objects.parent, ["bucket"]) as store:
+            store.wait()
+            paths = {shape.name: make(machine, shape.nodes) for shape in shapes}
+            tree = [] if few or is_quick() else [add_tree(machine)]
+            bench.push(store.url, [path for some in paths.values() for path in some] + tree)
+            with servers.rclone_http(machine, bench.objects) as plain:
+                plain.wait()
+                for world, delay in worlds(few=few).items():
+                    with bench.behind(delay, store.port, plain.port):
+                        for shape in shapes:
+                            long = shape.name.startswith("chain") and world != "network"
+                            if not long:  # it takes minutes, and says the same
+                                bench.compare(f"{shape.name}, {world}, Nix {of.nix}", paths[shape.name], shape)
+                        if tree and world == "network":
+                            bench.compare(f"one large tree, {world}, Nix {of.nix}", tree, Shape("", [], 1.0, 1.0))
+                        if not few and world == "network":
+                            if not is_quick():
+                                bench.memory(paths[SHAPES[3].name])
+                            bench.misses(f"{MISSES:,} misses, {world}, Nix {of.nix}")
 
 
-def dag(count: int, size: int = 0) -> str:
-    """Paths that refer to up to four earlier ones, with sizes between 1 KB and 20 MB; all of the last ones."""
-    chance = random.Random(1)
-    rows = []
-    for number in range(count):
-        length = size or int(1000 * 20_000 ** (chance.random() ** 2.6))
-        links = " ".join(f"${{p{each}}}" for each in chance.sample(range(number), min(number, chance.randint(0, 4))))
-        script = f"/usr/bin/head -c {length // 3} /dev/urandom | /usr/bin/od -x > $out; echo {links} >> $out"
-        rows.append(f'p{number} = sh "path-{number}" "{script}";')
-    return f"let {graphs.SHELL} {' '.join(rows)} in [ {' '.join(f'p{number}' for number in range(count))} ]"
+def worlds(*, few: bool) -> dict[str, tuple[float, float]]:
+    """Round trip and thinking, in seconds."""
+    network = {"network": (DISTANCE, 0.0)}
+    return network if few or is_quick() else {**network, "thinking": (0.0, DISTANCE)}
+
+
+def add_tree(machine: Machine) -> str:
+    """Compiled code, some 200 MB."""
+    machine.sh("mkdir -p /root/tree; cp -r /usr/lib/x86_64-linux-gnu /usr/bin /root/tree/")
+    return machine.run(["nix-store", "--add", "/root/tree"]).stdout.strip()
 
 
 class Bench:
-    """A machine whose job pushes to the S3 server, which keeps its files in `bucket`."""
+    """One machine and one bucket, which is read through S3 by our proxy, and over plain HTTP by Nix alone."""
 
-    def __init__(self, machine: Machine, cache: str, bucket: Path) -> None:
-        self.machine, self.bucket = machine, bucket
-        inputs = {"cache": f"s3://bucket?endpoint={cache}", "signing-key": Job(machine).keygen("bench-1")}
-        self.job = Job(machine, inputs=inputs, env=servers.s3_env())
-        self.peaks: list[int] = []
+    def __init__(self, machine: Machine, directory: Path, key: str) -> None:
+        self.machine, self.key, self.objects = machine, key, directory / "s3" / "bucket"
+        name, _, secret = key.partition(":")
+        self._public = f"{name}:{base64.b64encode(base64.b64decode(secret)[32:]).decode()}"
+        self._s3 = self._direct = ""
 
-    def row(self, title: str, expression: str, goal: float) -> None:
-        self.job.run("setup")
-        build = ["nix-build", "--no-out-link", "--option", "sandbox", "false", "-"]
-        paths = self.machine.run(build, stdin=expression, timeout=600).stdout.split()
-        self.job.run("flush", timeout=600)
-        self.paths = paths
-        (url,) = re.findall(r"http://127.0.0.1:\d+", self.machine.read("/etc/nix/nix-autocache.conf"))
-        self.peaks.clear()
-        # It looks at a directory only once, so it is started when all is there.
-        with servers.rclone_http(self.machine, self.bucket, ()) as http:
-            http.wait()
-            with delayed(self.machine, http.port, ROUND_TRIP, 7001) as port:
-                direct = f"http://127.0.0.1:{port}"
-                contenders = {"direct": lambda: self.fetch(direct), "through the read proxy": lambda: self.through(url)}
-                figures = in_turn(contenders, ROUNDS)
-        figures.show(f"{title}, {ROUND_TRIP * 1000:.0f} ms round trip")
-        verdict("of direct", figures.ratio("through the read proxy", "direct"), goal)
-        verdict("MB of the read proxy", max(self.peaks) / 1000, 120)
-        self.job.run("finish", timeout=120)
+    @contextmanager
+    def behind(self, delay: tuple[float, float], s3: int, http: int) -> Iterator[None]:
+        round_trip, thinking = delay
+        with (
+            delayed(self.machine, s3, round_trip, 7000, thinking=thinking) as far_s3,
+            delayed(self.machine, http, round_trip, 7001, thinking=thinking) as far_http,
+        ):
+            self._s3, self._direct = f"http://127.0.0.1:{far_s3}", f"http://127.0.0.1:{far_http}"
+            yield
 
-    def through(self, url: str) -> float:
-        (before,) = self.proxies()
-        self.machine.run(["kill", "-KILL", str(before)])
-        ask = ["curl", "--silent", "--max-time", "5", f"{url}/nix-cache-info"]
-        wait_for(lambda: "StoreDir" in self.machine.run(ask, check=False).stdout, "another read proxy", 30)
-        (after,) = self.proxies()
-        self.peak(after)
-        seconds = self.fetch(url)
-        assert self.proxies() == [after]
-        self.peaks.append(self.peak(after))
-        return seconds
+    def push(self, url: str, paths: list[str]) -> None:
+        self._s3 = url
+        self._job().run("push", *paths, timeout=300)
 
-    def fetch(self, url: str) -> float:
-        self.machine.sh("nix-store --gc >/dev/null 2>&1; rm -rf /root/.cache/nix")
-        options = ["--option", "substituters", url, "--option", "extra-substituters", "", "--option", "max-jobs", "0"]
-        command = ["nix-store", "--realise", *self.paths, "--option", "require-sigs", "false", *options]
-        seconds = self.machine.run([*command, "--option", "fallback", "false"], timeout=300).seconds
-        assert not self.machine.run(["nix-store", "--check-validity", "--print-invalid", *self.paths]).stdout
-        return seconds
+    def compare(self, title: str, paths: list[str], goals: Shape) -> None:
+        contenders: dict[str, Callable[[], float]] = {
+            DIRECT: lambda: self.read(paths, self._plain()),
+            FIRST: lambda: self.through_proxy(lambda: self.read(paths), first=True),
+            WARM: lambda: self.through_proxy(lambda: self.read(paths)),
+        }
+        figures = in_turn(contenders, rounds(ROUNDS))
+        figures.show(title)
+        verdict("with an index, times of direct", figures.ratio(WARM, DIRECT), goals.with_index)
+        verdict("without one, times of direct", figures.ratio(FIRST, DIRECT), goals.without)
 
-    def proxies(self) -> list[int]:
-        return [each.pid for each in self.machine.processes() if PROXY in each.argv]
+    def misses(self, title: str) -> None:
+        """Derivations that no cache has: Nix asks for each, and would build it."""
+        expression = graphs.independent(MISSES, "miss")
+        self.machine.write("/root/misses.nix", expression)
+        made = self.machine.run(["nix-instantiate", "--quiet", "/root/misses.nix"], timeout=300)
+        self.machine.write("/root/misses", made.stdout)
+        fresh = "rm -rf /root/.cache/nix"
 
-    def peak(self, pid: int) -> int:
-        """In KB."""
-        return int(re.findall(r"VmHWM:\s*(\d+)", self.machine.read(f"/proc/{pid}/status"))[0])
+        def ask(*options: str) -> float:
+            self.machine.sh(fresh)
+            command = f"xargs -n {2 * MISSES} nix-store --realise --dry-run {' '.join(options)} < /root/misses"
+            done = self.machine.sh(command, timeout=120)
+            assert f"these {MISSES} derivations will be built" in done.stderr, done.stderr[:2000]
+            return done.seconds
+
+        contenders = {
+            DIRECT: lambda: ask(*self._plain()),
+            "through the proxy": lambda: self.through_proxy(ask),
+        }
+        figures = in_turn(contenders, rounds(ROUNDS))
+        figures.show(title)
+        verdict("times of direct", figures.ratio("through the proxy", DIRECT), 0.45)
+
+    def memory(self, paths: list[str]) -> None:
+        """The proxy's, in MB, before the first question, at the peak, and half a minute after the last."""
+        found: dict[str, float] = {}
+
+        def watched() -> float:
+            found["before the first fetch"] = self._megabytes("VmRSS")
+            seconds = self.read(paths)
+            found["at the peak"] = self._megabytes("VmHWM")
+            with suppress(AssertionError):  # then the figure says it
+                wait_for(lambda: self._megabytes("VmRSS") <= 40, "less memory", 40)
+            found["30 s after the last"] = self._megabytes("VmRSS")
+            return seconds
+
+        self.through_proxy(watched, first=True)
+        print("\nmemory of the read proxy")
+        for when, limit in {"before the first fetch": 40, "at the peak": 120, "30 s after the last": 40}.items():
+            verdict(f"memory of the read proxy, MB, {when}", found[when], limit)
+
+    def read(self, paths: list[str], options: tuple[str, ...] = ()) -> float:
+        """Seconds until an empty store has the paths."""
+        self.machine.sh(FRESH)
+        command = ["nix-store", "--realise", "--quiet", *options, *paths]
+        done = self.machine.run(command, timeout=300)
+        self.machine.run(["nix-store", "--check-validity", *paths])
+        return done.seconds
+
+    def through_proxy(self, read: Callable[[], float], *, first: bool = False) -> float:
+        """In a job of its own; the `first` of a branch finds no index."""
+        if first:
+            shutil.rmtree(self.objects / "autocache", ignore_errors=True)
+        job = self._job()
+        job.run("setup")
+        try:
+            return read()
+        finally:
+            job.run("finish")
+
+    def _job(self) -> Job:
+        inputs = {"cache": f"s3://bucket?endpoint={self._s3}", "signing-key": self.key}
+        return Job(self.machine, inputs=inputs, env=servers.s3_env())
+
+    def _plain(self) -> tuple[str, ...]:
+        keys = ("--option", "trusted-public-keys", self._public)
+        return ("--option", "substituters", self._direct, *keys, *NIX_DEFAULT)
+
+    def _megabytes(self, field: str) -> float:
+        """The sum over the proxy's processes."""
+        pids = [each.pid for each in self.machine.processes() if PROXY in each.argv]
+        assert pids, "the read proxy runs"
+        return sum(self._one(pid, field) for pid in pids) / 1000
+
+    def _one(self, pid: int, field: str) -> float:
+        status = self.machine.read(f"/proc/{pid}/status")
+        return float(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""A TCP proxy that is `delay` seconds away: what a distant server costs, without a distant server.
+"""A TCP proxy in front of a distant server, or of one that thinks: what they cost, without either.
 
-Run as a program inside a machine's network: `python -m tests.harness.delay PORT TARGET_PORT ROUND_TRIP`, the last in
-seconds. A new connection costs a round trip, as its handshake would; bytes arrive half a round trip late, each way.
+Run as a program inside a machine's network: `python -m tests.harness.delay PORT TARGET_PORT ROUND_TRIP THINKING`, the
+last two in seconds. A new connection costs a round trip, as its handshake would; bytes arrive half a round trip late,
+each way. A server that thinks takes the requests of one connection one after the other, each `THINKING` seconds after
+it has all of it.
 
 One loop over `select`, whose timeouts are in microseconds: asyncio's are in milliseconds, and its streams took so much
 of the processors that what was measured was the proxy.
@@ -9,6 +11,7 @@ of the processors that what was measured was the proxy.
 
 import heapq
 import itertools
+import os
 import select
 import socket
 import subprocess
@@ -19,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.harness.machine import Machine
+from tests.harness.requests import Requests
 from tests.harness.tools import PROJECT
 
 PIECE = 1 << 18
@@ -26,25 +30,34 @@ ROOM = 16 << 20  # bytes under way in one direction of one connection
 
 
 class Direction:
-    """The data on the way from `source` to `sink`: pieces and the times when they are due; an empty one is the end."""
+    """The data on the way from `source` to `sink`: pieces and the times when they are due; an empty one is the end.
 
-    def __init__(self, source: socket.socket, sink: socket.socket, opens: float) -> None:
-        self.source, self.sink, self.opens = source, sink, opens
+    With `thinking` it carries requests, of which each is due so many seconds later.
+    """
+
+    def __init__(self, source: socket.socket, sink: socket.socket, opens: float, thinking: float) -> None:
+        self.source, self.sink, self.opens, self.thinking = source, sink, opens, thinking
+        self._requests = Requests()
+        self._last = 0.0  # when the last piece of a request is due: nothing overtakes it
         self.under_way: deque[tuple[float, bytes]] = deque()
         self.size = 0
         self.ended = self.blocked = False
 
-    def receive(self, delay: float) -> float:
-        """Read once; when that is due."""
+    def receive(self, delay: float) -> list[float]:
+        """Read once; when the pieces of that are due."""
         try:
             piece = self.source.recv(PIECE)
         except OSError:
             piece = b""
         self.ended = not piece
         due = max(time.monotonic(), self.opens) + delay
-        self.under_way.append((due, piece))
         self.size += len(piece)
-        return due
+        dues: list[float] = []
+        for part, ends_request in self._requests.split(piece) if self.thinking and piece else [(piece, False)]:
+            due = self._last = max(due, self._last) + (self.thinking if ends_request else 0.0)
+            self.under_way.append((due, part))
+            dues.append(due)
+        return dues
 
     def pass_on(self) -> None:
         """Send what is due, as far as the other side takes it."""
@@ -75,8 +88,8 @@ class Direction:
 class Proxy:
     """Everything in one thread."""
 
-    def __init__(self, port: int, target: int, round_trip: float) -> None:
-        self.target, self.round_trip = target, round_trip
+    def __init__(self, port: int, target: int, round_trip: float, thinking: float) -> None:
+        self.target, self.round_trip, self.thinking = target, round_trip, thinking
         self.listening = socket.create_server(("127.0.0.1", port), backlog=512)
         self.directions: dict[socket.socket, Direction] = {}  # by their source
         self._due: list[tuple[float, int, Direction]] = []
@@ -97,7 +110,8 @@ class Proxy:
                 self.accept()
             else:
                 way = self.directions[source]
-                heapq.heappush(self._due, (way.receive(self.round_trip / 2), next(self._numbers), way))
+                for due in way.receive(self.round_trip / 2):
+                    heapq.heappush(self._due, (due, next(self._numbers), way))
         for sink in writable:
             blocked[sink].pass_on()
         while self._due and self._due[0][0] <= time.monotonic():
@@ -108,10 +122,10 @@ class Proxy:
         client, _ = self.listening.accept()
         onward = socket.create_connection(("127.0.0.1", self.target))
         opens = time.monotonic() + self.round_trip
-        for source, sink in ((client, onward), (onward, client)):
+        for source, sink, thinking in ((client, onward, self.thinking), (onward, client, 0.0)):
             source.setblocking(False)
             source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.directions[source] = Direction(source, sink, opens)
+            self.directions[source] = Direction(source, sink, opens, thinking)
 
     def forget(self) -> None:
         """Close what ended on both sides."""
@@ -124,12 +138,25 @@ class Proxy:
 
 
 @contextmanager
-def delayed(machine: Machine, target: int, round_trip: float, port: int = 7000) -> Iterator[int]:
-    """The proxy in a machine's network, in front of `target`; the port to use instead."""
+def delayed(
+    machine: Machine,
+    target: int,
+    round_trip: float,
+    port: int = 7000,
+    *,
+    thinking: float = 0.0,
+    processors: frozenset[int] = frozenset(),
+) -> Iterator[int]:
+    """The proxy in a machine's network, in front of `target`; the port to use instead.
+
+    It may be kept to some `processors`, as it stands for another machine.
+    """
     command = ["nsenter", f"--net=/proc/{machine.init}/ns/net", sys.executable, "-m", "tests.harness.delay"]
-    words = [*command, str(port), str(target), str(round_trip)]
+    words = [*command, str(port), str(target), str(round_trip), str(thinking)]
     with subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE) as process:
         try:
+            if processors:
+                os.sched_setaffinity(process.pid, processors)
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             yield port
@@ -138,6 +165,6 @@ def delayed(machine: Machine, target: int, round_trip: float, port: int = 7000) 
 
 
 if __name__ == "__main__":
-    proxy = Proxy(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    proxy = Proxy(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
     print("ready", flush=True)
     proxy.run()
