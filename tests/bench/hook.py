@@ -27,6 +27,7 @@ def main() -> None:
             "ours": "/var/lib/nix-autocache/hook",
             "nix copy": "/root/copy",
         }
+        build(machine, "")  # the first reads everything from the disk
         contenders: dict[str, Callable[[], float]] = {
             name: partial(build, machine, hook) for name, hook in hooks.items()
         }

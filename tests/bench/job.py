@@ -14,7 +14,7 @@ from tests.harness.delay import delayed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
 
-ROUNDS = 3
+ROUNDS = 2
 TURNS = 30
 PART = 50  # Nix itself takes time and memory by the square of what one command builds
 SLOW = 200

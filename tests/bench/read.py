@@ -138,7 +138,7 @@ class Bench:
 
         def ask(*options: str) -> float:
             self.machine.sh(fresh)
-            command = f"xargs -n {2 * MISSES} nix-store --realise --dry-run {' '.join(options)} < /root/misses"
+            command = f"xargs -s 1500000 nix-store --realise --dry-run {' '.join(options)} < /root/misses"
             done = self.machine.sh(command, timeout=120)
             assert f"these {MISSES} derivations will be built" in done.stderr, done.stderr[:2000]
             return done.seconds
