@@ -33,7 +33,7 @@ T = TypeVar("T")
 THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths at most asked for by one connection
-_SPREAD: Final = 32  # connections that share the questions: some servers take tens of milliseconds for each
+_SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
