@@ -7,22 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.entry import MAX_ENTRY, TORN_AFTER, Entry
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 NAME = f"{HASH}-thing.drv"
 OUT = f"/nix/store/{HASH}-thing"
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Queue:
-    made = Queue(tmp_path / "queue", tmp_path / "roots")
-    made.create()
-    (tmp_path / "roots").mkdir()
-    return made
 
 
 def test_an_entry_without_its_last_line_is_still_being_written(queue: Queue) -> None:

@@ -3,21 +3,11 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.outcomes import Outcome
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 OUT = f"/nix/store/{HASH}-thing"
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Queue:
-    made = Queue(tmp_path / "queue", tmp_path / "roots")
-    made.create()
-    (tmp_path / "roots").mkdir()
-    return made
 
 
 def test_the_last_word_on_a_path_counts_and_torn_lines_do_not(queue: Queue) -> None:
