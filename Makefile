@@ -22,8 +22,8 @@ test: prepare ## all tests, two files at a time, on throwaway machines with the 
 	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 \
 	  tests/integration tests/unit
 
-test-unit: prepare ## the tests that need neither root nor Nix
-	@$(PYTHON) -m pytest --numprocesses 4 --dist worksteal tests/unit
+test-unit: prepare ## the quick ones of the tests that need neither root nor Nix
+	@$(PYTHON) -m pytest --numprocesses 4 --dist worksteal -m "not slow" tests/unit
 
 soak: prepare ## the tests that try random inputs, at ten times the seeds (root)
 	@$(AS_ROOT) SOAK=1 $(PYTHON) $(PYTEST) -m soak tests

@@ -9,10 +9,10 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TITLES = {
     "hook": "The hook",
@@ -117,8 +117,11 @@ def _goals(section: Section) -> list[str]:
     return lines
 
 
-def _ratios(sections: list[Section]) -> Figure:
+def _ratios(sections: list[Section]) -> "Figure":
     """Bars, as long as the time against the first contender's."""
+    import matplotlib as mpl  # half a second, which only a picture needs
+    from matplotlib.figure import Figure
+
     mpl.rcParams.update({"svg.hashsalt": "nix-autocache", "svg.fonttype": "none", "font.size": 9})
     count = sum(len(each.seconds) + 1 for each in sections)
     figure = Figure(figsize=(8.0, 0.24 * count + 0.7), layout="constrained")
@@ -146,7 +149,10 @@ def _ratios(sections: list[Section]) -> Figure:
     return figure
 
 
-def _growth(lines: list[dict[str, Any]]) -> Figure:
+def _growth(lines: list[dict[str, Any]]) -> "Figure":
+    import matplotlib as mpl  # half a second, which only a picture needs
+    from matplotlib.figure import Figure
+
     mpl.rcParams.update({"svg.hashsalt": "nix-autocache", "svg.fonttype": "none", "font.size": 9})
     figure = Figure(figsize=(6.5, 3.4), layout="constrained")
     axes = figure.subplots()

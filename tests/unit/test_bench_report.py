@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.bench import report
 
 ROWS = [
@@ -15,6 +17,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 def test_figures_become_a_page_and_pictures(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))

@@ -53,6 +53,7 @@ def bucket(account: Account) -> ObjectStoreCache:
 
 
 @pytest.mark.parametrize("source", ["aws-ssm:/ci/key", "aws-secretsmanager:/ci/key"])
+@pytest.mark.slow
 def test_a_key_is_read_with_the_session_of_the_role(account: Account, source: str) -> None:
     assert aws_keys.secret_key(KeySource.parse(source), login(account), REGION) == KEY
     assert account.control()["sessions"] == 1

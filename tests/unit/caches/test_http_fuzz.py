@@ -80,6 +80,7 @@ def cache(odd: Odd) -> HttpCache:
 @pytest.mark.soak
 @settings(max_examples=seeds(500))
 @given(ANSWERS)
+@pytest.mark.slow
 def test_any_answer_is_an_objects_or_an_error_of_ours(odd: Odd, cache: HttpCache, said: bytes) -> None:
     odd.said = said
     for ask in (

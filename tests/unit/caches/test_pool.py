@@ -173,6 +173,7 @@ def test_a_question_that_is_sent_elsewhere_is_asked_there(tmp_path: Path, serve:
     assert cache.exists("a")
 
 
+@pytest.mark.slow
 def test_a_put_without_an_answer_is_for_later(
     serve: partial[ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

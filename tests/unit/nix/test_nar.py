@@ -18,6 +18,7 @@ def words(*texts: bytes) -> bytes:
     return b"".join(struct.pack("<Q", len(text)) + text + bytes(-len(text) % 8) for text in texts)
 
 
+@pytest.mark.slow
 def test_a_tree_of_1900_directories_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t").mkdir()

@@ -42,6 +42,7 @@ class Source:
 @pytest.mark.soak
 @settings(max_examples=seeds(5000))
 @given(ANSWERS, CHANGES, st.integers(0, 600))
+@pytest.mark.slow
 def test_any_answer_is_read(data: bytes, changes: list[tuple[int, bytes]], end: int) -> None:
     for at, fresh in changes:
         data = data[:at] + fresh + data[at + len(fresh) :]

@@ -78,6 +78,7 @@ def test_what_others_may_add_to_a_path_is_left_out_where_it_is_no_signature(fake
     assert info.deriver == ""
 
 
+@pytest.mark.slow
 def test_a_path_that_hangs_the_daemon_does_not_hold_back_the_rest(fake: FakeNix) -> None:
     paths = [StorePath(fake.add(str(number))) for number in range(150)]
     fake.says(paths[3], HANG)

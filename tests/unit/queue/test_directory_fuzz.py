@@ -23,6 +23,7 @@ FILES = st.dictionaries(
 @pytest.mark.soak
 @settings(max_examples=seeds(1000))
 @given(FILES, FILES, st.binary(max_size=200))
+@pytest.mark.slow
 def test_no_content_of_an_entry_is_an_error(new: dict[str, bytes], failed: dict[str, bytes], outcomes: bytes) -> None:
     with TemporaryDirectory() as name:
         queue = Queue(Path(name), Path(name, "roots"))

@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from nix_autocache.system.trees import remove_tree
 
 
@@ -22,6 +24,7 @@ def deep(directory: Path, levels: int) -> None:
     os.close(here)
 
 
+@pytest.mark.slow
 def test_a_tree_is_removed_whatever_lies_in_it(tmp_path: Path) -> None:
     tree, outside = tmp_path / "tree", tmp_path / "outside"
     outside.mkdir(mode=0o755)

@@ -53,6 +53,7 @@ def test_only_what_the_uploader_would_ask_is_asked(
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_service_that_gives_credentials_is_named(
     cloud: str, serves: str, environ: dict[str, str], named: str
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_service_that_gives_credentials_is_named(
     assert metadata.answering([cloud], given) == []
 
 
+@pytest.mark.slow
 def test_a_pods_token_in_a_file_is_used(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{SECRET}\n")
@@ -75,11 +77,13 @@ def test_a_pods_token_in_a_file_is_used(tmp_path: Path) -> None:
         assert metadata.answering(["aws"], {**given, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/no/file"}) == []
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_role_is_not_told_of() -> None:
     with serving("none") as address:
         assert metadata.answering(["aws"], {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{address}"}) == []
 
 
+@pytest.mark.slow
 def test_what_takes_connections_and_says_nothing_holds_up_no_set_up() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -34,6 +34,7 @@ def drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drainin
         yield made
 
 
+@pytest.mark.slow
 def test_bad_paths_do_not_hold_back_the_rest(drained: Draining) -> None:
     """All at once, in one batch: each of the bad ones is reported, with what refers to it, and the rest is pushed."""
     fake = drained.fake

@@ -39,6 +39,7 @@ def spoiled(truth: bytes, bad: object) -> bytes:
 @pytest.mark.soak
 @settings(max_examples=seeds(150))
 @given(st.lists(BAD, max_size=3), st.lists(ENTRY, max_size=3), st.booleans())
+@pytest.mark.slow
 def test_what_is_good_is_pushed_whatever_else_is_there(
     drained: Draining, bad: list[object], entries: list[bytes], failed: bool
 ) -> None:

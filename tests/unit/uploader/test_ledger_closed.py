@@ -173,6 +173,7 @@ BUILDS = st.lists(st.lists(st.integers(0, 15), min_size=1, max_size=3), min_size
 @pytest.mark.soak
 @settings(max_examples=seeds(1500))
 @given(GRAPHS, BUILDS, st.integers(0, 1 << 32))
+@pytest.mark.slow
 def test_any_graph_in_any_order(graph: list[Node], builds: list[list[int]], seed: int) -> None:
     simulation = Simulation(graph, builds)
     run(simulation, random.Random(seed))

@@ -24,6 +24,7 @@ from tests.harness.strategies import texts
 @pytest.mark.soak
 @settings(max_examples=seeds(5000))
 @given(st.one_of(texts(SIGNED.encode()), texts(UNSIGNED.encode())), st.booleans())
+@pytest.mark.slow
 def test_a_narinfo_is_believed_only_for_what_it_says(text: bytes, packed: bool) -> None:
     found = judge(gzip.compress(text) if packed else text, INFO, READERS)
     lines = text.decode("utf-8", "replace").split("\n")

@@ -30,6 +30,7 @@ class Asked:
 
 
 @pytest.mark.parametrize(("paths", "connections", "together"), [(1, 1, 1), (61, 16, 4), (201, 19, 11), (1200, 38, 32)])
+@pytest.mark.slow
 def test_few_paths_are_asked_for_by_many_connections(
     tmp_path: Path, paths: int, connections: int, together: int
 ) -> None:

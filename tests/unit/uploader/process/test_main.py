@@ -54,6 +54,7 @@ def test_an_uploader_with_nothing_to_do_ends(tmp_path: Path, cache: str) -> None
     assert not (tmp_path / "uploader.sock").exists()
 
 
+@pytest.mark.slow
 def test_an_uploader_that_is_asked_to_flush_stays(tmp_path: Path) -> None:
     with start(tmp_path, 3.0, f"file://{tmp_path}/cache") as process:
         uploader = UploaderClient(tmp_path)

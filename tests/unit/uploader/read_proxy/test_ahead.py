@@ -201,6 +201,7 @@ def test_nothing_is_fetched_ahead_of_a_cache_in_trouble(proxy: Proxy) -> None:
 @pytest.mark.soak
 @given(data=some.data())
 @settings(max_examples=seeds(300))
+@pytest.mark.slow
 def test_what_is_served_is_what_the_cache_has_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, data: some.DataObject
 ) -> None:

@@ -123,6 +123,7 @@ def test_trouble_with_one_object_does_not_close_the_cache_and_trouble_with_the_c
     assert ask(port, NARINFO)[0] == 404
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_keep_nobody_from_being_answered(port: int) -> None:
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections.PER_USER + 50)]
     for connection in held[::2]:
