@@ -90,13 +90,12 @@ def make_plan(context: Context) -> SetupPlan:
     """Look at this machine, decide what to do, and say so. Raises RunnerError where Nix cannot be used here."""
     facts = context.facts or observe.observe(context.environ)
     rule = modes.decide(facts, context.settings.mode)
-    destination = context.destination()
-    decision.mask(context, destination)
     plan = SetupPlan.make(context, facts, rule)
+    decision.mask(context, plan.destination)
     for line in plan.lines():
         context.host.info(line)
     if rule.mode is not Mode.MANAGED and not context.settings.harden:
-        decision.announce(context, destination, plan.verdict)
+        decision.announce(context, plan.destination, plan.verdict)
     return plan
 
 

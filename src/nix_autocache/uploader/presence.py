@@ -17,7 +17,7 @@ from typing import Final
 from ..nix import base32
 from ..nix.keys import PublicKey
 from ..nix.narinfo import SIGNATURE, fingerprint, parse
-from ..nix.store import PathInfo, StorePath, parse_store_path
+from ..nix.store import BASE_NAME, PathInfo, StorePath, parse_store_path
 from .compress import CORRUPT, unpacked
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
@@ -32,7 +32,7 @@ _ENCODED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ"
 # An archive in this cache. A narinfo may also have a whole URL, and Nix would fetch that from another host.
 OWN_ARCHIVE: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=-]*")
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
-_BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}|unknown-deriver")
+_DERIVER: Final = re.compile(f"{BASE_NAME.pattern}|unknown-deriver")
 _CA: Final = re.compile(r"(text|fixed):(r:|git:)?(md5|sha1|sha256|sha512|blake3):[0-9A-Za-z+/=]+")
 _SHA256: Final = re.compile(r"sha256[:-](?:([0-9a-df-np-sv-z]{52})|([0-9a-fA-F]{64})|([0-9A-Za-z+/]{43}=))")
 
@@ -125,7 +125,7 @@ def path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | No
         and optional.get("Compression", "none") in _COMPRESSIONS
         and sha256_of(optional.get("FileHash", f"sha256:{'0' * 52}"))
         and _DIGITS.fullmatch(optional.get("FileSize", "0"))
-        and _BASE_NAME.fullmatch(optional.get("Deriver", "unknown-deriver"))
+        and _DERIVER.fullmatch(optional.get("Deriver", "unknown-deriver"))
         and _CA.fullmatch(optional.get("CA") or "text:sha256:0")
         and all(SIGNATURE.fullmatch(signature) for signature in signatures)
     )
