@@ -22,6 +22,8 @@ def open_azure(url: CacheUrl, access: Access) -> ObjectStoreCache:
     """The cache in the container that a URL names. Raises CacheError if its parameters do not fit together."""
     environ = access.environ
     config: dict[str, Any] = {key: environ[name] for name, key in _SETTINGS.items() if name in environ}
+    if access.anonymous:
+        config["skip_signature"] = True
     if account := url.params.get("account"):
         config["account_name"] = account
     if endpoint := url.params.get("endpoint"):

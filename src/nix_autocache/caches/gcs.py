@@ -21,4 +21,6 @@ def open_gcs(url: CacheUrl, access: Access) -> ObjectStoreCache:
     """The cache in the bucket that a URL names. Raises CacheError if its parameters do not fit together."""
     environ = access.environ
     config: dict[str, Any] = {key: environ[name] for name, key in _SETTINGS.items() if name in environ}
+    if access.anonymous:
+        config["skip_signature"] = True
     return open_store(url, environ, lambda: open_bucket(GCSStore, url, environ, config))

@@ -76,10 +76,11 @@ Cache: TypeAlias = ObjectCache | PathCache
 class Access:
     """What a backend may use: the environment's credentials and proxies, Nix, the signing key.
 
-    `credentials` are those of the AWS role that the job assumes, if it has one.
+    `credentials` are those of the AWS role that the job assumes, if it has one. With `anonymous`, no request is signed.
     """
 
     environ: Mapping[str, str]
     nix: Nix
     key: SecretKey | None
     credentials: AwsCredentials | None = None
+    anonymous: bool = False

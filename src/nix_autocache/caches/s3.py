@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 def open_s3(url: CacheUrl, access: Access) -> ObjectStoreCache:
     """The cache in the bucket that a URL names. Raises CacheError if its parameters do not fit together."""
     environ = access.environ
-    credentials = access.credentials or _credentials(url, environ)
+    credentials = access.credentials or (None if access.anonymous else _credentials(url, environ))
+    config = {"skip_signature": True} if access.anonymous else _signing(credentials, environ)
     return open_store(
-        url, environ, lambda: _opener(credentials, url, environ), credentials, bucket_region=_region(url, environ)
+        url, environ, lambda: _opener(config, url, environ), credentials, bucket_region=_region(url, environ)
     )
+
+
+def _signing(credentials: AwsCredentials | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    if credentials:
+        return {"credential_provider": credentials.provide}
+    pair = {"access_key_id": environ["AWS_ACCESS_KEY_ID"], "secret_access_key": environ["AWS_SECRET_ACCESS_KEY"]}
+    token = environ.get("AWS_SESSION_TOKEN")
+    return {**pair, "session_token": token} if token else pair
 
 
 def _credentials(url: CacheUrl, environ: Mapping[str, str]) -> AwsCredentials | None:
@@ -42,19 +51,12 @@ def _region(url: CacheUrl, environ: Mapping[str, str]) -> str:
     return url.params.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
-def _opener(credentials: AwsCredentials | None, url: CacheUrl, environ: Mapping[str, str]) -> Opener:
+def _opener(signing: Mapping[str, Any], url: CacheUrl, environ: Mapping[str, str]) -> Opener:
     # Nix takes a bare host too, and by itself addresses buckets of other endpoints by path.
     virtual = url.params.get("addressing-style") == "virtual"
-    config: dict[str, Any] = {"region": _region(url, environ), "virtual_hosted_style_request": virtual}
+    config: dict[str, Any] = {**signing, "region": _region(url, environ), "virtual_hosted_style_request": virtual}
     if given := url.params.get("endpoint"):
         scheme, _, host = given.rpartition("://")
         bucket = f"{url.authority}." if virtual else ""
         config["endpoint"] = f"{scheme or url.params.get('scheme') or 'https'}://{bucket}{host.rstrip('/')}"
-    if credentials:
-        config["credential_provider"] = credentials.provide
-    else:
-        config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
-        config["secret_access_key"] = environ["AWS_SECRET_ACCESS_KEY"]
-        if token := environ.get("AWS_SESSION_TOKEN"):
-            config["session_token"] = token
     return open_bucket(S3Store, url, environ, config)

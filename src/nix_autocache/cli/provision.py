@@ -39,8 +39,7 @@ def provision(context: Context) -> None:
     destination = destination.trusting(str(key or ""))
     verdict = policy.Verdict(push=True, reason="", unsolved={})
     record = machine.prepare(context.paths, configured, nix)
-    port = record.reader_port
-    state = JobState.begin(rule.mode, nix, record.cache, verdict, separate_user=True, reader_port=port)
+    state = JobState.begin(rule.mode, nix, record.cache, verdict, separate_user=True, reader=record.reader)
     with machine.reader_socket(context.paths, record) as proxy:
         registered = register(context, state, destination, facts)
         reply = machine.start(context.paths, configured, record, proxy)

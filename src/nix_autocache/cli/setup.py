@@ -59,7 +59,7 @@ def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
 
     facts = plan.facts
     with read_proxy.listening(context, plan) as proxy:
-        state = plan.begin(nix, reader_port=proxy.port if proxy else 0)
+        state = plan.begin(nix, proxy.address if proxy else None)
         destination = context.made_destination()
         known = secrets.read(context, destination) if state.push and not state.separate_user else None
         destination = destination.trusting(str(known.public_key or "")) if known else destination
@@ -69,8 +69,7 @@ def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
             uploader = uploader_start.start(context, state, destination, known, proxy) if state.push else None
             state = uploader_start.prove_hook(context, state, uploader) if uploader else state
             with _locked_down(context, plan, state) as state:
-                if uploader:
-                    state, destination = uploader_start.hand_over(context, state, destination, uploader)
+                state, destination = uploader_start.hand_over(context, state, destination, uploader, proxy)
                 state = registration.register_changes(context, state, destination, facts, registered)
                 state = in_effect.check(context, state, destination, facts)
                 state.save(context.job.setup)

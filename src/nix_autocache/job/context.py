@@ -92,18 +92,18 @@ class Context:
         """Whether nothing may be written: as the input says, or where a workflow is tried out without credentials."""
         if self.settings.dry_run is not None:
             return self.settings.dry_run
-        lacking = self.lacks(destination) or not _has_access(destination.url, self.settings, self.environ)
+        lacking = self.lacks(destination) or not self.has_access(destination.url)
         return self.host.dry_run_by_default() and bool(lacking)
 
-
-def _has_access(url: CacheUrl, settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Whether the cache needs no credentials, or some were given. Ignores a machine's own role: nobody tries a workflow
-    out on a machine that has one."""
-    needed = url.row.credentials
-    if not needed or settings.aws_role or "profile" in url.params:
-        return True
-    home = Path(environ.get("HOME") or "/nonexistent")
-    named = any(
-        value and name.startswith(needed.variables) and _CREDENTIAL.search(name) for name, value in environ.items()
-    )
-    return named or any((home / name).exists() for name in needed.home_files)
+    def has_access(self, url: CacheUrl) -> bool:
+        """Whether the cache needs no credentials, or some were given. Ignores a machine's own role: nobody tries a
+        workflow out on a machine that has one."""
+        needed = url.row.credentials
+        if not needed or self.settings.aws_role or "profile" in url.params:
+            return True
+        home = Path(self.environ.get("HOME") or "/nonexistent")
+        named = any(
+            value and name.startswith(needed.variables) and _CREDENTIAL.search(name)
+            for name, value in self.environ.items()
+        )
+        return named or any((home / name).exists() for name in needed.home_files)

@@ -57,8 +57,8 @@ class Destination:
 
     @property
     def wants_read_proxy(self) -> bool:
-        """Whether Nix reads the cache better through the uploader than by itself."""
-        return self.url.needs_reader and not self.unsigned
+        """Whether Nix reads the cache better through our proxy than by itself."""
+        return self.url.wants_reader and not self.unsigned
 
     @property
     def substituters(self) -> list[str]:

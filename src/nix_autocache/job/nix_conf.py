@@ -17,7 +17,6 @@ from ..nix import effective, secret_lines
 from ..nix.access_tokens import access_tokens
 from ..queue import hook
 from ..system import users
-from ..uploader.read_proxy import launch
 from .context import Context
 from .destination import Destination
 from .state import JobState
@@ -42,7 +41,7 @@ def lines(context: Context, state: JobState, facts: Facts, cache: Sequence[str])
     """The lines for the file that the hook is registered in; `cache` are those of `heeded_cache_lines`."""
     # Without fallback a build fails when the cache does; extra-nix-conf, which comes later, may say so.
     found = ["fallback = true", *_mode_lines(context, state, facts)]
-    if state.reader_port and not is_ignored(state, facts):
+    if state.reader and not is_ignored(state, facts):
         found.append(f"http-connections = {_CONNECTIONS}")
     given = context.settings.extra_nix_conf.splitlines()
     if has_own_file(context, state):
@@ -70,10 +69,10 @@ def lines_on_managed_machine(context: Context) -> list[str]:
 def cache_lines(state: JobState, destination: Destination) -> list[str]:
     """What makes Nix read the cache, and the caches beside it."""
     found = [f"extra-substituters = {url}" for url in destination.substituters]
-    if not destination.unsigned:  # else Nix reads signed views of it
-        if state.reader_port:
-            found.append(f"extra-substituters = {launch.url(state.reader_port)}{destination.url.reading_query}")
-        elif destination.url.is_read_by_nix and not state.unread:
+    if not destination.unsigned and not state.unread:  # else Nix reads signed views of it, or nothing
+        if state.reader:
+            found.append(f"extra-substituters = {state.reader.url}{destination.url.reading_query}")
+        elif destination.url.is_read_by_nix:
             found.append(f"extra-substituters = {destination.url.substituter}")
     keys = " ".join(map(str, destination.public_keys))
     return [*found, f"extra-trusted-public-keys = {keys}"] if keys else found

@@ -15,8 +15,8 @@ from ..machine.observe import Facts
 from ..nix.store import Nix
 from ..queue import hook
 from ..trust.policy import LIMITATIONS, Verdict
-from ..uploader.read_proxy import launch
-from . import decision, exposures
+from ..uploader.read_proxy.address import Address
+from . import decision, exposures, reading
 from .context import Context
 from .destination import Destination
 from .state import JobState
@@ -28,8 +28,8 @@ _INSTALLS = {"multi-user": "for all users", "single-user": "for this user"}
 class SetupPlan:
     """`verdict` is the foreseen one. `no_hook` says why the hook cannot be used; then the store is scanned instead,
     or, with a `separate_user` for the uploader, nothing is pushed: only the hook and root can write that queue.
-    With `lock_down`, root is taken from the job's user. Where Nix is `proxied`, it would ask an HTTP proxy for what is
-    on this machine. `nix` says in words where Nix comes from."""
+    With `lock_down`, root is taken from the job's user. `reads_itself` says why Nix cannot read the cache through our
+    proxy although that would be better. `nix` says in words where Nix comes from."""
 
     facts: Facts
     rule: ModeRule
@@ -38,7 +38,7 @@ class SetupPlan:
     dry_run: bool
     lock_down: bool
     separate_user: bool
-    proxied: bool
+    reads_itself: str
     no_hook: str
     nix: str
 
@@ -60,12 +60,12 @@ class SetupPlan:
             dry_run=context.is_dry_run(destination),
             lock_down=lock_down,
             separate_user=separate_user,
-            proxied=launch.is_proxied(context.environ),
+            reads_itself=reading.obstacle(context, facts, rule, destination),
             no_hook=no_hook,
             nix=_nix(context, facts, rule),
         )
 
-    def begin(self, nix: Nix, *, reader_port: int) -> JobState:
+    def begin(self, nix: Nix, reader: Address | None) -> JobState:
         """The state of a job that begins as planned."""
         state = JobState.begin(
             self.rule.mode,
@@ -74,19 +74,14 @@ class SetupPlan:
             self.verdict,
             no_hook=self.no_hook,
             separate_user=self.separate_user,
-            reader_port=reader_port,
+            reader=reader,
         )
         return replace(state, dry_run=self.dry_run and state.push)
 
     @property
-    def wants_read_proxy(self) -> bool:
-        """Whether Nix cannot read the cache by itself, or not with this job's credentials."""
-        return self.verdict.push and self.destination.wants_read_proxy and not self.dry_run
-
-    @property
     def read_proxy(self) -> bool:
-        """Whether Nix is to read the cache through the uploader."""
-        return self.wants_read_proxy and not self.proxied
+        """Whether Nix is to read the cache through our proxy."""
+        return self.destination.wants_read_proxy and not self.reads_itself
 
     def lines(self) -> Iterator[str]:
         """The plan for people, a line for each decision."""
@@ -100,9 +95,9 @@ class SetupPlan:
 
     def _cache(self) -> str:
         url = replace(self.destination.url, params={}).without_secrets
-        if not self.verdict.push:
-            return f"read {url}, push nothing: {self.verdict.reason}"
         reads = "read it through our proxy" if self.read_proxy else "let Nix read it"
+        if not self.verdict.push:
+            return f"{reads.replace('it', url, 1)}, push nothing: {self.verdict.reason}"
         return f"push to {url}{' (dry run: write nothing)' if self.dry_run else ''} and {reads}"
 
     def _builds(self) -> str:

@@ -20,8 +20,8 @@ _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 
 def warn(context: Context, plan: SetupPlan) -> None:
     """A warning for each thing that makes this machine or these inputs worse than they could be."""
-    if plan.wants_read_proxy and plan.proxied:
-        context.host.info("http_proxy is set, and no_proxy lacks 127.0.0.1: Nix reads the cache by itself")
+    if plan.destination.wants_read_proxy and plan.reads_itself:
+        context.host.info(f"{plan.reads_itself}: Nix reads the cache by itself")
     if plan.rule.mode.installs and not plan.facts.namespaces:
         context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "

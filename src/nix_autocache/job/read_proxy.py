@@ -1,8 +1,7 @@
-"""The port where Nix reads the cache through the uploader, taken before Nix is told of it: nobody else can have it."""
+"""The port where Nix reads the cache through our proxy, taken before Nix is told of it: nobody else can have it."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,21 +18,21 @@ def listening(context: Context, plan: SetupPlan) -> Iterator[launch.Placeholder 
     if not plan.read_proxy:
         yield None
         return
-    waiting = launch.Placeholder(_listen(context))
+    waiting = _placeholder(context)
     try:
         yield waiting
     finally:
         waiting.end()
 
 
-def _listen(context: Context) -> socket.socket:
-    """A set-up that is repeated keeps the port."""
+def _placeholder(context: Context) -> launch.Placeholder:
+    """A set-up that is repeated keeps the address."""
     earlier = JobState.load(context.job.setup)
-    if not (earlier and earlier.reader_port):
-        return launch.listen(0)
+    if not (earlier and earlier.reader):
+        return launch.Placeholder(launch.listen(0))
     UploaderClient(context.job.directory).stop()  # its proxy has the port
     try:
-        return launch.listen(earlier.reader_port)
+        return launch.Placeholder(launch.listen(earlier.reader.port), earlier.reader.nonce)
     except OSError as error:
-        context.host.info(f"port {earlier.reader_port}, where Nix read the cache: {error.strerror}; taking another")
-        return launch.listen(0)
+        context.host.info(f"port {earlier.reader.port}, where Nix read the cache: {error.strerror}; taking another")
+        return launch.Placeholder(launch.listen(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from ..machine.modes import Mode
 from ..nix.store import Nix
 from ..system import record
 from ..trust.policy import LIMITATIONS, Verdict
+from ..uploader.read_proxy.address import Address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class JobState:
 
     With `scan`, builds are found at the end by a scan of the store, since the hook cannot be used. With `separate_user`
     the uploader is another user, and only root can end it or change its queue. `began` is in seconds since 1970.
-    `reader_port` is the read proxy's, 0 where Nix reads the cache by itself. It is `unread` where a dry run cannot
+    `reader` is where the read proxy is, None where Nix reads the cache by itself. It is `unread` where a dry run cannot
     reach it: each build would wait for it. `reads` are our substituters that Nix had in effect after set-up.
     """
 
@@ -35,14 +35,14 @@ class JobState:
     scan: bool
     separate_user: bool
     began: int
-    reader_port: int
+    reader: Address | None = None
     unread: bool = False
     reads: tuple[str, ...] = ()
 
     @classmethod
     def begin(
         cls, mode: Mode, nix: Nix, cache: str, verdict: Verdict, *,
-        no_hook: str = "", separate_user: bool = False, reader_port: int = 0,
+        no_hook: str = "", separate_user: bool = False, reader: Address | None = None,
     ) -> JobState:  # fmt: skip
         """A job that begins now; with a reason for `no_hook`, it scans the store instead."""
         begun = cls(
@@ -56,7 +56,7 @@ class JobState:
             scan=False,
             separate_user=separate_user,
             began=int(time.time()),
-            reader_port=reader_port,
+            reader=reader,
         )
         return begun.scanning(no_hook) if no_hook and verdict.push else begun
 
@@ -75,7 +75,7 @@ class JobState:
     def only_pulling(self, reason: str) -> JobState:
         """A copy that does not push."""
         unsolved = dict.fromkeys(LIMITATIONS, reason)
-        return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved, reader_port=0)
+        return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved)
 
     @property
     def nix(self) -> Nix:
@@ -92,8 +92,6 @@ class JobState:
     def load(cls, path: Path) -> JobState | None:
         """None where nothing was set up."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            return record.loads(cls, path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        unsolved = {int(number): reason for number, reason in values["unsolved"].items()}
-        return cls(**{**values, "unsolved": unsolved, "reads": tuple(values.get("reads", ()))})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..nix import effective
 from ..nix.store import Nix
 from ..queue.directory import Queue
+from ..uploader.access import CacheAccess
 from ..uploader.secrets import Secrets
 from ..uploader.spec import UploadSpec
 from .context import Context
@@ -19,7 +21,7 @@ def for_this_user(
     """For an uploader of this user. `began` is in seconds since 1970."""
     spec = _spec(context, destination, secrets, nix, queue, began)
     if context.environ.get("NIX_REMOTE") == "daemon":  # root's Nix would take a store that is mounted read-only
-        return replace(spec, environ={**spec.environ, "NIX_REMOTE": "daemon"})
+        return replace(spec, access=replace(spec.access, environ={**spec.access.environ, "NIX_REMOTE": "daemon"}))
     return spec
 
 
@@ -41,15 +43,22 @@ def _spec(
         settings,
         queue=queue.directory,
         roots=queue.roots,
-        nix_bin=nix.bin,
-        cache=destination.url,
+        access=access(context, destination, secrets.environ, nix),
         elsewhere=destination.others,
         key=secrets.key,
         readers=destination.public_keys,
         dry_run=context.is_dry_run(destination),
-        environ=secrets.environ,
         began=began,
-        role=settings.aws_role,
-        audience=settings.oidc_audience,
+    )
+
+
+def access(context: Context, destination: Destination, environ: Mapping[str, str], nix: Nix) -> CacheAccess:
+    """The way to the cache with this job's credentials, of which `environ` are those in variables."""
+    return CacheAccess(
+        url=destination.url,
+        nix_bin=nix.bin,
+        environ=environ,
+        role=context.settings.aws_role,
+        audience=context.settings.oidc_audience,
         identity=context.identity,
     )

@@ -19,9 +19,10 @@ from ..queue import hook, scan
 from ..system.descriptors import offered
 from ..uploader.process.client import Started, UploaderClient
 from ..uploader.process.protocol import Reply
-from ..uploader.read_proxy import launch
+from ..uploader.process.spec import ProcessSpec
+from ..uploader.read_proxy.launch import Placeholder
 from ..uploader.secrets import Secrets
-from . import secrets, upload_spec
+from . import read_spec, secrets, upload_spec
 from .context import Context
 from .destination import Destination
 from .state import JobState
@@ -30,19 +31,27 @@ _OTHER_STORE: Final = ("NIX_STORE_DIR", "NIX_REMOTE")  # variables that name ano
 
 
 def start(
-    context: Context, state: JobState, destination: Destination, known: Secrets | None, proxy: launch.Placeholder | None
+    context: Context, state: JobState, destination: Destination, known: Secrets | None, proxy: Placeholder | None
 ) -> Started:
     """Start the uploader. Without `known` secrets it is a separate user's and waits for its spec.
 
     Raises Error if it cannot start.
     """
+    _end_earlier(context)
+    if known is None:
+        return _start_as_another_user(context, proxy)
+    upload = upload_spec.for_this_user(context, destination, known, state.nix, context.job.queue, state.began)
+    return _start(context, ProcessSpec(upload=upload, reading=read_spec.of(context, state, destination, upload)), proxy)
+
+
+def _end_earlier(context: Context) -> None:
     uploader = UploaderClient(context.job.directory)
     if not uploader.stop():
         raise Error(f"the uploader of an earlier setup does not end (see {uploader.log})")
-    if known is None:
-        return _start_as_another_user(context, proxy)
-    spec = upload_spec.for_this_user(context, destination, known, state.nix, context.job.queue, state.began)
-    return uploader.start(replace(spec, reader_port=state.reader_port), proxy.descriptor if proxy else None)
+
+
+def _start(context: Context, spec: ProcessSpec, proxy: Placeholder | None) -> Started:
+    return UploaderClient(context.job.directory).start(spec, proxy.descriptor if proxy else None)
 
 
 def prove_hook(context: Context, state: JobState, started: Started) -> JobState:
@@ -76,31 +85,56 @@ def _proved(context: Context, state: JobState) -> JobState:
 
 
 def hand_over(
-    context: Context, state: JobState, destination: Destination, started: Started
+    context: Context, state: JobState, destination: Destination, started: Started | None, proxy: Placeholder | None
 ) -> tuple[JobState, Destination]:
-    """Give the uploader its spec if it has none yet, and wait until it has looked at the cache.
+    """Give the uploader its spec if it has none yet, and wait until it has looked at the cache. In a job that only
+    pulls, have the cache read: `started` is then None, or does not get what it would need to push.
 
     Returns the state and the destination with what it replied: that it cannot push, or its public key. Raises
     InputError for bad inputs, and Error under `on-upload-failure: fail`.
     """
-    if not state.push:
-        started.end()
-        return state, destination
+    if started is None or not state.push:
+        return _only_reading(context, state, destination, started, proxy), destination
     uploader = UploaderClient(context.job.directory)
     try:
         if state.separate_user:
             queue = context.job.queue
             known = secrets.read(context, destination, and_remove_files=True)
-            spec = upload_spec.for_separate_user(context, destination, known, state.nix, queue, state.began)
-            started.feed(replace(spec, reader_port=state.reader_port))
+            upload = upload_spec.for_separate_user(context, destination, known, state.nix, queue, state.began)
+            reading = read_spec.of(context, state, destination, upload)
+            started.feed(ProcessSpec(upload=upload, reading=reading))
         reply = uploader.wait_ready(started)
     except BaseException:
         started.end()
         raise
     if reply.error:
-        uploader.stop()
-        return _refused(context, state, reply), destination
+        state = _refused(context, state, reply)
+        return state if state.separate_user else _only_reading(context, state, destination, started, proxy), destination
     return _accepted(context, state, destination, reply), destination.trusting(reply.public_key)
+
+
+def _only_reading(
+    context: Context, state: JobState, destination: Destination, started: Started | None, proxy: Placeholder | None
+) -> JobState:
+    """Nix reads the cache and nothing is pushed: by the process that waits for its spec, or by another one."""
+    reading = read_spec.of(context, state, destination, None)
+    if started and not (state.separate_user and reading):
+        started.end()
+        started = None
+    if reading is None:
+        return state
+    spec = ProcessSpec(upload=None, reading=reading)
+    try:
+        if started:
+            started.feed(spec)
+        else:
+            _end_earlier(context)
+            started = _start(context, spec, proxy)
+        UploaderClient(context.job.directory).wait_ready(started)
+    except Error as error:
+        context.host.warning(f"Nix reads the cache by itself: {error}")
+        return replace(state, reader=None)
+    return state
 
 
 def _accepted(context: Context, state: JobState, destination: Destination, reply: Reply) -> JobState:
@@ -128,7 +162,7 @@ def _without_pushing(context: Context, state: JobState, reason: str) -> JobState
     return state.only_pulling(reason)
 
 
-def _start_as_another_user(context: Context, proxy: launch.Placeholder | None) -> Started:
+def _start_as_another_user(context: Context, proxy: Placeholder | None) -> Started:
     from ..machine import root  # a step that only uploads starts faster without
 
     request = {"job_name": context.job_name, "owner": os.geteuid(), "packages": [str(_packages())]}

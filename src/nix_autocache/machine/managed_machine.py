@@ -13,6 +13,7 @@ from ..nix.store import Nix
 from ..system import process, record
 from ..uploader.process.client import UploaderClient
 from ..uploader.process.protocol import Reply
+from ..uploader.read_proxy.address import Address
 from .paths import JobPaths, Paths
 
 JOB: Final = "machine"  # the queue of every job's builds
@@ -23,7 +24,7 @@ _POLL: Final = 0.05  # seconds
 @dataclass(frozen=True, kw_only=True)
 class ManagedMachine:
     """The record. `nix_bin` is the directory of Nix's programs, `cache` the cache's URL without secrets, `began` when
-    the machine was provisioned first, in seconds since 1970, `reader_port` where Nix reads the cache (0: not here).
+    the machine was provisioned first, in seconds since 1970, `reader` where Nix reads the cache unless by itself.
 
     `clouds` are those whose credentials the uploader uses, `secrets` the files that only root may read, `programs`
     what the uploader runs: its Python, with the library, and the commands in AWS's configuration.
@@ -32,7 +33,7 @@ class ManagedMachine:
     nix_bin: str
     cache: str
     began: int
-    reader_port: int
+    reader: Address | None = None
     clouds: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 The URL that the user gives is used twice: we push to it, and it becomes a substituter in nix.conf. It is parsed once,
 and written in the one form that all versions of Nix read alike. Nix 2.8 does not decode a path and later versions do:
-a path that they read differently goes through our read proxy (`needs_reader`). No error message contains a password.
+a directory whose path they read differently goes through our read proxy. No error message contains a password.
 """
 
 from __future__ import annotations
@@ -82,14 +82,9 @@ class CacheUrl:
         return self._text({})
 
     @property
-    def asks_for_credentials(self) -> bool:
-        """True if a reader needs credentials. A daemon often has none, and all users could read them in nix.conf."""
-        return self.row.credentials is not None or bool(self.secrets)
-
-    @property
-    def needs_reader(self) -> bool:
-        """True if Nix should read this cache through our read proxy."""
-        return self.row.other_user_can_push and (self.asks_for_credentials or not self._is_read_alike)
+    def wants_reader(self) -> bool:
+        """True if Nix should read this cache through our read proxy: it is faster, or Nix cannot by itself."""
+        return self.row.read_by_proxy or (self.directory is not None and not self._is_read_alike)
 
     @property
     def is_read_by_nix(self) -> bool:

@@ -72,6 +72,7 @@ class Scheme(NamedTuple):
     parameters: Mapping[str, Parameter]
     address: Literal["directory", "host", "bucket", "other"]  # what the URL names
     read_by_nix: bool
+    read_by_proxy: bool  # and faster than Nix does
     credentials: Credentials | None  # None: it needs none, as a rule, beside those in the URL
     early_opener: str = ""  # opens it before the job's secrets are known; called with a CacheUrl, variables and a count
     any_parameters: bool = False  # parameters that are not in the table are passed on to Nix

@@ -66,7 +66,8 @@ def drain_here(
             raise Error(f"another uploader has {queue.directory} and does not answer; end it, then flush again")
         if connected is None:
             entries = sum(1 for _ in islice(queue.names(), _COUNTED))
-            connected = connect(spec.nix, spec.cache, spec.environ, entries)
+            access = spec.access
+            connected = connect(access.nix, access.url, access.environ, entries)
         drain = spec.drain(spec.pusher(connected.cache), connected.store)
         running = threading.Thread(target=drain.run, name="drain", daemon=True)
         running.start()

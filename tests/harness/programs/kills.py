@@ -27,6 +27,7 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store import StorePath
 from nix_autocache.nix.store_url import parse_cache_url
+from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.foreground import drain_here
 from nix_autocache.uploader.spec import UploadSpec
 
@@ -41,13 +42,11 @@ class Round:
         self.cache = directory / "cache"
         self.job = UploadSpec(
             queue=directory / "queue",
-            nix_bin=Path("/usr/bin"),
-            cache=parse_cache_url(f"file://{self.cache}"),
+            access=CacheAccess(url=parse_cache_url(f"file://{self.cache}"), nix_bin=Path("/usr/bin"), environ={}),
             key=KeySource.of_key(KEY),
             compression="zstd",
             compression_level=1,
             dry_run=False,
-            environ={},
             began=int(time.time()),
         )
         self.queue = self.job.open_queue()

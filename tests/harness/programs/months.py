@@ -17,6 +17,7 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.settings import read
+from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.spec import UploadSpec
 
 
@@ -32,12 +33,10 @@ place.write_text("not a directory")
 job = UploadSpec.of(
     read({}, {}, {}),
     queue=Path("/root/queue"),
-    nix_bin=Path("/usr/bin"),
-    cache=parse_cache_url(f"file://{place}"),
+    access=CacheAccess(url=parse_cache_url(f"file://{place}"), nix_bin=Path("/usr/bin"), environ={}),
     began=0,
     key=KeySource.of_key(keys.generate("months-1")),
     dry_run=False,
-    environ={},
     maintenance_interval=0.2,
 )
 queue = job.open_queue()

@@ -14,6 +14,7 @@ from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store import Nix
 from nix_autocache.settings import read
 from nix_autocache.trust.policy import Verdict
+from nix_autocache.uploader.read_proxy.address import Address
 from tests.harness.samples import BARE_MACHINE
 
 KEY = generate("cache-1")
@@ -29,7 +30,9 @@ def context(**inputs: str) -> Context:
 
 
 def state(mode: Mode = Mode.EXISTING_SINGLE_USER, port: int = 0) -> JobState:
-    return JobState.begin(mode, Nix(Path("/usr/bin")), "s3://bucket", PUSHES, reader_port=port)
+    return JobState.begin(
+        mode, Nix(Path("/usr/bin")), "s3://bucket", PUSHES, reader=Address(port, "abc") if port else None
+    )
 
 
 def lines(job: Context, of: JobState) -> list[str]:
@@ -41,12 +44,13 @@ def test_nix_reads_the_cache_or_the_proxy_in_its_place() -> None:
     direct = nix_conf.cache_lines(state(), context().destination())
     assert direct == ["extra-substituters = s3://bucket", trusted]
     proxy, keys = nix_conf.cache_lines(state(port=4321), context().destination())
-    assert proxy.startswith("extra-substituters = http://127.0.0.1:4321")
+    assert proxy.startswith("extra-substituters = http://127.0.0.1:4321/abc")
     assert keys == trusted
 
 
 def test_a_dry_run_that_cannot_reach_the_cache_does_not_make_nix_wait_for_it() -> None:
-    assert nix_conf.cache_lines(replace(state(), unread=True), context().destination())[:-1] == []
+    for mine in (state(), state(port=4321)):
+        assert nix_conf.cache_lines(replace(mine, unread=True), context().destination())[:-1] == []
 
 
 def test_many_connections_go_to_the_proxy_and_the_user_has_the_last_word() -> None:

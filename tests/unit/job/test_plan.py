@@ -66,27 +66,63 @@ def test_a_cache_that_only_this_user_can_write_has_no_separate_uploader(tmp_path
 def test_a_job_of_a_fork_reads_and_pushes_nothing() -> None:
     made = plan(RUNNER, BUCKET, FORK)
     assert not made.verdict.push
-    assert not made.read_proxy
+    assert made.read_proxy
     assert any("push nothing" in line for line in made.lines())
 
 
-def test_nix_reads_through_the_uploader_unless_it_would_ask_a_proxy_for_that() -> None:
-    assert plan(RUNNER, BUCKET).read_proxy
+@pytest.mark.parametrize("cache", ["s3://bucket", "https://cache.example.org", "gs://bucket"])
+def test_nix_reads_every_cache_that_is_far_away_through_our_proxy(cache: str) -> None:
+    assert plan(RUNNER, {"cache": cache}).read_proxy
+    assert plan(RUNNER, {"cache": cache, "dry-run": "true"}).read_proxy
+
+
+@pytest.mark.parametrize("cache", ["file:///srv/cache", "ssh-ng://builder"])
+def test_nix_reads_by_itself_what_is_near_or_not_made_of_objects(cache: str) -> None:
+    made = plan(RUNNER, {"cache": cache, "signing-key": KEY})
+    assert not made.read_proxy
+    assert not made.reads_itself or not made.destination.wants_read_proxy
+
+
+def test_nix_reads_by_itself_where_it_would_ask_a_proxy_for_us() -> None:
     proxied = plan(RUNNER, BUCKET, {**PUSH, "http_proxy": "http://proxy:3128"})
-    assert proxied.wants_read_proxy
     assert not proxied.read_proxy
+    assert "no_proxy" in proxied.reads_itself
+    assert plan(RUNNER, BUCKET, {**PUSH, "http_proxy": "http://proxy:3128", "no_proxy": "127.0.0.1"}).read_proxy
+
+
+def test_nix_reads_by_itself_where_the_daemon_takes_no_substituters_from_us() -> None:
+    assert not plan(SCANNING, BUCKET).read_proxy
+
+
+@pytest.mark.parametrize(
+    ("text", "itself"),
+    [
+        ("machine cache.example.org login me password secret\n", True),
+        ("default login me password secret\n", True),
+        ("machine other.example.org login me password secret\n", False),
+        ("what is this", True),
+    ],
+)
+def test_nix_reads_by_itself_where_it_has_a_login_for_the_server(tmp_path: Path, text: str, *, itself: bool) -> None:
+    file = tmp_path / "netrc"
+    file.write_text(text)
+    inputs = {"cache": "https://cache.example.org/x", "extra-nix-conf": f"netrc-file = {file}"}
+    made = plan(RUNNER, inputs)
+    assert made.read_proxy is not itself
+    assert "secret" not in made.reads_itself
+    assert plan(RUNNER, {**inputs, "cache": "s3://bucket"}).read_proxy
 
 
 def test_where_no_hook_can_be_set_the_store_is_scanned() -> None:
     made = plan(SCANNING, BUCKET)
-    state = made.begin(Nix(Path("/usr/bin")), reader_port=0)
+    state = made.begin(Nix(Path("/usr/bin")), None)
     assert (state.chosen, state.scan, state.push) == (Mode.EXISTING_SCAN, True, True)
     assert any("scan the store" in line for line in made.lines())
 
 
 def test_the_state_begins_as_planned_and_names_no_password() -> None:
     made = plan(RUNNER, {"cache": "https://me:s3cret@cache.example.org", "signing-key": KEY, "dry-run": "true"})
-    state = made.begin(Nix(Path("/usr/bin")), reader_port=0)
+    state = made.begin(Nix(Path("/usr/bin")), None)
     assert (state.push, state.dry_run, state.scan) == (True, True, False)
     assert "s3cret" not in state.cache
     assert "s3cret" not in "\n".join(made.lines())

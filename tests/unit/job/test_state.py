@@ -10,6 +10,7 @@ from nix_autocache.job.state import JobState
 from nix_autocache.machine.modes import Mode
 from nix_autocache.nix.store import Nix
 from nix_autocache.trust.policy import LIMITATIONS, Verdict
+from nix_autocache.uploader.read_proxy.address import Address
 
 NIX = Nix(Path("/usr/bin"))
 OPEN = Verdict(push=True, reason="push is trusted", unsolved={4: "the job's user is root"})
@@ -35,12 +36,12 @@ def test_where_nothing_was_set_up_there_is_no_state(tmp_path: Path) -> None:
 
 def test_a_state_without_the_newest_fields_is_read(tmp_path: Path) -> None:
     """As an older version wrote it, whose job goes on with this one."""
-    values = {**asdict(begun(OPEN)), "reader_port": 8080}
-    del values["unread"], values["reads"]
+    values = {**asdict(begun(OPEN)), "reader_port": 8080}  # a field of before
+    del values["unread"], values["reads"], values["reader"]
     (tmp_path / "setup.json").write_text(json.dumps(values))
     read = JobState.load(tmp_path / "setup.json")
     assert read is not None
-    assert (read.unread, read.reads, read.reader_port) == (False, (), 8080)
+    assert (read.unread, read.reads, read.reader) == (False, (), None)
     assert read.unsolved == OPEN.unsolved
 
 
@@ -69,8 +70,10 @@ def test_no_later_verdict_turns_pushing_on() -> None:
     assert begun(PULL).judged(SEALED) == begun(PULL)
 
 
-def test_a_job_that_only_pulls_from_now_on_has_no_read_proxy_and_solves_nothing() -> None:
-    state = JobState.begin(Mode.EXISTING_DAEMON, NIX, "s3://bucket", SEALED, reader_port=8080)
+def test_a_job_that_only_pulls_from_now_on_still_reads_and_solves_nothing(tmp_path: Path) -> None:
+    state = JobState.begin(Mode.EXISTING_DAEMON, NIX, "s3://bucket", SEALED, reader=Address(8080, "abc"))
     pulling = state.only_pulling("the uploader did not start")
-    assert (pulling.push, pulling.reader_port) == (False, 0)
+    assert (pulling.push, pulling.reader) == (False, Address(8080, "abc"))
     assert pulling.unsolved == dict.fromkeys(LIMITATIONS, "the uploader did not start")
+    pulling.save(tmp_path / "setup.json")
+    assert JobState.load(tmp_path / "setup.json") == pulling

@@ -53,21 +53,18 @@ def test_two_caches_in_one_input_are_refused(text: str) -> None:
 def test_a_directory_that_not_every_nix_reads_alike_is_read_by_way_of_us(text: str, path: str) -> None:
     url = parse_cache_url(text)
     assert url.path == path
-    assert url.needs_reader
+    assert url.wants_reader
     assert url.substituter.isascii()
     assert not set(" #[]{}|^<>\\") & set(url.substituter)
 
 
-def test_a_path_on_a_server_that_not_every_nix_asks_for_alike_is_read_by_way_of_us() -> None:
-    """Nix 2.26 asks for a blank where 2.8 and 2.34 ask for %20; what goes through `nix copy` is never read by us."""
-    assert parse_cache_url("https://host/my%20cache").needs_reader
+def test_a_path_on_a_server_is_asked_for_as_it_stands() -> None:
+    """Nix 2.26 asks for a blank where 2.8 and 2.34 ask for %20."""
     assert parse_cache_url("https://host/my cache").path == "/my%20cache"
-    assert not parse_cache_url("https://host/a+b").needs_reader
-    assert not parse_cache_url("ssh-ng://me:word@host/my%20store").needs_reader
 
 
 def test_nix_reads_a_directory_with_usual_characters_by_itself() -> None:
-    assert not parse_cache_url("file:///srv/a+b,c=d;e@f~g'h(i)!&*:$.-_").needs_reader
+    assert not parse_cache_url("file:///srv/a+b,c=d;e@f~g'h(i)!&*:$.-_").wants_reader
 
 
 def test_a_url_is_the_same_after_it_was_written_and_read() -> None:
@@ -120,3 +117,13 @@ def test_what_is_shown_of_a_url_has_no_secret(text: str, shown: str) -> None:
 
 def test_a_secret_is_known_in_each_way_that_it_may_be_written() -> None:
     assert set(parse_cache_url("https://to%2Fken@host").secrets) == {"to%2Fken", "to/ken", "to%252Fken"}
+
+
+@pytest.mark.parametrize("url", ["https://host/cache", "http://me:word@host", "s3://bucket", "gs://bucket", "az://box"])
+def test_what_is_far_away_is_read_by_way_of_us(url: str) -> None:
+    assert parse_cache_url(url).wants_reader
+
+
+@pytest.mark.parametrize("url", ["ssh-ng://me:word@host/my%20store", "daemon", "https+other://host"])
+def test_what_goes_through_nix_copy_is_never_read_by_us(url: str) -> None:
+    assert not parse_cache_url(url).wants_reader

@@ -54,6 +54,7 @@ MADE_UP = Scheme(
     parameters={"reel": BINARY_CACHE["priority"]},
     address="bucket",
     read_by_nix=False,
+    read_by_proxy=True,
     other_user_can_push=True,
     credentials=Credentials(
         provider="the tape library",
@@ -86,8 +87,7 @@ def test_a_url_is_parsed_by_its_row() -> None:
     url = parse_cache_url("tape://library/shelf?reel=3")
     assert url.row is MADE_UP
     assert not url.is_read_by_nix
-    assert url.asks_for_credentials
-    assert url.needs_reader
+    assert url.wants_reader
     assert url.directory is None
     assert url.reading_query == "?reel=3"
     for wrong, says in {

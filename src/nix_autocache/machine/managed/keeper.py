@@ -126,7 +126,7 @@ class _Keeper:
     def _listening(self) -> list[int]:
         """The descriptor of the reader's socket. None where the port is taken: the uploader then tries it itself."""
         record = managed_machine.ManagedMachine.load(self._paths)
-        port = record.reader_port if record else 0
+        port = record.reader.port if record and record.reader else 0
         if self._socket and self._socket.getsockname()[1] != port:
             self._socket.close()
             self._socket = None

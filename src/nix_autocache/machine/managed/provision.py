@@ -22,6 +22,7 @@ from ...system.files import make_directory
 from ...trust import metadata, system_files
 from ...uploader.process.protocol import Reply
 from ...uploader.read_proxy import launch
+from ...uploader.read_proxy.address import HOST, Address
 from .. import daemon_unit, journal, managed_machine, uploader_user
 from ..managed_machine import ManagedMachine
 from ..packages import installation
@@ -89,14 +90,14 @@ def reader_socket(paths: Paths, record: ManagedMachine) -> Iterator[launch.Place
 
     Raises RunnerError when another program has the port.
     """
-    if not record.reader_port or (systemd.is_active() if probe.systemd() else keeper.runs(paths)):
+    if not record.reader or (systemd.is_active() if probe.systemd() else keeper.runs(paths)):
         yield None
         return
     try:
-        waiting = launch.Placeholder(launch.listen(record.reader_port))
+        waiting = launch.Placeholder(launch.listen(record.reader.port), record.reader.nonce)
     except OSError as error:
         raise RunnerError(
-            f"port {record.reader_port} of {launch.HOST}, where Nix reads the cache: {error.strerror}; "
+            f"port {record.reader.port} of {HOST}, where Nix reads the cache: {error.strerror}; "
             "end the program that has it, and provision again"
         ) from None
     try:
@@ -128,24 +129,24 @@ def start(
     if probe.systemd():
         if waiting:
             waiting.end()  # systemd takes the port at once, or reports that it cannot
-        systemd.start(command, variables, configuration.secrets, writable, record.reader_port)
+        systemd.start(command, variables, configuration.secrets, writable, record.reader)
     else:
         keeper.start(command, variables, paths, program, waiting.descriptor if waiting else None)
     return _first_reply(paths)
 
 
 def _record(paths: Paths, configuration: Configuration, nix: Nix) -> ManagedMachine:
-    """When a machine is provisioned again, it keeps the port that Nix knows and the time of its first builds."""
+    """When a machine is provisioned again, it keeps the address that Nix knows and the time of its first builds."""
     url = configuration.settings.cache
     assert url, "configuration.load checks it"
     environ = configuration.environ
     earlier = ManagedMachine.load(paths)
-    port = (earlier.reader_port if earlier else 0) or launch.free_port()
+    reader = (earlier.reader if earlier else None) or Address.fresh(launch.free_port())
     return ManagedMachine(
         nix_bin=str(nix.bin),
         cache=url.without_secrets,
         began=earlier.began if earlier else int(time.time()),
-        reader_port=port if url.needs_reader else 0,
+        reader=reader if url.wants_reader else None,
         secrets=(*map(str, configuration.secret_files), *(environ[name] for name in token_files() if name in environ)),
         programs=(*map(str, system_files.parts_of_python()), *configuration.helpers()),
         clouds=metadata.clouds(url, configuration.settings.signing_key, environ),

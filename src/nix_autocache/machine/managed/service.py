@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from ...nix import effective
+from ...nix.key_source import KeySource
+from ...queue.directory import Queue
+from ...settings import Settings
 from ...system import log, memory
+from ...uploader.access import CacheAccess
 from ...uploader.process import main as daemon
 from ...uploader.process.client import UploaderClient
+from ...uploader.process.spec import ProcessSpec
 from ...uploader.read_proxy.launch import LISTENING
+from ...uploader.read_proxy.spec import ReadSpec
 from ...uploader.secrets import SecretSources
 from ...uploader.spec import UploadSpec
 from ..managed_machine import ManagedMachine, job_paths
@@ -37,7 +43,9 @@ def main() -> int:
     watch = threading.Thread(target=_end_when_changed, args=(given.secrets.values(),), daemon=True)
     watch.start()
     socket = UploaderClient(job_paths(paths).directory).socket
-    return daemon.run(upload_spec(given.given_as_credentials(credentials), paths), socket, None, _listening(os.environ))
+    return daemon.run(
+        process_spec(given.given_as_credentials(credentials), paths), socket, None, _listening(os.environ)
+    )
 
 
 def _listening(environ: Mapping[str, str]) -> int | None:
@@ -47,25 +55,33 @@ def _listening(environ: Mapping[str, str]) -> int | None:
     return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
-def upload_spec(given: Configuration, paths: Paths) -> UploadSpec:
-    """The uploader's parameters, with its key."""
-    record, queue, settings = ManagedMachine.load(paths), job_paths(paths).queue, given.settings
+def process_spec(given: Configuration, paths: Paths) -> ProcessSpec:
+    """What this machine's uploader and read proxy do, with the key."""
+    record, settings = ManagedMachine.load(paths), given.settings
     assert record, "it is written before the service starts"
     assert settings.cache, "the configuration has one"
     secrets = SecretSources(settings.cache, settings.signing_key, given.environ).read()
+    access = CacheAccess(url=settings.cache, nix_bin=Path(record.nix_bin), environ=secrets.environ)
+    upload = _upload_spec(settings, record, access, secrets.key, job_paths(paths).queue)
+    if not record.reader:
+        return ProcessSpec(upload=upload, reading=None)
+    trusted = (*upload.readers, *upload.upstreams, *filter(None, [secrets.public_key]))
+    return ProcessSpec(upload=upload, reading=ReadSpec(address=record.reader, access=access, trusted=trusted))
+
+
+def _upload_spec(
+    settings: Settings, record: ManagedMachine, access: CacheAccess, key: KeySource, queue: Queue
+) -> UploadSpec:
     return UploadSpec.of(
         settings,
+        access=access,
         queue=queue.directory,
         roots=queue.roots,
-        nix_bin=Path(record.nix_bin),
-        cache=settings.cache,
         began=record.began,
-        reader_port=record.reader_port,
         trusted=effective.trusted_keys(record.nix),
         readers=settings.public_keys,
-        key=secrets.key,
+        key=key,
         dry_run=False,
-        environ=secrets.environ,
         maintenance_interval=_MAINTENANCE_INTERVAL,
     )
 

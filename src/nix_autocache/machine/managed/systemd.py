@@ -9,7 +9,7 @@ from typing import Final
 from ...nix.daemon import systemd
 from ...system import process, watchdog
 from ...system.files import write_atomically
-from ...uploader.read_proxy import launch
+from ...uploader.read_proxy.address import HOST, Address
 from .. import uploader_user
 
 NAME: Final = "nix-autocache.service"
@@ -89,11 +89,11 @@ def start(
     environ: Mapping[str, str],
     credentials: Mapping[str, Path],
     writable: Iterable[Path],
-    reader_port: int,
+    reader: Address | None,
 ) -> None:
     """Write the units and start or restart them. Raises RunnerError.
 
-    systemd holds the reader's socket, if there is a port for it, also while the service restarts.
+    systemd holds the reader's socket, if there is one, also while the service restarts.
     """
     write_atomically(
         _FILE,
@@ -107,13 +107,13 @@ def start(
         ),
         0o644,
     )
-    _listen(reader_port)
+    _listen(reader)
     systemd.control("enable", "--quiet", NAME)
     systemd.control("restart", NAME)
 
 
-def _listen(port: int) -> None:
-    text = _SOCKET_TEXT.format(host=launch.HOST, port=port) if port else ""
+def _listen(reader: Address | None) -> None:
+    text = _SOCKET_TEXT.format(host=HOST, port=reader.port) if reader else ""
     same = _SOCKET_FILE.exists() and _SOCKET_FILE.read_text() == text
     if not same:
         _forget_socket()

@@ -17,10 +17,11 @@ from ...system import process
 from ...system.files import open_to_append
 from ...system.process import Account, Process
 from ...system.sockets import at
+from .. import spec_text
 from ..environment import public_environment
 from ..progress import Progress
-from ..spec import UploadSpec
 from .protocol import MAX_ANSWER, Flush, Reply, Status, Stop, parse_answer, request_line
+from .spec import ProcessSpec
 
 _START: Final = 20.0  # seconds until a new uploader must listen
 _STOP: Final = 5.0  # seconds for it to end
@@ -36,11 +37,11 @@ class Started:
     pid: int = 0
     """0 where the uploader is `process` itself."""
 
-    def feed(self, spec: UploadSpec) -> None:
+    def feed(self, spec: ProcessSpec) -> None:
         """Send the spec that it waits for."""
         assert self.process.stdin, "it is a pipe"
         with suppress(BrokenPipeError):  # `wait_ready` will say why it ended
-            self.process.stdin.write(spec.to_json().encode() + b"\n")
+            self.process.stdin.write(spec_text.line(spec))
         self.dismiss()
 
     def dismiss(self) -> None:
@@ -73,7 +74,7 @@ class UploaderClient:
     def log(self) -> Path:
         return self.directory / "uploader.log"
 
-    def start(self, spec: UploadSpec, listening: int | None = None) -> Started:
+    def start(self, spec: ProcessSpec, listening: int | None = None) -> Started:
         """Start it in the background, in its own session, and send it the spec; then call `wait_ready`.
 
         `listening` is the descriptor of the read proxy's socket.

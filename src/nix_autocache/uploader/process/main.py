@@ -1,6 +1,7 @@
 """The background uploader's process: drains the queue while the job builds, and answers on a Unix socket.
 
-It reads its `UploadSpec`, with key and credentials, from standard input, and protects its memory against dumps.
+In a job that only pulls it keeps the read proxy alive, and drains nothing. It reads its `ProcessSpec`, with key and
+credentials, from standard input, and protects its memory against dumps.
 Where it runs as another user, the job's user may ask for everything but its end.
 """
 
@@ -11,17 +12,23 @@ import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...errors import Error, InputError, RunnerError, one_line
 from ...system import log, memory, watchdog
 from ...system.files import UMASK
+from .. import spec_text
 from ..read_proxy import launch
-from ..spec import UploadSpec
+from .idle import IdleUploader
 from .protocol import Flush, Reply, Request, Status, Stop, Unknown, answer_line
 from .server import ControlServer, listen
-from .states import Uploader
+from .spec import ProcessSpec
+
+if TYPE_CHECKING:
+    from ..spec import UploadSpec
+    from .states import Uploader
 
 _EVERYBODY: Final = range(1 << 32)  # every user id
 _LOOK: Final = 5.0  # seconds for AWS to give credentials and key, and for the cache to show whether it can be used
@@ -38,29 +45,29 @@ def main(socket_path: Path, owner: int, listening: int | None = None) -> int:
     text = sys.stdin.readline()
     if not text:
         return 0
-    return run(UploadSpec.from_json(text), socket_path, owner, listening)
+    return run(spec_text.parse(ProcessSpec, text), socket_path, owner, listening)
 
 
-def run(spec: UploadSpec, socket_path: Path, owner: int | None, listening: int | None = None) -> int:
+def run(spec: ProcessSpec, socket_path: Path, owner: int | None, listening: int | None = None) -> int:
     """Run until told to stop, or until another uploader holds this queue.
 
     `owner` is the job's user, who is answered beside root and our own user; None stands for everybody.
     """
-    with spec.open_queue().lock(_YIELD) as held:
-        if not held:
+    with ExitStack() as held:
+        if spec.upload and not held.enter_context(spec.upload.open_queue().lock(_YIELD)):
             log.line("another uploader has this queue")
             return 0
-        with launch.running(spec, socket_path, listening):
-            os.environ.update(spec.environ)  # boto3 and obstore look there; /proc shows only how we were started
-            _lower_priority()
-            _serve(spec, socket_path, owner)
+        held.enter_context(launch.running(spec.reading, socket_path, listening))
+        os.environ.update(spec.environ)  # boto3 and obstore look there; /proc shows only how we were started
+        _lower_priority()
+        _serve(spec.upload, socket_path, owner)
     return 0
 
 
-def _serve(spec: UploadSpec, socket_path: Path, owner: int | None) -> None:
+def _serve(spec: UploadSpec | None, socket_path: Path, owner: int | None) -> None:
     listening = listen(socket_path, open_to_all=owner != os.geteuid())
     try:
-        requests = _Requests(Uploader(spec))
+        requests = _Requests(_uploader(spec))
         allowed = _EVERYBODY if owner is None else {0, os.geteuid(), owner}
         server = ControlServer(listening, allowed, requests.answer)
         threading.Thread(target=server.serve, daemon=True).start()
@@ -70,10 +77,18 @@ def _serve(spec: UploadSpec, socket_path: Path, owner: int | None) -> None:
         socket_path.unlink(missing_ok=True)
 
 
+def _uploader(spec: UploadSpec | None) -> Uploader | IdleUploader:
+    if spec is None:
+        return IdleUploader()
+    from .states import Uploader  # with all that an upload needs
+
+    return Uploader(spec)
+
+
 class _Requests:
     """Answers each request on its connection, from any thread; one method per verb."""
 
-    def __init__(self, uploader: Uploader) -> None:
+    def __init__(self, uploader: Uploader | IdleUploader) -> None:
         self.uploader = uploader
 
     def answer(self, client: socket.socket, request: Request, user: int) -> None:
@@ -89,13 +104,13 @@ class _Requests:
 
     def _status(self, client: socket.socket) -> None:
         self.uploader.wait_answerable(_LOOK)
-        self._reply(client, self.uploader.state.error(_LOOK))
+        self._reply(client, self.uploader.error(_LOOK))
 
     def _flush(self, client: socket.socket, seconds: float) -> None:
         self.uploader.wait_answerable(_LOOK)
         deadline = time.monotonic() + seconds
         drained = self.uploader.flush(deadline, lambda progress: client.sendall(answer_line(progress)))
-        self._reply(client, self.uploader.state.error(0.0), drained=drained)
+        self._reply(client, self.uploader.error(0.0), drained=drained)
 
     def _stop(self, client: socket.socket, user: int) -> None:
         if user not in {0, os.geteuid()}:
@@ -107,13 +122,13 @@ class _Requests:
             self.uploader.end()
 
     def _reply(self, client: socket.socket, error: Error | None, *, drained: bool = False) -> None:
-        progress, key = self.uploader.state.progress(), self.uploader.public_key
+        progress, key = self.uploader.progress(), self.uploader.public_key
         text, code = (one_line(error), error.exit_code) if error else ("", 0)
         reply = Reply(progress=progress, drained=drained, error=text, exit_code=code, public_key=key)
         client.sendall(answer_line(reply))
 
     def _refuse(self, client: socket.socket, error: Error) -> None:
-        progress = self.uploader.state.progress()
+        progress = self.uploader.progress()
         client.sendall(answer_line(Reply(progress=progress, error=one_line(error), exit_code=error.exit_code)))
 
 

@@ -120,6 +120,13 @@ class Uploader:
         state = self.state
         return isinstance(state, Draining) and state.drain.flush(deadline, tell)
 
+    def progress(self) -> Progress:
+        return self.state.progress()
+
+    def error(self, timeout: float) -> Error | None:
+        """Why nothing can be pushed, as far as that is known after at most `timeout` seconds."""
+        return self.state.error(timeout)
+
     @property
     def silence(self) -> float:
         """Seconds since the drain last looked for work, if it runs."""

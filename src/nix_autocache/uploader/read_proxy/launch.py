@@ -1,7 +1,8 @@
 """Starts the read proxy: a process beside the uploader, through which Nix reads the cache over HTTP on 127.0.0.1.
 
-Use it for a private bucket, where only the job has credentials and not the nix-daemon, and for caches that Nix itself
-cannot read. The port is taken before Nix is told of it (`Placeholder`), and the socket is then handed on.
+It is faster than Nix reading by itself, and reads what Nix itself cannot: a private bucket, where only the job has
+credentials and not the nix-daemon, and kinds of caches that Nix does not know. The port is taken before Nix is told of
+it (`Placeholder`), and the socket is then handed on.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ...system import log, process
-from ..spec import UploadSpec
+from .. import spec_text
+from .address import HOST, Address
+from .spec import ReadSpec
 
-HOST: Final = "127.0.0.1"
 LISTENING: Final = "NIX_AUTOCACHE_LISTENING"  # the variable with the descriptor of a socket that is passed on
 _BACKLOG: Final = 512
 _NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -62,22 +64,13 @@ def passed_on(descriptors: Sequence[int]) -> dict[str, str]:
     return {LISTENING: str(descriptors[0])} if descriptors else {}
 
 
-def url(port: int) -> str:
-    """The URL for Nix, instead of the cache's own."""
-    return f"http://{HOST}:{port}"
-
-
-def is_proxied(environ: Mapping[str, str]) -> bool:
-    """True if Nix would use an HTTP proxy even for this machine. As in curl, HTTP_PROXY does not count."""
-    exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").replace(",", " ").split()
-    return bool(environ.get("http_proxy")) and not {"*", HOST}.intersection(exempt)
-
-
 class Placeholder:
-    """Holds the port until the read proxy runs, and answers 404 so that no client waits."""
+    """Holds the port until the read proxy runs, and answers 404 so that no client waits. `nonce` is for the address; by
+    default a new one."""
 
-    def __init__(self, listening: socket.socket) -> None:
-        self.port = int(listening.getsockname()[1])
+    def __init__(self, listening: socket.socket, nonce: str | None = None) -> None:
+        port = int(listening.getsockname()[1])
+        self.address = Address.fresh(port) if nonce is None else Address(port, nonce)
         self.descriptor = listening.fileno()
         self._listening = listening
         self._ended = threading.Event()
@@ -103,14 +96,14 @@ class Placeholder:
 
 
 @contextmanager
-def running(spec: UploadSpec, uploader: Path, listening: int | None) -> Iterator[None]:
-    """Run the read proxy during the block, if the spec has a port for it; restarted whenever it ends.
+def running(spec: ReadSpec | None, uploader: Path, listening: int | None) -> Iterator[None]:
+    """Run the read proxy during the block, if there is a spec for it; restarted whenever it ends.
 
     It gets the environment and the priority that we have now. `listening` is the descriptor of its socket if the port
     is taken already. It ends when this process has ended and `uploader`, the uploader's socket, is gone. An uploader
     that was killed leaves its socket, so Nix is still answered: some versions abort when a substituter has gone.
     """
-    if not spec.reader_port:
+    if spec is None:
         yield
         return
     proxy = _ReadProxy(spec, uploader, listening)
@@ -123,8 +116,8 @@ def running(spec: UploadSpec, uploader: Path, listening: int | None) -> Iterator
 class _ReadProxy:
     """The process, started at once and again when it ends."""
 
-    def __init__(self, spec: UploadSpec, uploader: Path, listening: int | None) -> None:
-        self._spec = spec.without_key()
+    def __init__(self, spec: ReadSpec, uploader: Path, listening: int | None) -> None:
+        self._spec = spec
         self._uploader_socket = uploader
         self._environ = process.inherited()
         self._socket = socket.socket(fileno=listening) if listening is not None else None
@@ -137,7 +130,7 @@ class _ReadProxy:
         """If the port is taken, the next start tries it again."""
         self._process = None
         try:
-            self._socket = self._socket or listen(self._spec.reader_port)
+            self._socket = self._socket or listen(self._spec.address.port)
             descriptor = self._socket.fileno()
             begun = process.start(
                 [sys.executable, "-sSP", "-m", f"{__package__}.main", str(self._uploader_socket), str(descriptor)],
@@ -149,10 +142,10 @@ class _ReadProxy:
             )
             assert begun.stdin, "it is a pipe"
             self._process = begun
-            begun.stdin.write(self._spec.to_json().encode() + b"\n")
+            begun.stdin.write(spec_text.line(self._spec))
             begun.stdin.flush()
         except OSError as error:
-            log.line(f"Nix cannot read the cache at {HOST}:{self._spec.reader_port}: {error.strerror or error}")
+            log.line(f"Nix cannot read the cache at {HOST}:{self._spec.address.port}: {error.strerror or error}")
 
     def _keep(self) -> None:
         pause = _PAUSE

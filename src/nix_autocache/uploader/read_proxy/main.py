@@ -17,11 +17,12 @@ from typing import Final
 
 from ...caches.protocol import PathCache
 from ...system import memory
-from ..spec import UploadSpec
+from .. import spec_text
 from .ahead import ObjectsAhead
 from .objects import CacheObjects
 from .peers import AllowedUsers
 from .server import ReadServer
+from .spec import ReadSpec
 from .spool import Spool
 
 _POLL: Final = 0.2  # seconds
@@ -36,12 +37,12 @@ def main(uploader: Path, descriptor: int) -> int:
     """
     memory.protect_memory()
     memory.keep_small()
-    spec = UploadSpec.from_json(sys.stdin.readline())
-    os.environ.update(spec.environ)
-    cache = spec.open_cache()
+    spec = spec_text.parse(ReadSpec, sys.stdin.readline())
+    os.environ.update(spec.access.environ)
+    cache, nix = spec.access.open(), spec.access.nix
     assert not isinstance(cache, PathCache), "it has objects to read"
-    ahead = ObjectsAhead(CacheObjects(cache), Spool(uploader.parent), Path(spec.nix.store_dir))
-    server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(spec.nix))
+    ahead = ObjectsAhead(CacheObjects(cache), Spool(uploader.parent), Path(nix.store_dir))
+    server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(nix), spec.address.nonce)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()
     threading.Thread(target=_tidy, args=(ahead, ended), daemon=True).start()

@@ -42,16 +42,17 @@ class Objects(Protocol):
 
 
 class ReadServer(ThreadingTCPServer):
-    """Serves `objects` to the users in `allowed`, from a socket that listens already."""
+    """Serves `objects` to the users in `allowed`, from a socket that listens already, below the path `nonce`."""
 
     daemon_threads = True
 
-    def __init__(self, listening: socket.socket, objects: Objects, allowed: AllowedUsers) -> None:
+    def __init__(self, listening: socket.socket, objects: Objects, allowed: AllowedUsers, nonce: str) -> None:
         super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.objects = objects
         self.connections = Connections()
+        self.prefix = f"/{nonce}/" if nonce else "/"
         self._allowed = allowed
         self._logged = float("-inf")
         threading.stack_size(_STACK)
@@ -157,9 +158,11 @@ class _Handler(StreamRequestHandler):
         return keep
 
     def _found(self, path: str, ask: Callable[[str], T]) -> T | None:
-        """The result of `ask` for the path; None after any error."""
+        """The result of `ask` for the object at the path; None after any error, and for a path of another job."""
+        if not path.startswith(prefix := self.server.prefix):
+            return None
         try:
-            return ask(unquote(path).removeprefix("/"))  # Nix 2.34 encodes the ! of a realisation
+            return ask(unquote(path.removeprefix(prefix)))  # Nix 2.34 encodes the ! of a realisation
         except Exception as error:
             self.server.log_error(f"{path[:200]!r}: {one_line(error)}")
             return None

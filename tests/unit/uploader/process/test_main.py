@@ -11,7 +11,10 @@ import pytest
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
+from nix_autocache.uploader import spec_text
+from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.process.client import UploaderClient
+from nix_autocache.uploader.process.spec import ProcessSpec
 from nix_autocache.uploader.spec import UploadSpec
 from tests.harness.waiting import wait_for
 
@@ -24,24 +27,22 @@ raise SystemExit(main.main(Path(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[str]:
+def start(directory: Path, seconds: float, cache: str) -> subprocess.Popen[bytes]:
     """The uploader's own program, which finds itself forgotten after `seconds`."""
     Queue(directory / "queue").create()
     job = UploadSpec(
         queue=directory / "queue",
-        nix_bin=Path("/absent"),
-        cache=parse_cache_url(cache),
+        access=CacheAccess(url=parse_cache_url(cache), nix_bin=Path("/absent"), environ={}),
         key=KeySource(),
         compression="zstd",
         compression_level=3,
         dry_run=False,
-        environ={},
         began=0,
     )
     words = [sys.executable, "-c", PROGRAM, str(seconds), str(directory / "uploader.sock"), str(os.geteuid())]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, stdin=subprocess.PIPE)
     assert process.stdin
-    process.stdin.write(job.to_json() + "\n")
+    process.stdin.write(spec_text.line(ProcessSpec(upload=job, reading=None)))
     process.stdin.close()
     return process
 

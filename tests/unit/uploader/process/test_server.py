@@ -18,10 +18,12 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
+from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.process import protocol
 from nix_autocache.uploader.process.client import UploaderClient
 from nix_autocache.uploader.process.protocol import Reply
 from nix_autocache.uploader.process.server import ControlServer, listen
+from nix_autocache.uploader.process.spec import ProcessSpec
 from nix_autocache.uploader.spec import UploadSpec
 from tests.harness.nix_daemon import DIE, FakeNix, answer, refusal
 from tests.harness.soak import seeds
@@ -40,9 +42,10 @@ def job(directory: Path, fake: FakeNix) -> UploadSpec:
     queue = Queue(directory / "queue")
     queue.create()
     return UploadSpec(
-        queue=queue.directory, nix_bin=fake.nix.bin, cache=parse_cache_url(f"file://{directory}/cache"),
+        access=CacheAccess(url=parse_cache_url(f"file://{directory}/cache"), nix_bin=fake.nix.bin, environ={}),
+        queue=queue.directory,
         key=KeySource.of_key(keys.generate("test-1")), compression="none", compression_level=0,
-        dry_run=False, environ={}, began=0,
+        dry_run=False, began=0,
     )  # fmt: skip
 
 
@@ -57,7 +60,8 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> FakeNix:
 def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeNix) -> Iterator[UploaderClient]:
     directory = tmp_path_factory.mktemp("uploader")
     uploader = UploaderClient(directory)
-    started = uploader.start(replace(job(directory, fake), maintenance_interval=0.2))
+    lasting = replace(job(directory, fake), maintenance_interval=0.2)
+    started = uploader.start(ProcessSpec(upload=lasting, reading=None))
     uploader.wait_ready(started)
     yield uploader
     assert started.lives()
@@ -117,7 +121,8 @@ def test_bad_entries_and_answers_are_outcomes_like_others(running: UploaderClien
 def test_what_cannot_be_opened_for_a_reason_that_nobody_foresaw_is_said(tmp_path: Path, fake: FakeNix) -> None:
     """No path has a NUL; the socket answers, and is gone when it is stopped."""
     uploader = UploaderClient(tmp_path)
-    started = uploader.start(replace(job(tmp_path, fake), elsewhere=(Path("/\0"),)))
+    broken = replace(job(tmp_path, fake), elsewhere=(Path("/\0"),))
+    started = uploader.start(ProcessSpec(upload=broken, reading=None))
     answered = uploader.wait_ready(started)
     assert "embedded null" in answered.error
     assert uploader.stop()

@@ -12,11 +12,11 @@ def test_nothing_is_in_the_cache_until_its_reader_is_there() -> None:
     waiting = launch.Placeholder(launch.listen(0))
     try:
         for _ in range(2):
-            connection = http.client.HTTPConnection("127.0.0.1", waiting.port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", waiting.address.port, timeout=5)
             connection.request("GET", "/nix-cache-info")
             assert connection.getresponse().status == 404
             connection.close()
         with pytest.raises(OSError, match="in use"), socket.socket() as another:
-            another.bind(("127.0.0.1", waiting.port))
+            another.bind(("127.0.0.1", waiting.address.port))
     finally:
         waiting.end()

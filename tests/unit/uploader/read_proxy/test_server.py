@@ -18,6 +18,7 @@ from nix_autocache.uploader.read_proxy.peers import AllowedUsers
 from nix_autocache.uploader.read_proxy.server import ReadServer
 from tests.harness.waiting import wait_for
 
+NONCE = "0123456789abcdef"  # of this job
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
 ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar"
 
@@ -53,7 +54,7 @@ def cache() -> Cache:
 @pytest.fixture
 def port(cache: Cache) -> Iterator[int]:
     listening = launch.listen(0)
-    server = ReadServer(listening, CacheObjects(cache), AllowedUsers(Nix(Path("/"))))  # type: ignore[arg-type]
+    server = ReadServer(listening, CacheObjects(cache), AllowedUsers(Nix(Path("/"))), NONCE)  # type: ignore[arg-type]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
     server.shutdown()
@@ -62,12 +63,21 @@ def port(cache: Cache) -> Iterator[int]:
 
 def ask(port: int, name: str, method: str = "GET") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.putrequest(method, f"/{name}")
+    connection.putrequest(method, f"/{NONCE}/{name}")
     connection.endheaders()
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
     return answer.status, text
+
+
+def test_another_jobs_place_has_nothing(port: int) -> None:
+    """Nix remembers for an hour what a URL did not have, and an earlier job's proxy may have had this port."""
+    for path in (NARINFO, f"abc/{NARINFO}", f"{NONCE}{NARINFO}", f"{NONCE}/../{NONCE}/{NARINFO}", NONCE):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", f"/{path}")
+        assert connection.getresponse().status == 404
+        connection.close()
 
 
 def test_what_is_there_is_served_whether_its_size_is_known_or_not(port: int) -> None:

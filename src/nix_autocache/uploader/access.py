@@ -1,0 +1,63 @@
+"""How a cache is opened by a process of ours: its URL, and the credentials or the way to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..ci.id_token import IdTokenSource
+from ..nix.keys import SecretKey
+from ..nix.store import Nix
+from ..nix.store_url import CacheUrl
+
+if TYPE_CHECKING:
+    from ..caches.aws_credentials import AwsCredentials
+    from ..caches.protocol import Cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheAccess:
+    """It may hold secrets: never print or store it.
+
+    `environ` are the variables of `relevant_environment`. `role` is an ARN, assumed with tokens of `identity` for
+    `audience`. An `anonymous` one signs no request and looks for no credentials.
+    """
+
+    url: CacheUrl
+    nix_bin: Path
+    environ: Mapping[str, str] = field(repr=False)
+    role: str = ""
+    audience: str = ""
+    identity: IdTokenSource | None = None
+    anonymous: bool = False
+
+    @property
+    def nix(self) -> Nix:
+        return Nix(self.nix_bin)
+
+    def open(self, key: SecretKey | None = None) -> Cache:
+        """Sends no request yet. Raises InputError or CacheError for a URL that cannot be opened."""
+        from ..caches.opening import open_cache
+        from ..caches.protocol import Access
+
+        access = Access(self.environ, self.nix, key, self.credentials_of_role, anonymous=self.anonymous)
+        return open_cache(self.url, access)
+
+    @cached_property
+    def credentials_of_role(self) -> AwsCredentials | None:
+        """None without a role."""
+        if not (self.role and self.identity):
+            return None
+        from ..caches import aws_credentials
+
+        role = aws_credentials.Role(arn=self.role, audience=self.audience, identity=self.identity)
+        return aws_credentials.from_role(role, self.region, self.environ)
+
+    @property
+    def region(self) -> str:
+        """The AWS region for role and key: the environment's, the cache's, or S3's default."""
+        named = self.environ.get("AWS_REGION") or self.environ.get("AWS_DEFAULT_REGION")
+        return named or self.url.params.get("region") or "us-east-1"
