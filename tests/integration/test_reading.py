@@ -139,7 +139,7 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
         job.run("setup")
         path = job.build("private")
         assert "1 pushed" in job.said("flush")
-        (url,) = re.findall(r"http://127.0.0.1:\d+", one.read("/etc/nix/nix-autocache.conf"))
+        (url,) = re.findall(r"http://127.0.0.1:\d+/\w+", one.read("/etc/nix/nix-autocache.conf"))
         ask = ["curl", "--silent", "--max-time", "10", f"{url}/{path[11:43]}.narinfo"]
         assert path in one.run(ask, user="runner").stdout
         assert one.run(ask, user="guest", check=False).stdout == ""
