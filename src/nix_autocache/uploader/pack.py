@@ -13,7 +13,8 @@ from ..errors import StoreError
 from ..nix import base32, nar
 from ..nix.narinfo import NarFile
 from ..nix.store import PathInfo
-from .compress import CORRUPT, SUFFIX, Codec, unpacked
+from ..nix.unpack import CORRUPT, unpacked
+from .compress import SUFFIX, Codec
 
 _SPARE: Final = 1 << 20  # bytes that a compressed archive may exceed its content by, beside 1/32 of it
 STREAMED: Final = 4 << 20  # bytes of NAR; larger ones are never in memory as a whole

@@ -18,7 +18,7 @@ from ..nix import base32
 from ..nix.keys import PublicKey
 from ..nix.narinfo import SIGNATURE, fingerprint, parse
 from ..nix.store import BASE_NAME, PathInfo, StorePath, parse_store_path
-from .compress import CORRUPT, unpacked
+from ..nix.unpack import CORRUPT, unpacked
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
 _SIGNATURES: Final = 32  # of a narinfo; further ones are ignored
@@ -67,7 +67,7 @@ def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey])
     found = fields and path_info(fields, info.path)
     if not fields or not found:
         return ABSENT
-    if not readers or _is_signed(found, readers) or _is_content_addressed(found, info):
+    if not readers or is_signed(found, readers) or _is_content_addressed(found, info):
         return THERE
     ours = replace(info, signatures=(), deriver="", ca="", registered=0, ultimate=False)
     if replace(found, signatures=(), ca="") != ours or not OWN_ARCHIVE.fullmatch(fields["URL"][0]):
@@ -154,7 +154,8 @@ def sha256_of(text: str) -> str | None:
     return f"sha256:{base32.encode(bytes.fromhex(hexadecimal) if hexadecimal else base64.b64decode(base64_text))}"
 
 
-def _is_signed(found: PathInfo, readers: Collection[PublicKey]) -> bool:
+def is_signed(found: PathInfo, readers: Collection[PublicKey]) -> bool:
+    """True if one of its signatures is by one of the keys, and over what it says."""
     text = fingerprint(found)
     return any(key.verifies(text, signature) for signature in found.signatures for key in readers)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from nix_autocache.errors import CacheError
 from nix_autocache.nix.narinfo import fingerprint
+from nix_autocache.nix.unpack import CORRUPT, unpacked
 from nix_autocache.uploader.cache_info import fields
-from nix_autocache.uploader.compress import CORRUPT, unpacked
 from nix_autocache.uploader.presence import Found, decoded, judge
 from tests.harness.samples import INFO, KEY, PATH, READERS, SIGNED, UNSIGNED
 from tests.harness.soak import seeds

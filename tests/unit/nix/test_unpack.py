@@ -3,18 +3,13 @@
 import bz2
 import gzip
 import lzma
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from nix_autocache.uploader.compress import CORRUPT, unpacked
+from nix_autocache.nix.unpack import CORRUPT, unpacked
+from nix_autocache.nix.zstd import zstd
 from nix_autocache.uploader.presence import decoded
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 
 @pytest.mark.parametrize("name", ["zstd", "xz", "bzip2", "gzip", "none"])
