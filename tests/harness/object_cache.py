@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix import base32
+from nix_autocache.nix.keys import SecretKey
+from nix_autocache.nix.narinfo import fingerprint
+from nix_autocache.nix.store import PathInfo, StorePath
 
 STORE = "/nix/store"
 PIECE = 100_000
@@ -26,7 +29,9 @@ class FaultyCache:
     busy: bool = False
     tells_sizes: bool = True
 
-    def add(self, number: int, archive: bytes, references: Sequence[int] = ()) -> tuple[str, str]:
+    def add(
+        self, number: int, archive: bytes, references: Sequence[int] = (), key: SecretKey | None = None
+    ) -> tuple[str, str]:
         """A path with that archive; the names of its narinfo and its archive."""
         digest = base32.encode(hashlib.sha256(archive).digest())
         narinfo, name = f"{hash_part(number)}.narinfo", f"nar/{digest}.nar"
@@ -40,6 +45,11 @@ class FaultyCache:
             f"NarSize: {len(archive)}",
             f"References: {' '.join(base(each) for each in references)}",
         ]
+        if key:
+            paths = tuple(sorted(StorePath(f"{STORE}/{base(each)}") for each in references))
+            digest, size = f"sha256:{digest}", len(archive)
+            info = PathInfo(StorePath(f"{STORE}/{base(number)}"), "", paths, digest, size, "", ())
+            lines.append(f"Sig: {key.sign(fingerprint(info))}")
         self.objects |= {narinfo: "".join(f"{line}\n" for line in lines).encode(), name: archive}
         return narinfo, name
 

@@ -20,6 +20,7 @@ CONTENT_TYPE: Final = "application/zstd"
 LARGEST: Final = 32 << 20  # bytes of text
 _FORMAT: Final = 1
 _HEAD: Final = 64 << 10  # bytes of the first line
+_NESTED: Final = 100  # brackets in it: a thread's stack may be small
 _LEVEL: Final = 9  # a third smaller than level 3, at 15 MB/s; its window is smaller than the one that `unpack` takes
 
 Head = Mapping[str, Any]
@@ -62,10 +63,8 @@ def read(cache: ObjectCache, name: str, largest: int = LARGEST) -> tuple[Head, s
 
 def _head(line: bytes | bytearray) -> Head:
     """Raises ValueError."""
-    try:
-        head = json.loads(line) if len(line) <= _HEAD else None
-    except RecursionError:
-        head = None
+    is_flat = line.count(b"[") + line.count(b"{") <= _NESTED
+    head = json.loads(line) if is_flat and len(line) <= _HEAD else None
     if not isinstance(head, dict):
         raise ValueError("its first line is no JSON object")
     if head.get("format") != _FORMAT or isinstance(head["format"], bool):

@@ -1,22 +1,28 @@
 """Fetches what Nix will ask for next: the narinfos of the whole closure of what it asked for, and their archives.
 
 Nix asks for all narinfos of a closure, a round trip for each level, and only then for the first archive, which is here
-by then. It may never ask, as in a dry run, so whatever it does not take goes after 30 s.
+by then. It may never ask, as in a dry run, so whatever it does not take goes after 30 s. What the index knows costs no
+round trip: with the first question all archives of its closure are queued.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ...caches.protocol import Content
+from ...errors import CacheError
 from .archives import Archives
-from .hints import narinfo_of, of_narinfo
-from .narinfos import Narinfos
+from .hints import HASH_PART, Hints, narinfo_of, of_narinfo
+from .index import Index
+from .narinfos import KNOWN, Narinfos
 from .objects import CacheObjects
 from .spool import Spool
 
@@ -31,9 +37,12 @@ class ObjectsAhead:
     What lies in `store_dir` is not fetched ahead. It may be there without being valid, so Nix may ask for it still.
     """
 
-    def __init__(self, objects: CacheObjects, spool: Spool, store_dir: Path) -> None:
+    def __init__(self, objects: CacheObjects, spool: Spool, store_dir: Path, index: Index) -> None:
         self._objects = objects
         self._store_dir = store_dir
+        self._index = index
+        self._walks: deque[Sequence[str]] = deque()  # base names whose closures are to be queued
+        self._walked: dict[str, float] = {}  # when, for each base name that a walk came by lately
         self._workers = _Workers(self._next_job)
         self._narinfos = Narinfos(objects, self._found)
         self._archives = Archives(objects, spool, self._workers.wake)
@@ -41,9 +50,9 @@ class ObjectsAhead:
     def open(self, name: str) -> Content | None:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
         if name.endswith(".narinfo") and "/" not in name:
-            text = self._narinfos.get(name)
+            text = self._narinfo(name)
             return None if text is None else Content(len(text), iter([text]))
-        return self._archives.open(name) if name.startswith("nar/") else self._objects.open(name)
+        return self._archive(name) if name.startswith("nar/") else self._objects.open(name)
 
     def exists(self, name: str) -> bool:
         return self._objects.exists(name)
@@ -51,6 +60,9 @@ class ObjectsAhead:
     def tidy(self) -> None:
         """Drop what Nix has not taken. Call it every second or so."""
         self._narinfos.tidy()
+        now = time.monotonic()
+        for base in [base for base, when in list(self._walked.items()) if now - when > KNOWN]:
+            self._walked.pop(base, None)
         self._archives.tidy()
         self._workers.wake()
 
@@ -59,22 +71,68 @@ class ObjectsAhead:
         """True if nothing is held or being fetched."""
         return self._narinfos.is_empty and self._archives.is_empty
 
+    def _narinfo(self, name: str) -> bytes | None:
+        known = self._index.get(name.removesuffix(".narinfo"))
+        if known is None:
+            return self._narinfos.get(name)
+        self._lead(known.hints)
+        return known.text
+
+    def _archive(self, name: str) -> Content | None:
+        try:
+            return self._archives.open(name)
+        except CacheError:
+            stale = self._index.forget(name)
+            if not stale:
+                raise
+        for hash_part in stale:  # the archive may be newer than the index: then the cache's narinfo says so
+            self._narinfos.get(f"{hash_part}.narinfo")
+        return self._archives.open(name)
+
     def _found(self, text: bytes) -> None:
-        """Queue what a narinfo leads to. An index of an earlier run would be asked for these here."""
-        hints = of_narinfo(text)
-        if not hints:
-            return
-        count = self._narinfos.want(narinfo_of(base) for base in hints.references if not self._is_here(base))
+        """Called with each narinfo that came from the cache."""
+        if hints := of_narinfo(text):
+            self._lead(hints)
+
+    def _lead(self, hints: Hints) -> None:
+        """Queue what a narinfo leads to."""
+        references = [base for base in hints.references if not self._is_done(base)]
+        indexed = [base for base in references if base[:HASH_PART] in self._index]
+        count = self._narinfos.want(narinfo_of(base) for base in references if base[:HASH_PART] not in self._index)
+        count += self._want(hints)
+        if indexed:
+            self._walks.append(indexed)
+            count += 1
+        self._wake(count)
+
+    def _walk(self, bases: Sequence[str]) -> None:
+        """Queue the closure of what the index knows."""
+        found, others = self._index.closure(bases, self._is_done)
+        now = time.monotonic()
+        self._walked.update((hints.base, now) for hints in found)
+        count = sum(map(self._want, found))
+        self._wake(count + self._narinfos.want(map(narinfo_of, others)))
+
+    def _want(self, hints: Hints) -> bool:
+        """Queue its archive; False if it has none in this cache, or the path is here."""
         if hints.archive:
             self._archives.know(hints.archive)
-            if not self._is_here(hints.base):
-                self._archives.want(hints.archive)
-                count += 1
+        if not hints.archive or self._is_here(hints.base):
+            return False
+        self._archives.want(hints.archive)
+        return True
+
+    def _wake(self, count: int) -> None:
         for _ in range(min(count, _AT_ONCE)):
             self._workers.wake()
 
     def _next_job(self) -> Job | None:
+        if self._walks:
+            return partial(self._walk, self._walks.popleft())
         return self._narinfos.next_job() or self._archives.next_job()
+
+    def _is_done(self, base: str) -> bool:
+        return base in self._walked or self._is_here(base)
 
     def _is_here(self, base: str) -> bool:
         return os.path.lexists(self._store_dir / base)

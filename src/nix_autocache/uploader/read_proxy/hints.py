@@ -5,6 +5,7 @@ Only a hint, since nothing here checks a signature: what is fetched for it goes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from ...nix.store import StorePath
 from ..presence import OWN_ARCHIVE, fields_of, sha256_of
 
 _MOST_DIGITS: Final = 15  # of a size
-_HASH_PART: Final = 32  # letters
+HASH_PART: Final = 32  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,11 @@ class Hints:
 def of_narinfo(content: bytes | None) -> Hints | None:
     """None if Nix would refuse the narinfo."""
     fields = fields_of(content)
-    if not fields:
-        return None
+    return of_fields(fields) if fields else None
+
+
+def of_fields(fields: Mapping[str, list[str]]) -> Hints:
+    """As `of_narinfo`, for what `presence.fields_of` returns."""
     base = StorePath(fields["StorePath"][0]).base
     references = dict.fromkeys(" ".join(fields.get("References", ())).split())
     references.pop(base, None)
@@ -49,7 +53,7 @@ def of_narinfo(content: bytes | None) -> Hints | None:
 
 def narinfo_of(base: str) -> str:
     """The name of the narinfo of the path with this base name."""
-    return f"{base[:_HASH_PART]}.narinfo"
+    return f"{base[:HASH_PART]}.narinfo"
 
 
 def _archive(url: str, sizes: list[str] | None, hashes: list[str] | None) -> Archive | None:

@@ -19,6 +19,7 @@ from ...caches.protocol import PathCache
 from ...system import memory
 from .. import spec_text
 from .ahead import ObjectsAhead
+from .index import Index
 from .objects import CacheObjects
 from .peers import AllowedUsers
 from .server import ReadServer
@@ -41,7 +42,10 @@ def main(uploader: Path, descriptor: int) -> int:
     os.environ.update(spec.access.environ)
     cache, nix = spec.access.open(), spec.access.nix
     assert not isinstance(cache, PathCache), "it has objects to read"
-    ahead = ObjectsAhead(CacheObjects(cache), Spool(uploader.parent), Path(nix.store_dir))
+    index = Index(nix.store_dir, spec.trusted)
+    threading.Thread(target=index.load, args=(cache, spec.indexes), daemon=True).start()
+    objects = CacheObjects(cache, index.forget)
+    ahead = ObjectsAhead(objects, Spool(uploader.parent), Path(nix.store_dir), index)
     server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(nix), spec.address.nonce)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()

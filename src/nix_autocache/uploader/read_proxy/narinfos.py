@@ -17,7 +17,7 @@ from .objects import CacheObjects
 
 _PATIENCE: Final = 15.0  # seconds to wait for another thread's answer before asking the cache as well
 _HELD: Final = 30.0  # seconds for which an answer waits for Nix
-_KNOWN: Final = 60.0  # seconds in which nothing is fetched ahead that was asked for already
+KNOWN: Final = 60.0  # seconds in which nothing is fetched ahead that was asked for already
 _MOST_BYTES: Final = 8 << 20  # of narinfos that Nix has not asked for yet
 _MOST_QUEUED: Final = 10_000
 
@@ -61,7 +61,7 @@ class Narinfos:
         """Queue those that were not asked for lately; returns how many."""
         now = time.monotonic()
         with self._lock:
-            wanted = [name for name in names if now - self._asked.get(name, float("-inf")) > _KNOWN]
+            wanted = [name for name in names if now - self._asked.get(name, float("-inf")) > KNOWN]
             wanted = [name for name in wanted if name not in self._answers][: _MOST_QUEUED - len(self._queue)]
             self._asked.update(dict.fromkeys(wanted, now))
             self._queue.update(dict.fromkeys(wanted))
@@ -83,7 +83,7 @@ class Narinfos:
             now = time.monotonic()
             for name in [name for name, since in self._held.items() if now - since > _HELD]:
                 self._drop(name)
-            for name in [name for name, since in self._asked.items() if now - since > _KNOWN]:
+            for name in [name for name, since in self._asked.items() if now - since > KNOWN]:
                 del self._asked[name]
                 self._queue.pop(name, None)
 

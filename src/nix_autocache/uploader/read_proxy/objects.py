@@ -30,10 +30,11 @@ _BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its conn
 
 
 class CacheObjects:
-    """Used from many threads at once."""
+    """Used from many threads at once. `missing` is called with the name of each object that the cache does not have."""
 
-    def __init__(self, cache: ObjectCache) -> None:
+    def __init__(self, cache: ObjectCache, missing: Callable[[str], object]) -> None:
         self._cache = cache
+        self._missing = missing
         self._closed_until = 0.0
         self._ahead_again = 0.0
         self._failures = 0
@@ -71,20 +72,20 @@ class CacheObjects:
     def pause_ahead(self) -> None:
         self._ahead_again = time.monotonic() + _AHEAD_PAUSE
 
-    def _ahead(self, name: str, ask: Callable[[str], T]) -> T | None:
+    def _ahead(self, name: str, ask: Callable[[str], T | None]) -> T | None:
         if not _NAME.fullmatch(name):
             return None
         try:
-            return ask(name)
+            return self._ask(name, ask)
         except CacheBusy:
             self.pause_ahead()
             raise
 
-    def _found(self, name: str, ask: Callable[[str], T]) -> T | None:
+    def _found(self, name: str, ask: Callable[[str], T | None]) -> T | None:
         if not _NAME.fullmatch(name) or time.monotonic() < self._closed_until:
             return None
         try:
-            found = ask(name)
+            found = self._ask(name, ask)
             self._failures = 0
             return found
         except CacheBusy as error:
@@ -97,6 +98,12 @@ class CacheObjects:
         except CacheError:
             pass  # only this object is refused, and any user can ask for a strange one
         return None
+
+    def _ask(self, name: str, ask: Callable[[str], T | None]) -> T | None:
+        found = ask(name)
+        if found is None:
+            self._missing(name)
+        return found
 
     def _is_well(self) -> bool:
         """True if the cache answers for nix-cache-info: somebody may have written one object that leads nowhere."""

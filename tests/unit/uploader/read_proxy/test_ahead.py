@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.errors import CacheBusy, CacheError
-from nix_autocache.uploader.read_proxy import archives, narinfos, spool
+from nix_autocache.uploader.read_proxy import ahead, archives, narinfos, spool
 from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
+from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
 from nix_autocache.uploader.read_proxy.spool import Spool
 from tests.harness.object_cache import FAULTS, FaultyCache, base
+from tests.harness.samples import KEY
 from tests.harness.soak import seeds
 from tests.harness.waiting import wait_for
 
@@ -30,7 +33,16 @@ class Proxy:
         self.spool = Spool(directory, memory, disk)
         self.store = directory / "store"
         self.store.mkdir(exist_ok=True)
-        self.ahead = ObjectsAhead(CacheObjects(self.cache), self.spool, self.store)  # type: ignore[arg-type]
+        self.index = Index("/nix/store", [KEY.public])
+        objects = CacheObjects(self.cache, self.index.forget)  # type: ignore[arg-type]
+        self.ahead = ObjectsAhead(objects, self.spool, self.store, self.index)
+
+    def load(self, *names: str) -> None:
+        """An index with the narinfos of these names."""
+        found = RunIndex.of(self.cache.objects[name].decode() for name in names)
+        self.cache.objects["index"] = found.encode()
+        self.index.load(self.cache, ["index"])  # type: ignore[arg-type]
+        del self.cache.asked["index"]
 
     def read(self, name: str) -> bytes | None:
         """As the server does: all of it, None for a miss; raises where the connection would break."""
@@ -198,6 +210,88 @@ def test_nothing_is_fetched_ahead_of_a_cache_in_trouble(proxy: Proxy) -> None:
     assert proxy.cache.asked[archive] == 0
 
 
+def test_what_the_index_knows_is_answered_at_once_and_fetched_ahead(proxy: Proxy) -> None:
+    names = [proxy.cache.add(n, b"archive %d" % n, [n + 1] if n < 9 else [], KEY) for n in range(10)]
+    proxy.load(*(narinfo for narinfo, _ in names))
+    assert proxy.read(names[0][0]) == proxy.cache.objects[names[0][0]]
+    proxy.wait_for_questions(*(archive for _, archive in names))
+    for name in [narinfo for narinfo, _ in names] + [archive for _, archive in names]:
+        assert proxy.read(name) == proxy.cache.objects[name]
+    assert proxy.cache.asked == {archive: 1 for _, archive in names}
+    wait_for(proxy.has_all_its_room, "room")
+
+
+def test_references_are_fetched_before_what_refers_to_them(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_AT_ONCE", 1)
+    names = [
+        proxy.cache.add(n, b"archive %d" % n, [each for each in (n + 1, 9) if n < each < 10], KEY) for n in range(10)
+    ]
+    proxy.load(*(narinfo for narinfo, _ in names))
+    proxy.read(names[0][0])
+    proxy.wait_for_questions(*(archive for _, archive in names))
+    assert list(proxy.cache.asked) == [archive for _, archive in reversed(names)]
+
+
+def test_what_the_index_does_not_know_is_asked_of_the_cache_and_leads_back_to_it(proxy: Proxy) -> None:
+    """Known, unknown, known: the two archives and what lies between are fetched."""
+    names = [proxy.cache.add(n, b"archive %d" % n, [n + 1] if n < 4 else [], KEY) for n in range(5)]
+    proxy.load(names[0][0], names[1][0], names[3][0], names[4][0])
+    proxy.read(names[0][0])
+    proxy.wait_for_questions(*(archive for _, archive in names))
+    assert proxy.cache.asked == {**{archive: 1 for _, archive in names}, names[2][0]: 1}
+
+
+def test_of_the_index_nothing_is_fetched_that_lies_in_the_store(proxy: Proxy) -> None:
+    names = [proxy.cache.add(n, b"archive %d" % n, [n + 1, n + 2] if n < 3 else [], KEY) for n in range(5)]
+    (proxy.store / base(1)).touch()
+    proxy.load(*(narinfo for narinfo, _ in names))
+    proxy.read(names[0][0])
+    proxy.wait_for_questions(names[0][1], names[2][1], names[3][1], names[4][1])
+    assert proxy.cache.asked[names[1][1]] == 0
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False], ids=["asked for", "ahead"])
+def test_an_archive_that_is_gone_takes_what_refers_to_it_out_of_the_index(proxy: Proxy, is_asked_for: bool) -> None:
+    names = [proxy.cache.add(n, b"archive %d" % n, [n + 1] if n < 3 else [], KEY) for n in range(4)]
+    proxy.load(*(narinfo for narinfo, _ in names))
+    proxy.cache.faults[names[2][1]] = "gone"
+    if is_asked_for:
+        assert proxy.read(names[2][1]) is None
+    else:
+        assert proxy.read(names[0][0])
+        proxy.wait_for_questions(names[2][1])
+        wait_for(lambda: proxy.index.get(names[2][0][:32]) is None, "the index without it")
+    for narinfo, _ in names:
+        assert proxy.read(narinfo) == proxy.cache.objects[narinfo]
+    assert [proxy.cache.asked[narinfo] > 0 for narinfo, _ in names] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("size", [1000, len(LARGE)], ids=["small", "large"])
+def test_an_archive_that_was_written_again_since_the_index_is_served(proxy: Proxy, size: int) -> None:
+    """Its name is that of its content before compression, which another level packs differently."""
+    narinfo, archive = proxy.cache.add(1, LARGE[:size], (), KEY)
+    proxy.load(narinfo)
+    other = LARGE[: size - 10]
+    changed = {f"FileSize: {size}\n": f"FileSize: {size - 10}\n"}
+    text = proxy.cache.objects[narinfo].decode()
+    for before, after in changed.items():
+        text = text.replace(before, after)
+    proxy.cache.objects |= {archive: other, narinfo: text.encode()}
+    assert proxy.read(narinfo)
+    assert proxy.read(archive) == other
+    assert proxy.read(narinfo) == text.encode()
+
+
+def test_an_archive_that_is_wrong_is_not_served_for_an_index(proxy: Proxy) -> None:
+    narinfo, archive = proxy.cache.add(1, LARGE[:1000], (), KEY)
+    proxy.load(narinfo)
+    proxy.cache.faults[archive] = "changed"
+    assert proxy.read(narinfo)
+    for _ in range(2):
+        with pytest.raises(CacheError, match="is not what its narinfo says"):
+            proxy.read(archive)
+
+
 @pytest.mark.soak
 @given(data=some.data())
 @settings(max_examples=seeds(300))
@@ -211,13 +305,15 @@ def test_what_is_served_is_what_the_cache_has_or_an_error(
     for number in range(data.draw(some.integers(1, 12))):
         references = data.draw(some.lists(some.integers(0, 13), max_size=4))
         start = data.draw(some.integers(0, 1000))
-        names.append(proxy.cache.add(number, LARGE[start : start + data.draw(sizes)], references))
+        names.append(proxy.cache.add(number, LARGE[start : start + data.draw(sizes)], references, KEY))
     every = [name for pair in names for name in pair]
     archive_names = sorted({archive for _, archive in names})
     proxy.cache.faults = data.draw(
         some.dictionaries(some.sampled_from(archive_names), some.sampled_from(FAULTS), max_size=6)
     )
     proxy.cache.tells_sizes = data.draw(some.booleans())
+    if indexed := data.draw(some.lists(some.sampled_from([narinfo for narinfo, _ in names]), unique=True)):
+        proxy.load(*indexed)
     questions = data.draw(some.lists(some.sampled_from(every), max_size=60))
 
     def check(name: str) -> None:

@@ -54,7 +54,7 @@ def cache() -> Cache:
 @pytest.fixture
 def port(cache: Cache) -> Iterator[int]:
     listening = launch.listen(0)
-    server = ReadServer(listening, CacheObjects(cache), AllowedUsers(Nix(Path("/"))), NONCE)  # type: ignore[arg-type]
+    server = ReadServer(listening, CacheObjects(cache, str), AllowedUsers(Nix(Path("/"))), NONCE)  # type: ignore[arg-type]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
     server.shutdown()

@@ -1,0 +1,151 @@
+"""What the read proxy knows of the cache before anybody asks: the narinfos in the run indexes of earlier jobs.
+
+An index is a hint that anyone who can write to the cache may have made, and it may be out of date. So a narinfo is
+served only with a signature that Nix accepts, and goes with all that refers to it when its archive is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ...caches.protocol import ObjectCache
+from ...caches.run_index import LARGEST, RunIndex
+from ...errors import one_line
+from ...nix.keys import PublicKey
+from ...nix.store import parse_store_path
+from ...system import log
+from ..presence import fields_of, is_signed, path_info
+from .hints import HASH_PART, Hints, of_fields, of_narinfo
+
+_NAR: Final = "nar/"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A narinfo that may be served."""
+
+    text: bytes
+    hints: Hints
+
+
+class Index:
+    """Used from many threads at once. Empty until `load` has read something."""
+
+    def __init__(self, store_dir: str, trusted: Collection[PublicKey]) -> None:
+        self._store_dir = store_dir
+        self._trusted = trusted
+        self._lock = threading.Lock()
+        self._texts: dict[str, str] = {}  # by hash part
+        self._verified: set[str] = set()
+        self._graph: _Graph | None = None  # made when something is to be forgotten
+
+    def load(self, cache: ObjectCache, names: Sequence[str]) -> None:
+        """Read the run indexes of these names, the most important first. What fails is a line in the log."""
+        texts: dict[str, str] = {}
+        room = LARGEST
+        for name in names:
+            for hash_part, text in _read(cache, name).items():
+                if hash_part not in texts and room >= len(text):
+                    texts[hash_part] = text
+                    room -= len(text)
+        with self._lock:
+            self._texts, self._graph = texts, None
+        for hash_part in list(texts)[:1]:
+            self.get(hash_part)  # loads libsodium, before somebody waits for it
+
+    def __contains__(self, hash_part: str) -> bool:
+        return hash_part in self._texts
+
+    def get(self, hash_part: str) -> Known | None:
+        """The narinfo of the path with this hash part; None if there is none that may be served."""
+        text = self._texts.get(hash_part)
+        if text is None:
+            return None
+        known = self._checked(text.encode(), is_verified=hash_part in self._verified)
+        with self._lock:
+            if known:
+                self._verified.add(hash_part)
+            else:
+                self._texts.pop(hash_part, None)
+        return known
+
+    def closure(self, bases: Iterable[str], is_done: Callable[[str], bool]) -> tuple[list[Hints], list[str]]:
+        """The closure of the paths with these base names, without those that are done, and what only they refer to.
+
+        First comes what is known of its paths, each before its references. Then come the base names of others.
+        """
+        found: list[Hints] = []
+        others: list[str] = []
+        seen: set[str] = set()
+        waiting: list[str | Hints] = list(bases)
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, Hints):
+                found.append(each)
+            elif each not in seen and not is_done(each):
+                seen.add(each)
+                if known := self.get(each[:HASH_PART]):
+                    waiting += [known.hints, *known.hints.references]
+                else:
+                    others.append(each)
+        return found[::-1], others
+
+    def forget(self, archive: str) -> Sequence[str]:
+        """Take out the narinfos that name this archive, and all that refer to them; the hash parts of the former.
+
+        Call it for any object that is gone.
+        """
+        if not archive.startswith(_NAR) or not self._texts:
+            return ()
+        with self._lock:
+            self._graph = self._graph or _Graph(self._texts)
+            named = [each for each in self._graph.by_archive.get(archive, ()) if each in self._texts]
+            waiting = list(named)
+            while waiting:
+                hash_part = waiting.pop()
+                if self._texts.pop(hash_part, None):
+                    waiting += self._graph.referrers.get(hash_part, ())
+        return named
+
+    def _checked(self, text: bytes, *, is_verified: bool) -> Known | None:
+        fields = fields_of(text)
+        hints = fields and of_fields(fields)
+        if not fields or not hints or not hints.archive:
+            return None
+        return Known(text, hints) if is_verified or self._is_signed(fields) else None
+
+    def _is_signed(self, fields: Mapping[str, list[str]]) -> bool:
+        try:
+            info = path_info(fields, parse_store_path(fields["StorePath"][0], self._store_dir))
+        except ValueError:
+            return False
+        return info is not None and is_signed(info, self._trusted)
+
+
+def _read(cache: ObjectCache, name: str) -> Mapping[str, str]:
+    try:
+        found = RunIndex.read(cache, name)
+        return found.narinfos if found else {}
+    except Exception as error:  # Nix is answered without it
+        log.line(f"{name} is not used: {one_line(error)}")
+        return {}
+
+
+class _Graph:
+    """Hash parts by the archive that their narinfos name, and those of what refers to each."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.by_archive: defaultdict[str, list[str]] = defaultdict(list)
+        self.referrers: defaultdict[str, list[str]] = defaultdict(list)
+        parts = {hash_part: hash_part for hash_part in texts}  # so that each is in memory once
+        for hash_part, text in texts.items():
+            hints = of_narinfo(text.encode())
+            if hints and hints.archive:
+                self.by_archive[hints.archive.name].append(hash_part)
+                for base in hints.references:
+                    if known := parts.get(base[:HASH_PART]):
+                        self.referrers[known].append(hash_part)
