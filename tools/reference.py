@@ -24,6 +24,7 @@ EXAMPLES: Final = sorted(ROOT.glob("examples/gitlab/*.yml"))
 # values in before a shell sees them, so that one with such a line would end them, and the rest would be run.
 LINES: Final = r"^([^=\n][^\n]*)?(\n([^=\n][^\n]*)?)*$"
 COMMON: Final = [row for row in INPUTS if row.only != "GitLab"]
+OFFERED_BY_GITLAB: Final = [row for row in INPUTS if row.only != "GitHub"]
 GITLAB: Final = [*(row for row in INPUTS if row.only == "GitLab"), *TEMPLATE_INPUTS]
 
 
@@ -44,7 +45,7 @@ def action_yml() -> str:
 def component_inputs() -> str:
     """The inputs of GitLab's component, which refuses by itself what is not among `options` or no number."""
     blocks = []
-    for row in (*INPUTS, *TEMPLATE_INPUTS):
+    for row in (*OFFERED_BY_GITLAB, *TEMPLATE_INPUTS):
         lines = [
             f"    {row.name}:",
             f"      description: {quoted(plain(row.doc))}",
@@ -62,7 +63,7 @@ def component_inputs() -> str:
 
 def component_scripts() -> str:
     """The two scripts of GitLab's component: the inputs as text, then the shell that hands them on."""
-    given = "".join(f"={row.name}=\n$[[ inputs.{row.name} ]]\n" for row in INPUTS)
+    given = "".join(f"={row.name}=\n$[[ inputs.{row.name} ]]\n" for row in OFFERED_BY_GITLAB)
     inputs = f"""\
 # nix-autocache: its inputs
 nix_autocache_inputs=$(cat <<'=end-of-inputs='

@@ -55,6 +55,7 @@ class Settings:
     on_upload_failure: OnFailure
     flush_timeout: int
     cache_size: int
+    matrix: str
     dry_run: bool | None
 
 
@@ -70,7 +71,7 @@ class Input(NamedTuple):
     default_doc: str = ""
     github_default: str = ""
     numeric: bool = False
-    only: Literal["", "GitLab"] = ""  # the only CI host that has this input
+    only: Literal["", "GitHub", "GitLab"] = ""  # the only CI host that has this input
 
     @property
     def variable(self) -> str:
@@ -265,6 +266,15 @@ INPUTS: Final = (
         parse=number(1, 10**6),
         doc="Without `cache`: maximum size of the cache that GitLab keeps, in megabytes. The least recently used "
         "paths are removed first.",
+    ),
+    Input(
+        name="matrix",
+        default="",
+        default_doc="the job's",
+        github_default="${{ toJSON(matrix) }}",
+        only="GitHub",
+        parse=text,
+        doc="What tells the jobs of a matrix apart: what each used is kept for its next run. Leave it as it is.",
     ),
     Input(
         name="dry-run",

@@ -14,6 +14,7 @@ from ..system.net import DEFAULT_PORTS
 from .github_console import GitHubConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event, Origin
 from .id_token import IdTokenSource
+from .lane import Lane, Lanes
 
 # Events that run the repository's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -47,6 +48,17 @@ class GitHub(GitHubConsole):
         if name == "workflow_run":
             return Event(name=name, origin=_origin_of_run(self._payload()))
         return Event(name=name or "an unknown event", origin="unknown")
+
+    def lanes(self, matrix: str) -> Lanes | None:
+        repository, ref = (self._environ.get(f"GITHUB_{name}", "") for name in ("REPOSITORY", "REF"))
+        if not (repository and ref):
+            return None
+        job = (*(self._environ.get(f"GITHUB_{name}", "") for name in ("WORKFLOW", "JOB")), matrix)
+        where = f"{self.token_server()}/{repository}"
+        default = _default_branch(self._payload())
+        return Lanes(
+            own=Lane.of(where, ref, *job), default=Lane.of(where, f"refs/heads/{default}", *job) if default else None
+        )
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """The variables exist with `permissions: id-token: write`, but never for a pull request from a fork."""
@@ -112,6 +124,14 @@ def server_of(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     is_default = not port.isdecimal() or int(port) == DEFAULT_PORTS.get(parts.scheme, 0)
     return host if is_default else f"{host}:{int(port)}"
+
+
+def _default_branch(payload: Any) -> str:
+    """Empty if the payload does not say, as that of a schedule may not."""
+    try:
+        return str(payload["repository"]["default_branch"] or "")
+    except (KeyError, TypeError):
+        return ""
 
 
 def _origin_of_pull_request(payload: Any) -> Origin:

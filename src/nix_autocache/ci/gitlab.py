@@ -18,6 +18,7 @@ from typing import Any, Final
 from .gitlab_console import GitLabConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
+from .lane import Lane, Lanes
 
 # Sources of pipelines that run the project's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -73,6 +74,20 @@ class GitLab(GitLabConsole):
             target = self._environ.get("CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY")
             return "own" if source and source == target else "unknown"
         return "own" if name in _OWN else "unknown"
+
+    def lanes(self, matrix: str) -> Lanes | None:
+        """GitLab's names of jobs include the matrix."""
+        names = ("CI_SERVER_HOST", "CI_PROJECT_PATH", "CI_JOB_NAME")
+        host, project, job = (self._environ.get(name, "") for name in names)
+        kind = "tags" if self._environ.get("CI_COMMIT_TAG") else "heads"
+        branch = self._environ.get("CI_COMMIT_REF_NAME")
+        ref = self._environ.get("CI_MERGE_REQUEST_REF_PATH") or (f"refs/{kind}/{branch}" if branch else "")
+        if not (project and job and ref):
+            return None
+        default, where = self._environ.get("CI_DEFAULT_BRANCH"), f"{host}/{project}"
+        return Lanes(
+            own=Lane.of(where, ref, job), default=Lane.of(where, f"refs/heads/{default}", job) if default else None
+        )
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """None: the template's `id_tokens` sets the input `id-token` as a variable."""

@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol
 
 from .console import Console
 from .id_token import IdTokenSource
+from .lane import Lanes
 
 Origin = Literal["own", "fork", "unknown"]
 
@@ -48,6 +49,10 @@ class Host(Console, Protocol):
         """The same text in every step of this job, and a different one in every other job of this machine."""
 
     def event(self) -> Event: ...
+
+    def lanes(self, matrix: str) -> Lanes | None:
+        """This job's lanes; None where the host does not tell one job from another. `matrix` tells apart the jobs of a
+        matrix where the host's own names do not."""
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """The source of this job's id token; None if the host has no id tokens, or the job may not request one."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from .console import PlainConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
+from .lane import Lanes
 
 
 class Local(PlainConsole):
@@ -30,6 +31,9 @@ class Local(PlainConsole):
         if self._is_ci:
             return Event(name="a job on a CI host that is not known", origin="unknown")
         return Event(name="manual", origin="own")
+
+    def lanes(self, matrix: str) -> Lanes | None:
+        return None
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         return None

@@ -53,8 +53,7 @@ def _drain_here(context: Context, state: JobState, deadline: float, tell: Callab
     from ..uploader.foreground import drain_here  # most jobs have an uploader, and need none of it
 
     destination, queue = context.destination(), context.job.queue
-    known = secrets.read(context, destination)
-    spec = upload_spec.for_this_user(context, destination, known, state.nix, queue, state.began)
+    spec = upload_spec.of_job(context, state, destination, secrets.read(context, destination))
     try:
         context.host.mask(str(spec.secret_key or ""))
         return drain_here(spec, deadline, tell)

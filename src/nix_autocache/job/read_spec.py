@@ -25,6 +25,7 @@ def of(context: Context, state: JobState, destination: Destination, upload: Uplo
         address=state.reader,
         access=upload.access if upload and shared else _access(context, state, destination),
         trusted=(*destination.public_keys, *context.settings.upstream_keys),
+        indexes=upload_spec.indexes(context, destination),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..caches.run_index import object_name
 from ..nix import effective
 from ..nix.store import Nix
 from ..queue.directory import Queue
@@ -13,6 +14,20 @@ from ..uploader.secrets import Secrets
 from ..uploader.spec import UploadSpec
 from .context import Context
 from .destination import Destination
+from .state import JobState
+
+
+def of_job(context: Context, state: JobState, destination: Destination, secrets: Secrets) -> UploadSpec:
+    """For what this job builds, with the run index of its lane."""
+    make = _for_separate_user if state.separate_user else for_this_user
+    spec = make(context, destination, secrets, state.nix, context.job.queue, state.began)
+    return replace(spec, index=next(iter(indexes(context, destination)), ""))
+
+
+def indexes(context: Context, destination: Destination) -> tuple[str, ...]:
+    """The names of the run indexes that this job may read, its own first: none in a cache that is near."""
+    lanes = context.host.lanes(context.settings.matrix) if destination.url.row.read_by_proxy else None
+    return tuple(object_name(each.scope, each.lane) for each in lanes.all) if lanes else ()
 
 
 def for_this_user(
@@ -25,7 +40,7 @@ def for_this_user(
     return spec
 
 
-def for_separate_user(
+def _for_separate_user(
     context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
 ) -> UploadSpec:
     """For an uploader of another user, which trusts only the keys that the machine trusts."""

@@ -40,7 +40,7 @@ def start(
     _end_earlier(context)
     if known is None:
         return _start_as_another_user(context, proxy)
-    upload = upload_spec.for_this_user(context, destination, known, state.nix, context.job.queue, state.began)
+    upload = upload_spec.of_job(context, state, destination, known)
     return _start(context, ProcessSpec(upload=upload, reading=read_spec.of(context, state, destination, upload)), proxy)
 
 
@@ -98,9 +98,8 @@ def hand_over(
     uploader = UploaderClient(context.job.directory)
     try:
         if state.separate_user:
-            queue = context.job.queue
             known = secrets.read(context, destination, and_remove_files=True)
-            upload = upload_spec.for_separate_user(context, destination, known, state.nix, queue, state.began)
+            upload = upload_spec.of_job(context, state, destination, known)
             reading = read_spec.of(context, state, destination, upload)
             started.feed(ProcessSpec(upload=upload, reading=reading))
         reply = uploader.wait_ready(started)

@@ -124,6 +124,8 @@ class Drain:
             if time.monotonic() >= deadline or self._tasks.stop.is_set():
                 return False
             tell(self.progress())
+        if flush.drained and not self._maintenance_interval:
+            self._tasks.settle(deadline - time.monotonic())
         return flush.drained
 
     def end(self) -> None:
@@ -166,3 +168,4 @@ class Drain:
         self._queue.give_up(time.time() - _RETRY_LIMIT)
         self._queue.retry_failed()
         self._tasks.look_again()
+        self._tasks.settle()

@@ -87,6 +87,9 @@ class DryRun:
     def publish(self, uploaded: Uploaded) -> None:
         pass
 
+    def settle(self) -> None:
+        pass
+
     @cached_property
     def _pusher(self) -> Pusher:
         return self._make()

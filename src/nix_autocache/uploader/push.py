@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -20,8 +20,9 @@ from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from . import cache_info
 from .compress import Codec
+from .nix_reading import NixReading
 from .pack import STREAMED, Packing, archive_url, verified
-from .presence import ABSENT, Found, judge
+from .presence import ABSENT, Found, decoded, judge
 
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 
@@ -56,12 +57,17 @@ class Pusher(Protocol):
     def publish(self, uploaded: Uploaded) -> None:
         """Make a path visible. Its references must be visible already."""
 
+    def settle(self) -> None:
+        """Leave what the next run can use. Call it when nothing more is to be pushed for now."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCache:
     """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours.
 
     `trusted` are keys that readers trust beside ours; `cache_info` is the text of a new nix-cache-info, after StoreDir.
+    What the cache lacked when Nix asked it, as `reading` says, is not asked for. `index` names the run index that is
+    written; empty for none.
     """
 
     cache: ObjectCache
@@ -69,6 +75,8 @@ class BinaryCache:
     codec: Codec
     cache_info: str
     trusted: tuple[PublicKey, ...] = ()
+    reading: NixReading = field(default_factory=NixReading)
+    index: str = ""
 
     def check(self, store_dir: str) -> None:
         cache_info.check(self.cache, store_dir, self.cache_info)
@@ -77,11 +85,14 @@ class BinaryCache:
         self.cache.get(cache_info.NAME)
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
-        contents = self.cache.get_many([_name(info.path) for info in infos])
-        asked = [(info, contents[_name(info.path)]) for info in infos if _name(info.path) in contents]
-        found = {info.path: (content, judge(content, info, self._readers)) for info, content in asked}
+        missed = {info.path: ABSENT for info in infos if self.reading.lacks(_name(info.path))}
+        others = [info for info in infos if info.path not in missed]
+        contents = self.cache.get_many([_name(info.path) for info in others])
+        asked = [(info, contents[_name(info.path)]) for info in others if _name(info.path) in contents]
+        found = {info.path: (content, self._judged(content, info)) for info, content in asked}
         # A narinfo must be the path's own: nothing else tells that the answers came in order.
-        return {path: answer for path, (content, answer) in found.items() if content is None or answer != ABSENT}
+        clear = {path: answer for path, (content, answer) in found.items() if content is None or answer != ABSENT}
+        return {**missed, **clear}
 
     def find(self, info: PathInfo) -> Found:
         try:
@@ -90,7 +101,13 @@ class BinaryCache:
             raise
         except CacheError:  # larger than a narinfo can be, or nothing that could be asked for again: Nix has none, too
             return ABSENT
-        return judge(content, info, self._readers)
+        return self._judged(content, info)
+
+    def _judged(self, content: bytes | None, info: PathInfo) -> Found:
+        found = judge(content, info, self._readers)
+        if content and found.there:
+            self.reading.note(_name(info.path), decoded(content))
+        return found
 
     def archive(self, info: PathInfo) -> str:
         return archive_url(info, self.codec)
@@ -138,6 +155,12 @@ class BinaryCache:
     def publish(self, uploaded: Uploaded) -> None:
         kind = realisation.CONTENT_TYPE if uploaded.name else CONTENT_TYPE
         self.cache.put(uploaded.name or _name(uploaded.path), uploaded.narinfo, kind)
+        if not uploaded.name:
+            self.reading.note(_name(uploaded.path), uploaded.narinfo.decode())
+
+    def settle(self) -> None:
+        if self.index:
+            self.reading.write_index(self.cache, self.index)
 
 
 @dataclass(frozen=True)
@@ -172,6 +195,9 @@ class WholePaths:
 
     def publish(self, uploaded: Uploaded) -> None:
         self.cache.copy(uploaded.path)
+
+    def settle(self) -> None:
+        pass
 
 
 def _name(path: StorePath) -> str:

@@ -23,6 +23,7 @@ from .access import CacheAccess
 if TYPE_CHECKING:
     from ..caches.protocol import Cache, ObjectCache
     from .drain import Drain
+    from .nix_reading import NixReading
     from .push import BinaryCache, Pusher
 
 
@@ -33,7 +34,8 @@ class UploadSpec:
 
     `key` is the key itself, its name in AWS, or none. Readers of the cache trust it, the keys in `readers`, and
     `upstreams`, whose caches have what they signed. Also the paths in the caches of the directories `elsewhere` are
-    not pushed. `trusted` is for `Vouching`. `maintenance_interval` is in seconds, see `Drain`.
+    not pushed. `trusted` is for `Vouching`. `maintenance_interval` is in seconds, see `Drain`. `index` names the run
+    index that is written at the end; empty for none.
     """
 
     access: CacheAccess
@@ -50,6 +52,7 @@ class UploadSpec:
     maintenance_interval: float = 0.0
     readers: tuple[PublicKey, ...] = ()
     elsewhere: tuple[Path, ...] = ()
+    index: str = ""
 
     @classmethod
     def of(cls, settings: Settings, **more: Any) -> UploadSpec:
@@ -66,20 +69,23 @@ class UploadSpec:
     def open_queue(self) -> Queue:
         return Queue(self.queue, self.roots)
 
-    def pusher(self, opened: Cache | None = None) -> Pusher:
-        """A pusher into the cache, which may be `opened` already. Raises as `CacheAccess.open`."""
+    def pusher(self, opened: Cache | None = None, reading: NixReading | None = None) -> Pusher:
+        """A pusher into the cache, which may be `opened` already. Raises as `CacheAccess.open`.
+
+        `reading` is what Nix reads meanwhile through our proxy.
+        """
         if not self.dry_run:
-            return self._pusher(opened)
+            return self._pusher(opened, reading)
         from .dry_run import DryRun
 
-        return DryRun(lambda: self._pusher(opened))
+        return DryRun(lambda: self._pusher(opened, reading))
 
-    def _pusher(self, opened: Cache | None) -> Pusher:
+    def _pusher(self, opened: Cache | None, reading: NixReading | None) -> Pusher:
         from ..caches.protocol import PathCache
         from .push import WholePaths
 
         cache = opened or self.access.open(self.secret_key)
-        return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache)
+        return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, reading)
 
     def drain(self, pusher: Pusher, store: StoreClient | None = None) -> Drain:
         """A drain of the queue; `store` is a connection to its Nix that is open already."""
@@ -114,8 +120,9 @@ class UploadSpec:
         credentials = self.access.credentials_of_role or aws_credentials.from_environment()
         return aws_keys.secret_key(self.key, credentials, self.access.region)
 
-    def _binary_cache(self, cache: ObjectCache) -> BinaryCache:
+    def _binary_cache(self, cache: ObjectCache, reading: NixReading | None) -> BinaryCache:
         from .compress import Codec
+        from .nix_reading import NixReading
         from .push import BinaryCache
 
         return BinaryCache(
@@ -124,6 +131,8 @@ class UploadSpec:
             codec=Codec(name=self.compression, level=self.compression_level),
             cache_info=_cache_info(self.access.url),
             trusted=(*self.readers, *self.upstreams),
+            reading=reading or NixReading(),
+            index=self.index,
         )
 
 

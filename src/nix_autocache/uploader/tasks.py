@@ -35,6 +35,7 @@ MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths at most asked for by one connection
 _SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
+_SETTLE: Final = 5.0  # seconds
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
 
@@ -82,6 +83,21 @@ class Tasks:
             self._workers.submit(partial(self._ask, group), group[0][0])
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
+
+    def settle(self, longest: float = _SETTLE) -> None:
+        """Leave what makes the next run faster. Without it nothing is lost, so nobody waits for it for long: at most
+        `longest` seconds."""
+        settling = threading.Thread(target=self._settle, name="settle", daemon=True)
+        with suppress(RuntimeError):  # this machine starts no further thread at the moment
+            settling.start()
+            settling.join(max(0.0, min(longest, _SETTLE)))
+
+    def _settle(self) -> None:
+        try:
+            self.checked.wait()
+            self._pusher.settle()
+        except Exception as error:
+            log.line(f"nothing was left for the next run: {one_line(as_error(error))}")
 
     def _check(self) -> None:
         try:

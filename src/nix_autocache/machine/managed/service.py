@@ -7,11 +7,15 @@ starts it again when it ends: on SIGHUP, and by itself when one of the source fi
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from ...caches.run_index import object_name
+from ...ci.lane import Lane
 from ...nix import effective
 from ...nix.key_source import KeySource
 from ...queue.directory import Queue
@@ -42,10 +46,8 @@ def main() -> int:
     given = configuration.load(credentials / "configuration")
     watch = threading.Thread(target=_end_when_changed, args=(given.secrets.values(),), daemon=True)
     watch.start()
-    socket = UploaderClient(job_paths(paths).directory).socket
-    return daemon.run(
-        process_spec(given.given_as_credentials(credentials), paths), socket, None, _listening(os.environ)
-    )
+    spec = process_spec(given.given_as_credentials(credentials), paths)
+    return daemon.run(spec, UploaderClient(job_paths(paths).directory).socket, None, _listening(os.environ))
 
 
 def _listening(environ: Mapping[str, str]) -> int | None:
@@ -61,12 +63,15 @@ def process_spec(given: Configuration, paths: Paths) -> ProcessSpec:
     assert record, "it is written before the service starts"
     assert settings.cache, "the configuration has one"
     secrets = SecretSources(settings.cache, settings.signing_key, given.environ).read()
+    lane = Lane.of(socket.gethostname(), "")  # what all its jobs use
+    index = object_name(lane.scope, lane.lane) if settings.cache.row.read_by_proxy else ""
     access = CacheAccess(url=settings.cache, nix_bin=Path(record.nix_bin), environ=secrets.environ)
-    upload = _upload_spec(settings, record, access, secrets.key, job_paths(paths).queue)
+    upload = replace(_upload_spec(settings, record, access, secrets.key, job_paths(paths).queue), index=index)
     if not record.reader:
         return ProcessSpec(upload=upload, reading=None)
     trusted = (*upload.readers, *upload.upstreams, *filter(None, [secrets.public_key]))
-    return ProcessSpec(upload=upload, reading=ReadSpec(address=record.reader, access=access, trusted=trusted))
+    reading = ReadSpec(address=record.reader, access=access, trusted=trusted, indexes=(index,) if index else ())
+    return ProcessSpec(upload=upload, reading=reading)
 
 
 def _upload_spec(

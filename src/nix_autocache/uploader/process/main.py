@@ -20,6 +20,7 @@ from ...errors import Error, InputError, RunnerError, one_line
 from ...system import log, memory, watchdog
 from ...system.files import UMASK
 from .. import spec_text
+from ..nix_reading import NixReading
 from ..read_proxy import launch
 from .idle import IdleUploader
 from .protocol import Flush, Reply, Request, Status, Stop, Unknown, answer_line
@@ -53,21 +54,22 @@ def run(spec: ProcessSpec, socket_path: Path, owner: int | None, listening: int 
 
     `owner` is the job's user, who is answered beside root and our own user; None stands for everybody.
     """
+    reading = NixReading()
     with ExitStack() as held:
         if spec.upload and not held.enter_context(spec.upload.open_queue().lock(_YIELD)):
             log.line("another uploader has this queue")
             return 0
-        held.enter_context(launch.running(spec.reading, socket_path, listening))
+        held.enter_context(launch.running(spec.reading, socket_path, listening, reading.hear))
         os.environ.update(spec.environ)  # boto3 and obstore look there; /proc shows only how we were started
         _lower_priority()
-        _serve(spec.upload, socket_path, owner)
+        _serve(spec.upload, socket_path, owner, reading)
     return 0
 
 
-def _serve(spec: UploadSpec | None, socket_path: Path, owner: int | None) -> None:
+def _serve(spec: UploadSpec | None, socket_path: Path, owner: int | None, reading: NixReading) -> None:
     listening = listen(socket_path, open_to_all=owner != os.geteuid())
     try:
-        requests = _Requests(_uploader(spec))
+        requests = _Requests(_uploader(spec, reading))
         allowed = _EVERYBODY if owner is None else {0, os.geteuid(), owner}
         server = ControlServer(listening, allowed, requests.answer)
         threading.Thread(target=server.serve, daemon=True).start()
@@ -77,12 +79,12 @@ def _serve(spec: UploadSpec | None, socket_path: Path, owner: int | None) -> Non
         socket_path.unlink(missing_ok=True)
 
 
-def _uploader(spec: UploadSpec | None) -> Uploader | IdleUploader:
+def _uploader(spec: UploadSpec | None, reading: NixReading) -> Uploader | IdleUploader:
     if spec is None:
         return IdleUploader()
     from .states import Uploader  # with all that an upload needs
 
-    return Uploader(spec)
+    return Uploader(spec, reading)
 
 
 class _Requests:

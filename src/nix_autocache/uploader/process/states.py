@@ -16,6 +16,7 @@ from ...errors import CacheBusy, CredentialsError, Error, as_error, one_line
 from ...queue.directory import Queue
 from ...system import log
 from ..drain import Drain
+from ..nix_reading import NixReading
 from ..progress import Progress
 from ..retry import retrying
 from ..spec import UploadSpec
@@ -71,10 +72,10 @@ class Refused:
 
 
 class Uploader:
-    """Runs the drain of a spec. Everything but `run` is for other threads."""
+    """Runs the drain of a spec; `reading` is what Nix read meanwhile. Everything but `run` is for other threads."""
 
-    def __init__(self, spec: UploadSpec) -> None:
-        self._spec, self._queue = spec, spec.open_queue()
+    def __init__(self, spec: UploadSpec, reading: NixReading) -> None:
+        self._spec, self._queue, self._reading = spec, spec.open_queue(), reading
         self.state: Opening | Draining | Refused = Opening(self._queue)
         self.public_key = ""  # known once the key is there, even if the cache is still busy
         self._answerable = threading.Event()  # opened, or busy for a reason that can be told
@@ -144,7 +145,7 @@ class Uploader:
     def _open(self) -> Drain:
         key = self._spec.secret_key
         self.public_key = str(key.public) if key else ""
-        return self._spec.drain(self._spec.pusher())
+        return self._spec.drain(self._spec.pusher(reading=self._reading))
 
     def _note_trouble(self, error: CacheBusy) -> None:
         self.state = Opening(self._queue, one_line(error))

@@ -35,10 +35,19 @@ class ObjectsAhead:
     """The objects of a cache, of which it knows some before Nix asks. Used from many threads at once.
 
     What lies in `store_dir` is not fetched ahead. It may be there without being valid, so Nix may ask for it still.
+    `used` is called with each narinfo that Nix is given.
     """
 
-    def __init__(self, objects: CacheObjects, spool: Spool, store_dir: Path, index: Index) -> None:
+    def __init__(
+        self,
+        objects: CacheObjects,
+        spool: Spool,
+        store_dir: Path,
+        index: Index,
+        used: Callable[[str, bytes], None] = lambda *_: None,
+    ) -> None:
         self._objects = objects
+        self._used = used
         self._store_dir = store_dir
         self._index = index
         self._walks: deque[Sequence[str]] = deque()  # base names whose closures are to be queued
@@ -51,7 +60,10 @@ class ObjectsAhead:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
         if name.endswith(".narinfo") and "/" not in name:
             text = self._narinfo(name)
-            return None if text is None else Content(len(text), iter([text]))
+            if text is None:
+                return None
+            self._used(name, text)
+            return Content(len(text), iter([text]))
         return self._archive(name) if name.startswith("nar/") else self._objects.open(name)
 
     def exists(self, name: str) -> bool:

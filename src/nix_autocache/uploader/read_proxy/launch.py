@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -96,17 +96,20 @@ class Placeholder:
 
 
 @contextmanager
-def running(spec: ReadSpec | None, uploader: Path, listening: int | None) -> Iterator[None]:
+def running(
+    spec: ReadSpec | None, uploader: Path, listening: int | None, hear: Callable[[bytes], None]
+) -> Iterator[None]:
     """Run the read proxy during the block, if there is a spec for it; restarted whenever it ends.
 
-    It gets the environment and the priority that we have now. `listening` is the descriptor of its socket if the port
-    is taken already. It ends when this process has ended and `uploader`, the uploader's socket, is gone. An uploader
-    that was killed leaves its socket, so Nix is still answered: some versions abort when a substituter has gone.
+    `hear` gets the lines of its reports. It has the environment and the priority that we have now. `listening` is the
+    descriptor of its socket if the port is taken already. It ends when this process has ended and `uploader`, the
+    uploader's socket, is gone. An uploader that was killed leaves its socket, so Nix is still answered: some versions
+    abort when a substituter has gone.
     """
     if spec is None:
         yield
         return
-    proxy = _ReadProxy(spec, uploader, listening)
+    proxy = _ReadProxy(spec, uploader, listening, hear)
     try:
         yield
     finally:
@@ -116,7 +119,8 @@ def running(spec: ReadSpec | None, uploader: Path, listening: int | None) -> Ite
 class _ReadProxy:
     """The process, started at once and again when it ends."""
 
-    def __init__(self, spec: ReadSpec, uploader: Path, listening: int | None) -> None:
+    def __init__(self, spec: ReadSpec, uploader: Path, listening: int | None, hear: Callable[[bytes], None]) -> None:
+        self._hear = hear
         self._spec = spec
         self._uploader_socket = uploader
         self._environ = process.inherited()
@@ -136,7 +140,7 @@ class _ReadProxy:
                 [sys.executable, "-sSP", "-m", f"{__package__}.main", str(self._uploader_socket), str(descriptor)],
                 environ=self._environ,
                 given=process.PIPE,
-                output=1,
+                output=process.PIPE,
                 errors=2,
                 pass_fds=[descriptor],
             )
@@ -144,8 +148,14 @@ class _ReadProxy:
             self._process = begun
             begun.stdin.write(spec_text.line(self._spec))
             begun.stdin.flush()
+            threading.Thread(target=self._listen, args=(begun,), name="reports", daemon=True).start()
         except OSError as error:
             log.line(f"Nix cannot read the cache at {HOST}:{self._spec.address.port}: {error.strerror or error}")
+
+    def _listen(self, begun: process.Process) -> None:
+        assert begun.stdout, "it is a pipe"
+        for line in begun.stdout:
+            self._hear(line)
 
     def _keep(self) -> None:
         pause = _PAUSE

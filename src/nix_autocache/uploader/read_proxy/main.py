@@ -22,6 +22,7 @@ from .ahead import ObjectsAhead
 from .index import Index
 from .objects import CacheObjects
 from .peers import AllowedUsers
+from .reports import Reports
 from .server import ReadServer
 from .spec import ReadSpec
 from .spool import Spool
@@ -34,7 +35,7 @@ _GIVE_BACK: Final = frozenset({1, 30, 90})  # how often it was empty: idle conne
 def main(uploader: Path, descriptor: int) -> int:
     """Serve on the socket `descriptor` until standard input has ended and the uploader's socket is gone.
 
-    The first line of standard input is the spec.
+    The first line of standard input is the spec; standard output is for `reports`.
     """
     memory.protect_memory()
     memory.keep_small()
@@ -42,10 +43,10 @@ def main(uploader: Path, descriptor: int) -> int:
     os.environ.update(spec.access.environ)
     cache, nix = spec.access.open(), spec.access.nix
     assert not isinstance(cache, PathCache), "it has objects to read"
-    index = Index(nix.store_dir, spec.trusted)
+    index, reports = Index(nix.store_dir, spec.trusted), Reports(sys.stdout.fileno())
     threading.Thread(target=index.load, args=(cache, spec.indexes), daemon=True).start()
-    objects = CacheObjects(cache, index.forget)
-    ahead = ObjectsAhead(objects, Spool(uploader.parent), Path(nix.store_dir), index)
+    objects = CacheObjects(cache, index.forget, reports.missed)
+    ahead = ObjectsAhead(objects, Spool(uploader.parent), Path(nix.store_dir), index, reports.used)
     server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(nix), spec.address.nonce)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()

@@ -30,11 +30,20 @@ _BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its conn
 
 
 class CacheObjects:
-    """Used from many threads at once. `missing` is called with the name of each object that the cache does not have."""
+    """Used from many threads at once. `missing` is called with the name of each object that the cache does not have.
 
-    def __init__(self, cache: ObjectCache, missing: Callable[[str], object]) -> None:
+    If Nix itself asked for it, so is `missed`, and with the time of `time.monotonic` when the cache was asked.
+    """
+
+    def __init__(
+        self,
+        cache: ObjectCache,
+        missing: Callable[[str], object],
+        missed: Callable[[str, float], None] = lambda *_: None,
+    ) -> None:
         self._cache = cache
         self._missing = missing
+        self._missed = missed
         self._closed_until = 0.0
         self._ahead_again = 0.0
         self._failures = 0
@@ -84,9 +93,12 @@ class CacheObjects:
     def _found(self, name: str, ask: Callable[[str], T | None]) -> T | None:
         if not _NAME.fullmatch(name) or time.monotonic() < self._closed_until:
             return None
+        asked = time.monotonic()
         try:
             found = self._ask(name, ask)
             self._failures = 0
+            if found is None:
+                self._missed(name, asked)
             return found
         except CacheBusy as error:
             self._closed_until = time.monotonic() + _PAUSE

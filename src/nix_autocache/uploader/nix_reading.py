@@ -1,0 +1,74 @@
+"""What Nix read in this job, as the read proxy reports it: what the cache did not have, and the narinfos it was given.
+
+The first saves the uploader a question. The second, with what the job pushed, is the run index of the next run.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+from ..caches.protocol import ObjectCache
+from ..caches.run_codec import CONTENT_TYPE
+from ..caches.run_index import LARGEST, RunIndex
+
+_FRESH: Final = 60.0  # seconds after which another job may have pushed it
+_MOST: Final = 20_000  # paths that are remembered as missing
+
+
+class NixReading:
+    """Used from many threads at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._missed: dict[str, float] = {}  # by hash part, on the clock of `time.monotonic`
+        self._used: dict[str, str] = {}  # narinfos by their names, the newest last
+        self._letters = 0
+        self._version = self._written = 0
+
+    def hear(self, line: bytes) -> None:
+        """Take a line of `read_proxy.reports`. Any other line is ignored."""
+        said: Any = None
+        with suppress(ValueError, RecursionError):
+            said = json.loads(line)
+        match said:
+            case {"name": str(name), "narinfo": str(narinfo)}:
+                self.note(name, narinfo)
+            case {"name": str(name), "missed": float(when)}:
+                self._miss(name, when)
+
+    def lacks(self, name: str) -> bool:
+        """Whether the cache itself has just answered, to a question of Nix, that it has no object of this name."""
+        with self._lock:
+            return time.monotonic() - self._missed.get(name, float("-inf")) <= _FRESH
+
+    def note(self, name: str, narinfo: str) -> None:
+        """Remember the narinfo of a path that this job uses. If they are too many, the oldest are forgotten."""
+        with self._lock:
+            self._missed.pop(name, None)
+            self._version += self._used.get(name) != narinfo
+            self._letters += len(narinfo) - len(self._used.pop(name, ""))
+            self._used[name] = narinfo
+            while self._letters > LARGEST:
+                self._letters -= len(self._used.pop(next(iter(self._used))))
+
+    def write_index(self, cache: ObjectCache, name: str) -> None:
+        """Write all that was used as a run index of this name, the newest first, unless that was done already.
+
+        Raises as `ObjectCache.put`.
+        """
+        with self._lock:
+            version, texts = self._version, list(reversed(self._used.values()))
+        if version != self._written:
+            cache.put(name, RunIndex.of(texts).encode(), CONTENT_TYPE)
+            self._written = version
+
+    def _miss(self, name: str, when: float) -> None:
+        with self._lock:
+            self._missed.pop(name, None)
+            self._missed[name] = when
+            if len(self._missed) > _MOST:
+                del self._missed[next(iter(self._missed))]

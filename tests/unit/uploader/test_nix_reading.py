@@ -1,0 +1,133 @@
+"""What the read proxy reports: it saves questions for a minute, and becomes the index of the next run."""
+
+import json
+import os
+import time
+
+import pytest
+
+from nix_autocache.caches.run_index import RunIndex
+from nix_autocache.uploader import nix_reading
+from nix_autocache.uploader.nix_reading import NixReading
+from nix_autocache.uploader.read_proxy.reports import Reports
+from tests.harness.object_cache import FaultyCache, hash_part
+
+NAME = f"{hash_part(1)}.narinfo"
+
+
+def narinfo(number: int, more: str = "") -> str:
+    made = FaultyCache()
+    name, _ = made.add(number, b"archive")
+    return made.objects[name].decode() + f"Sig: key-1:{'A' * 86}==\n{more}"
+
+
+class Store(FaultyCache):
+    """Takes objects, and counts how often."""
+
+    puts = 0
+
+    def put(self, name: str, body: bytes, content_type: str) -> None:
+        self.puts += 1
+        self.objects[name] = body
+
+
+def reported(*calls: tuple[str, object]) -> NixReading:
+    """What is heard of a proxy's reports through a pipe."""
+    reading = NixReading()
+    out, into = os.pipe()
+    reports = Reports(into)
+    for kind, argument in calls:
+        getattr(reports, kind)(NAME, argument)
+    os.close(into)
+    with open(out, "rb") as lines:
+        for line in lines:
+            reading.hear(line)
+    return reading
+
+
+def test_what_the_cache_lacked_a_moment_ago_is_known() -> None:
+    assert reported(("missed", time.monotonic())).lacks(NAME)
+    assert not reported(("missed", time.monotonic())).lacks(f"{hash_part(2)}.narinfo")
+
+
+def test_what_the_cache_lacked_a_minute_ago_may_be_there_by_now() -> None:
+    assert not reported(("missed", time.monotonic() - nix_reading._FRESH - 1)).lacks(NAME)
+
+
+def test_what_was_found_or_pushed_since_is_not_lacking() -> None:
+    assert not reported(("missed", time.monotonic()), ("used", narinfo(1).encode())).lacks(NAME)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"\n", b"[]\n", b"{}\n", b"7\n", b'{"name": "x"}\n', b'{"name": {}, "narinfo"', b"[" * 99_999),
+        *(b'{"name": {}, "narinfo": "x"}', b'{"name": "x", "narinfo": 7}', b'{"name": [], "missed": 1.0}'),
+    ],
+    ids=range(11),
+)
+def test_a_line_that_is_no_report_changes_nothing(line: bytes) -> None:
+    reading = NixReading()
+    reading.hear(line)
+    store = Store()
+    reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert store.puts == 0
+
+
+def test_what_was_used_is_the_index_and_is_written_once() -> None:
+    reading, store = reported(("used", narinfo(1).encode())), Store()
+    reading.note(f"{hash_part(2)}.narinfo", narinfo(2))
+    for _ in range(2):
+        reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert store.puts == 1
+    found = RunIndex.decode(store.objects["index"]).narinfos
+    assert list(found.values()) == [narinfo(2), narinfo(1)]
+    reading.note(f"{hash_part(2)}.narinfo", narinfo(2))
+    reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert store.puts == 1
+    reading.note(f"{hash_part(3)}.narinfo", narinfo(3))
+    reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert store.puts == 2
+
+
+def test_an_index_that_could_not_be_written_is_written_later() -> None:
+    class Busy(Store):
+        def put(self, name: str, body: bytes, content_type: str) -> None:
+            super().put(name, body, content_type)
+            if self.puts == 1:
+                raise OSError("busy")
+
+    reading, store = reported(("used", narinfo(1).encode())), Busy()
+    with pytest.raises(OSError, match="busy"):
+        reading.write_index(store, "index")  # type: ignore[arg-type]
+    reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert store.puts == 2
+
+
+def test_of_too_many_paths_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nix_reading, "LARGEST", 3 * len(narinfo(1)))
+    monkeypatch.setattr(nix_reading, "_MOST", 2)
+    reading, store = NixReading(), Store()
+    for number in range(1, 6):
+        reading.note(f"{hash_part(number)}.narinfo", narinfo(number))
+    reading.write_index(store, "index")  # type: ignore[arg-type]
+    assert list(RunIndex.decode(store.objects["index"]).narinfos.values()) == [narinfo(5), narinfo(4), narinfo(3)]
+    names = ("a", "b", "c")
+    for name in names:
+        reading.hear(json.dumps({"name": name, "missed": time.monotonic()}).encode())
+    assert [reading.lacks(name) for name in names] == [False, True, True]
+
+
+def test_a_proxy_whose_reports_nobody_takes_does_not_wait() -> None:
+    out, into = os.pipe()
+    reports = Reports(into)
+    for _ in range(2000):
+        reports.used(NAME, narinfo(1).encode())
+    os.set_blocking(out, False)
+    content = os.read(out, 1 << 20)
+    reports.missed(NAME, 0.0)
+    reports.used(NAME, narinfo(1).encode())
+    content += os.read(out, 1 << 20)
+    assert all(json.loads(line)["name"] == NAME for line in content.splitlines())
+    os.close(into)
+    os.close(out)
