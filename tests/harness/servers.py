@@ -96,6 +96,15 @@ def rclone_s3(machine: Machine, directory: Path, buckets: Sequence[str] = (), po
 
 
 @contextmanager
+def public_s3(machine: Machine, directory: Path, buckets: Sequence[str], port: int = 9000) -> Iterator[Server]:
+    """S3 that anybody may read and write without a signature, by rclone."""
+    for bucket in buckets:
+        (directory / bucket).mkdir(parents=True, exist_ok=True)
+    with _rclone_s3(machine, directory, [], port) as server:
+        yield server
+
+
+@contextmanager
 def google_xml(machine: Machine, directory: Path, bucket: str, port: int = 9001) -> Iterator[Server]:
     """The XML API of Google's cloud storage, which is S3's without a signature: an S3 server that asks for none."""
     (directory / bucket).mkdir(parents=True)

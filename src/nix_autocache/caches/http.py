@@ -20,6 +20,7 @@ from .http_write import Writer
 from .pool import Pool
 from .protocol import Access, Body, Content
 
+_CONFLICT: Final = 409
 _EARLY: Final = 12  # connections at most that are opened before the first request
 
 
@@ -93,8 +94,11 @@ class HttpCache:
         return content is not None
 
     def put(self, name: str, body: Body, content_type: str) -> None:
+        headers = {"Content-Type": content_type}
         try:
-            response = self._writer.put(name, body, {"Content-Type": content_type})
+            response = self._writer.put(name, body, headers)
+            if response.status == _CONFLICT and self._writer.made_folders(name):
+                response = self._writer.put(name, body, headers)
         except OSError as error:
             raise connection_error(self.where, name, error) from None
         if response.status < 300:

@@ -23,6 +23,7 @@ _ARCHIVE: Final = 180.0  # seconds for an archive in one piece: 4 MB take 16 at 
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 _AHEAD: Final = 2 << 20  # bytes that are packed while earlier ones are sent
 _SPARE: Final = 2  # connections that archives leave to narinfos
+_CREATED: Final = 201
 _UNCHUNKED: Final = frozenset({400, 411, 501})  # statuses by which servers refuse a body without Content-Length
 
 
@@ -52,6 +53,23 @@ class Writer:
                 connection.close()
                 break
         return response
+
+    def made_folders(self, name: str) -> bool:
+        """True if the server lacked a folder for this object and has it now. Only WebDAV has any (RFC 4918, 9.3)."""
+        folders = name.split("/")[:-1]
+        made = [self._make_folder("/".join(folders[: depth + 1])) for depth in range(len(folders))]
+        return any(made)
+
+    def _make_folder(self, name: str) -> bool:
+        target = self._servers.target(name)
+        pool = self._servers.pool(target.origin)
+        request = pool.origin.request("MKCOL", target.path, {"Content-Length": "0"})
+
+        def send(connection: Connection) -> Response:
+            connection.send(request, QUESTION)
+            return connection.response()
+
+        return pool.use(send).status == _CREATED
 
     def _send(self, target: Target, name: str, body: bytes, headers: Mapping[str, str]) -> Response:
         pool = self._servers.pool(target.origin)
