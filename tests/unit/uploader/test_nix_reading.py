@@ -3,14 +3,21 @@
 import json
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from nix_autocache.caches.run_index import RunIndex
+from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader import nix_reading
+from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.nix_reading import NixReading
+from nix_autocache.uploader.presence import ABSENT
+from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.uploader.read_proxy.reports import Reports
-from tests.harness.object_cache import FaultyCache, hash_part
+from tests.harness import samples
+from tests.harness.object_cache import STORE, FaultyCache, base, hash_part
 
 NAME = f"{hash_part(1)}.narinfo"
 
@@ -131,3 +138,23 @@ def test_a_proxy_whose_reports_nobody_takes_does_not_wait() -> None:
     assert all(json.loads(line)["name"] == NAME for line in content.splitlines())
     os.close(into)
     os.close(out)
+
+
+class Asked(Store):
+    def get_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        return {name: self.get(name) for name in names}
+
+
+def test_what_nix_was_told_is_missing_is_not_asked_for_and_all_else_is() -> None:
+    cache, reading = Asked(), NixReading()
+    infos = [replace(samples.INFO, path=StorePath(f"{STORE}/{base(number)}")) for number in (1, 2)]
+    pusher = BinaryCache(
+        cache=cache,  # type: ignore[arg-type]
+        key=None,
+        codec=Codec(name="none", level=0),
+        cache_info="",
+        reading=reading,
+    )
+    reading.hear(json.dumps({"name": NAME, "missed": time.monotonic()}).encode())
+    assert pusher.ask(infos) == {infos[0].path: ABSENT, infos[1].path: ABSENT}
+    assert cache.asked == {f"{hash_part(2)}.narinfo": 1}
