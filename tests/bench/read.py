@@ -27,6 +27,7 @@ MISSES = 5000
 FRESH = "nix-store --gc > /dev/null 2>&1; rm -rf /root/.cache/nix"
 PROXY = "nix_autocache.uploader.read_proxy.main"
 DIRECT, FIRST, WARM = "direct", "proxy, no index", "proxy, with an index"
+BRANCH = {"GITHUB_REPOSITORY": "acme/bench", "GITHUB_REF": "refs/heads/main"}  # a run index belongs to one
 NIX_DEFAULT = ("--option", "http-connections", "25")
 
 
@@ -199,7 +200,7 @@ class Bench:
 
     def _job(self) -> Job:
         inputs = {"cache": f"s3://bucket?endpoint={self._s3}", "signing-key": self.key}
-        return Job(self.machine, inputs=inputs, env=servers.s3_env())
+        return Job(self.machine, inputs=inputs, env={**servers.s3_env(), **BRANCH}, name="bench")
 
     def _plain(self) -> tuple[str, ...]:
         keys = ("--option", "trusted-public-keys", self._public)
