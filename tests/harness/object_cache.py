@@ -53,6 +53,8 @@ class FaultyCache:
         self.objects |= {narinfo: "".join(f"{line}\n" for line in lines).encode(), name: archive}
         return narinfo, name
 
+    def open_connections(self, count: int) -> None: ...
+
     def get(self, name: str) -> bytes | None:
         content = self.open(name)
         return None if content is None else b"".join(content.pieces)

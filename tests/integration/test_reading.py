@@ -146,7 +146,7 @@ def test_other_users_neither_read_by_the_reader_nor_hold_it_up(machine: MakeMach
         one.sh("chmod 700 /usr/bin/nix")  # as where nothing can be started for a moment
         assert one.run(ask, user="visitor", check=False).stdout == ""
         one.sh("chmod 755 /usr/bin/nix")
-        holding = programs.python("hold_port.py", url.rpartition(":")[2], "1200")
+        holding = programs.python("hold_port.py", url.split(":")[2].partition("/")[0], "1200")
         with one.start(holding, user="guest") as guest:
             guest.wait_for_text("held")
             assert path in one.run(ask, user="runner").stdout
@@ -175,7 +175,8 @@ def test_the_readers_port_is_taken_before_nix_is_told_of_it(machine: MakeMachine
         job.run("setup")
         taking.wait_for_text("refused")
         port = taking.text().split()[-1]
-        ask = ["curl", "--silent", "--max-time", "10", f"http://127.0.0.1:{port}/nix-cache-info"]
+        (url,) = re.findall(rf"http://127.0.0.1:{port}/\w+", one.read("/etc/nix/nix-autocache.conf"))
+        ask = ["curl", "--silent", "--max-time", "10", f"{url}/nix-cache-info"]
         assert "StoreDir: /nix/store" in one.run(ask).stdout
         (before,) = readers(one)
         one.run(["kill", "-KILL", str(before)])

@@ -6,8 +6,9 @@ abort the process at exit (0.12.1).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from obstore.store import LocalStore
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
 from .http1 import LARGEST
-from .http_status import does_not_exist, is_absent, is_stored_anyway
+from .http_status import INFO, does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
 from .obstore_errors import Errors, describe
 from .protocol import Body, Content
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
+_EARLY: Final = 4  # connections at most that are opened before the first archive is read
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
@@ -70,27 +72,29 @@ class ObjectStoreCache:
     def store(self) -> ObjectStore:
         return self.store_for(QUESTION)
 
+    def open_connections(self, count: int) -> None:
+        """Open some connections for archives in the background."""
+        for _ in range(min(count, _EARLY)):
+            threading.Thread(target=self._connect, name="connect", daemon=True).start()
+
+    def _connect(self) -> None:
+        with suppress(exceptions.BaseError, OSError):  # the first request raises it again
+            obstore.head(self.store_for(READING), INFO)
+
     def get(self, name: str) -> bytes | None:
-        content = self._open(name, self.store)
-        if content is None:
-            return None
-        text = b""
-        for piece in content.pieces:
-            text += piece
-            if len(text) > LARGEST:
-                content.close()
+        with self._absences(name), self._translated_errors(name):
+            found = obstore.get(self.store, name)
+            if found.meta["size"] > LARGEST:
                 raise CacheError(f"{self.where}: {name} is larger than the {LARGEST >> 20} MB that it can have")
-        return text
+            return bytes(found.bytes())
+        return None
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         return {}
 
     def open(self, name: str) -> Content | None:
-        return self._open(name, self.store_for(READING))
-
-    def _open(self, name: str, store: ObjectStore) -> Content | None:
         with self._absences(name), self._translated_errors(name):
-            found = obstore.get(store, name)
+            found = obstore.get(self.store_for(READING), name)
             return Content(found.meta["size"], self._pieces(name, found.stream(_PIECE)))
         return None
 

@@ -37,6 +37,9 @@ class Content:
 class ObjectCache(Protocol):
     """Used from many threads at once. Every method raises CacheError (permanent) or CacheBusy (retry)."""
 
+    def open_connections(self, count: int) -> None:
+        """Open some connections in the background, at most `count`, for what is asked soon. Raises nothing."""
+
     def get(self, name: str) -> bytes | None:
         """An object's content, at most 1 MB; None if it does not exist or may not be read.
 

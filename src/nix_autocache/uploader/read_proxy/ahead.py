@@ -8,7 +8,6 @@ round trip: with the first question all archives of its closure are queued.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from .index import Index
 from .narinfos import KNOWN, Narinfos
 from .objects import CacheObjects
 from .spool import Spool
+from .workers import Workers
 
 _AT_ONCE: Final = 64  # objects that are fetched ahead
 
@@ -52,19 +52,23 @@ class ObjectsAhead:
         self._index = index
         self._walks: deque[Sequence[str]] = deque()  # base names whose closures are to be queued
         self._walked: dict[str, float] = {}  # when, for each base name that a walk came by lately
-        self._workers = _Workers(self._next_job)
+        self._workers = Workers(_AT_ONCE, "ahead")
         self._narinfos = Narinfos(objects, self._found)
-        self._archives = Archives(objects, spool, self._workers.wake)
+        self._archives = Archives(objects, spool, self._wake)
 
     def open(self, name: str) -> Content | None:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
         if name.endswith(".narinfo") and "/" not in name:
-            text = self._narinfo(name)
-            if text is None:
-                return None
-            self._used(name, text)
-            return Content(len(text), iter([text]))
+            text = self._indexed(name) or self._narinfos.get(name)
+            return None if text is None else self._given(name, text)
         return self._archive(name) if name.startswith("nar/") else self._objects.open(name)
+
+    def open_now(self, name: str) -> Content | None:
+        """The object if it is here whole. None does not say that it is missing. Never waits."""
+        if name.startswith("nar/"):
+            return self._archives.open_now(name)
+        text = self._indexed(name) or self._narinfos.take(name)
+        return self._given(name, text) if text else None
 
     def exists(self, name: str) -> bool:
         return self._objects.exists(name)
@@ -76,17 +80,22 @@ class ObjectsAhead:
         for base in [base for base, when in list(self._walked.items()) if now - when > KNOWN]:
             self._walked.pop(base, None)
         self._archives.tidy()
-        self._workers.wake()
+        self._wake()
 
     @property
     def is_empty(self) -> bool:
         """True if nothing is held or being fetched."""
         return self._narinfos.is_empty and self._archives.is_empty
 
-    def _narinfo(self, name: str) -> bytes | None:
+    def _given(self, name: str, text: bytes) -> Content:
+        self._used(name, text)
+        return Content(len(text), iter([text]))
+
+    def _indexed(self, name: str) -> bytes | None:
+        """The narinfo as the index has it."""
         known = self._index.get(name.removesuffix(".narinfo"))
         if known is None:
-            return self._narinfos.get(name)
+            return None
         self._lead(known.hints)
         return known.text
 
@@ -134,9 +143,15 @@ class ObjectsAhead:
         self._archives.want(hints.archive)
         return True
 
-    def _wake(self, count: int) -> None:
+    def _wake(self, count: int = 1) -> None:
+        """Let more threads look for something to do."""
         for _ in range(min(count, _AT_ONCE)):
-            self._workers.wake()
+            self._workers.start(self._work)
+
+    def _work(self) -> None:
+        while job := self._next_job():
+            with suppress(Exception):  # Nix asks for it, and gets the error
+                job()
 
     def _next_job(self) -> Job | None:
         if self._walks:
@@ -147,34 +162,4 @@ class ObjectsAhead:
         return base in self._walked or self._is_here(base)
 
     def _is_here(self, base: str) -> bool:
-        return os.path.lexists(self._store_dir / base)
-
-
-class _Workers:
-    """Threads that do the jobs of `next_job`; they stay, since starting one costs more than most jobs."""
-
-    def __init__(self, next_job: Callable[[], Job | None]) -> None:
-        self._next_job = next_job
-        self._changed = threading.Condition()
-        self._threads = 0
-        self._idle = 0
-
-    def wake(self) -> None:
-        """Let one more thread look for a job."""
-        with self._changed:
-            if self._idle:
-                self._idle -= 1
-                self._changed.notify()
-            elif self._threads < _AT_ONCE:
-                with suppress(RuntimeError):  # somebody has used up the threads of this machine
-                    threading.Thread(target=self._work, name="ahead", daemon=True).start()
-                    self._threads += 1
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while (job := self._next_job()) is None:
-                    self._idle += 1
-                    self._changed.wait()
-            with suppress(Exception):  # Nix asks for it, and gets the error
-                job()
+        return os.path.lexists(f"{self._store_dir}/{base}")

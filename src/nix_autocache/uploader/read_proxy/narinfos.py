@@ -57,6 +57,15 @@ class Narinfos:
                 if name in self._held:
                     self._drop(name)
 
+    def take(self, name: str) -> bytes | None:
+        """A narinfo for Nix that was fetched ahead; None if there is none."""
+        with self._lock:
+            if name not in self._held or not (text := self._answers[name].result()):
+                return None
+            self._asked[name] = time.monotonic()
+            self._drop(name)
+        return text
+
     def want(self, names: Iterable[str]) -> int:
         """Queue those that were not asked for lately; returns how many."""
         now = time.monotonic()

@@ -26,6 +26,8 @@ _NAME = re.compile(
 _MAX_FAILURES: Final = 16  # objects in a row without an answer: then the cache is in trouble, even if it seems well
 _PAUSE: Final = 30.0  # seconds for which a cache in trouble is not asked
 _AHEAD_PAUSE: Final = 5.0  # seconds without fetching ahead after a failure of it: the cache may ask for less
+_QUIET: Final = 20.0  # seconds without a request after which servers have closed connections
+_EARLY: Final = 16  # connections that are opened then
 _BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
 
 
@@ -47,6 +49,7 @@ class CacheObjects:
         self._closed_until = 0.0
         self._ahead_again = 0.0
         self._failures = 0
+        self._asked = float("-inf")
 
     def open(self, name: str) -> Content | None:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
@@ -54,6 +57,9 @@ class CacheObjects:
             return self._found(name, self._cache.open)
         text = self.get(name)
         return None if text is None else Content(len(text), iter([text]))
+
+    def open_now(self, name: str) -> Content | None:
+        """None: of a cache nothing is here."""
 
     def get(self, name: str) -> bytes | None:
         """As `open`, but the whole of a small object."""
@@ -112,6 +118,9 @@ class CacheObjects:
         return None
 
     def _ask(self, name: str, ask: Callable[[str], T | None]) -> T | None:
+        quiet, self._asked = time.monotonic() - self._asked, time.monotonic()
+        if quiet > _QUIET:
+            self._cache.open_connections(_EARLY)
         found = ask(name)
         if found is None:
             self._missing(name)

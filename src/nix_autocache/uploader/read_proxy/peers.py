@@ -101,8 +101,12 @@ class AllowedUsers:
         self._lock = threading.Lock()
         self._answers: dict[int, tuple[float, bool]] = {}  # with the time of each
 
+    def is_always_allowed(self, user: int) -> bool:
+        """True if Nix need not be asked."""
+        return user in {0, os.geteuid(), UNKNOWN}
+
     def may_read(self, user: int) -> bool:
-        if user in {0, os.geteuid(), UNKNOWN}:
+        if self.is_always_allowed(user):
             return True
         with self._lock:
             since, answer = self._answers.get(user, (float("-inf"), False))

@@ -1,5 +1,8 @@
 """The HTTP server of the read proxy: GET and HEAD on many connections, of Nix and of anyone else on this machine.
 
+One thread takes all requests, and answers those for what is here whole. The others go to threads that may wait, since
+each change of threads costs more than the rest of an answer.
+
 `Connections` limits what one user can take. Errors are one line in the log every 30 seconds, not one per request: any
 user could fill the disk.
 """
@@ -7,170 +10,191 @@ user could fill the disk.
 from __future__ import annotations
 
 import errno
+import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from socketserver import StreamRequestHandler, ThreadingTCPServer
-from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import unquote
+from functools import partial
+from typing import Final
 
-from ...caches.protocol import Content
 from ...errors import one_line
 from ...system import log
+from .answers import Answers, Objects, send
+from .client import Client
 from .connections import Connections
 from .peers import AllowedUsers, user_of
+from .workers import Workers
 
-T = TypeVar("T")
-
-_STALLED: Final = 60.0  # seconds in which the client takes nothing of an answer
 _LOG_INTERVAL: Final = 30.0  # seconds
+_INTERVAL: Final = 0.5  # seconds between two looks at the time
 _STACK: Final = 256 << 10  # bytes of a thread's stack
-_LINE: Final = 64 << 10  # bytes of a request's line
-_HEADERS: Final = 100  # of a request
-_OK: Final = "200 OK"
-_MISSING: Final = "404 Not Found"
+_MOST: Final = 8192  # threads; as many as connections, since each may wait for a slow client
+_AT_ONCE: Final = 64  # connections to accept before the requests of others
 
 
-class Objects(Protocol):
-    """The objects to serve; None and False for those that are missing."""
-
-    def open(self, name: str) -> Content | None: ...
-
-    def exists(self, name: str) -> bool: ...
-
-
-class ReadServer(ThreadingTCPServer):
+class ReadServer:
     """Serves `objects` to the users in `allowed`, from a socket that listens already, below the path `nonce`."""
 
-    daemon_threads = True
-
     def __init__(self, listening: socket.socket, objects: Objects, allowed: AllowedUsers, nonce: str) -> None:
-        super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
-        self.objects = objects
-        self.connections = Connections()
-        self.prefix = f"/{nonce}/" if nonce else "/"
+        self._listening = listening
         self._allowed = allowed
+        self._connections = Connections()
+        self._answers = Answers(objects, f"/{nonce}/" if nonce else "/", self._log_error)
+        self._workers = Workers(_MOST, "answer")
+        self._lock = threading.Lock()
+        self._returned: deque[Client] = deque()
+        self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._ending = False
         self._logged = float("-inf")
         threading.stack_size(_STACK)
+        for each in (listening, self._wake, self._woken):
+            each.setblocking(False)
 
-    def get_request(self) -> tuple[socket.socket, Any]:
+    def serve_forever(self, poll_interval: float = _INTERVAL) -> None:
+        """Serve until `shutdown`; idle connections are looked at every `poll_interval` seconds."""
+        self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._take_back)
+        looked = time.monotonic()
+        while not self._ending:
+            for key, _ in self._selector.select(poll_interval):
+                self._handle(key.data)
+            if time.monotonic() - looked > poll_interval:
+                looked = time.monotonic()
+                self._connections.close_expired()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, Client):
+                self._close(key.data)
+        self._selector.close()
+
+    def _handle(self, what: Client | Callable[[], None]) -> None:
+        """Nothing that one client does ends the server."""
         try:
-            return super().get_request()
-        except OSError as error:
-            if error.errno in {errno.EMFILE, errno.ENFILE}:
-                self.connections.make_room()
-            raise
+            if isinstance(what, Client):
+                self._receive(what)
+            else:
+                what()
+        except Exception as error:
+            self._log_error(one_line(error))
+            if isinstance(what, Client):
+                self._close(what)
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        user = user_of(request)
-        return user is not None and self.connections.admit(request, user)
+    def shutdown(self) -> None:
+        """Make `serve_forever` return soon."""
+        self._ending = True
+        self._wake_up()
 
-    def service_actions(self) -> None:
-        """Called every half second, and after each connection."""
-        self.connections.close_expired()
+    def server_close(self) -> None:
+        self._listening.close()
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Check the user in the connection's own thread: Nix may have to be asked."""
-        user = self.connections.user(request)
-        if user is not None and self._allowed.may_read(user):
-            super().process_request_thread(request, client_address)
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = self._listening.accept()
+            except BlockingIOError:  # nobody, or another process was faster
+                return
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE}:
+                    self._connections.make_room()
+                return
+            with suppress(OSError):
+                self._admit(connection)
+
+    def _admit(self, connection: socket.socket) -> None:
+        user = user_of(connection)
+        if user is None or not self._connections.admit(connection, user):
+            connection.close()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = Client(connection, user)
+        if self._allowed.is_always_allowed(user):
+            self._selector.register(connection, selectors.EVENT_READ, client)
+        else:  # Nix may have to be asked
+            client.busy = client.muted = True
+            self._work(client, lambda: self._allowed.may_read(user))
+
+    def _receive(self, client: Client) -> None:
+        """Read what has come, and answer it if it is a whole request."""
+        if client.busy:
+            with self._lock:
+                if client.busy:  # it sends more, or has hung up, before it has its answer
+                    client.muted = True
+                    self._selector.unregister(client.connection)
+                    return
+        if client.read():
+            self._answer_next(client)
         else:
-            self.shutdown_request(request)
+            self._close(client)
 
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.remove(request)
-        super().shutdown_request(request)
+    def _answer_next(self, client: Client) -> None:
+        """Answer what is here; the first that is not goes to another thread."""
+        while request := client.next_request():
+            self._connections.mark(client.connection, answered=False)
+            answer = self._answers.now(request)
+            if answer is None:
+                client.busy = True
+                return self._work(client, partial(self._answers.later, client.connection, request))
+            rest = send(client.connection, answer)
+            if rest is None or (not rest and not request.keep):
+                return self._close(client)
+            if rest:
+                client.busy = True
+                return self._work(client, partial(self._answers.finish, client.connection, rest, request))
+            self._connections.mark(client.connection, answered=True)
+        return None
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore it: the client hung up, or no thread could be started."""
+    def _work(self, client: Client, job: Callable[[], bool]) -> None:
+        """Let another thread do it: the connection stays open if it returns True."""
+        if not self._workers.start(partial(self._do, client, job)):
+            self._close(client)  # somebody has used up the threads of this machine
 
-    def log_error(self, text: str) -> None:
+    def _do(self, client: Client, job: Callable[[], bool]) -> None:
+        keep = False
+        try:
+            keep = job()
+        finally:
+            self._connections.mark(client.connection, answered=True)
+            with self._lock:
+                client.busy = False
+                client.ended = not keep
+                is_for_loop = client.muted or client.ended or client.has_more
+                if is_for_loop:
+                    self._returned.append(client)
+            if is_for_loop:
+                self._wake_up()
+
+    def _take_back(self) -> None:
+        """Look at the clients that other threads are done with."""
+        with suppress(OSError):
+            self._woken.recv(4096)
+        while self._returned:
+            client = self._returned.popleft()
+            if client.ended:
+                self._close(client)
+                continue
+            if client.muted:
+                client.muted = False
+                self._selector.register(client.connection, selectors.EVENT_READ, client)
+            if not client.busy:
+                self._answer_next(client)
+
+    def _wake_up(self) -> None:
+        with suppress(OSError):  # it is awake if there is no room
+            self._wake.send(b"x")
+
+    def _close(self, client: Client) -> None:
+        self._connections.remove(client.connection)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(client.connection)
+        with suppress(OSError):
+            client.connection.shutdown(socket.SHUT_WR)
+        client.connection.close()
+
+    def _log_error(self, text: str) -> None:
         if time.monotonic() - self._logged > _LOG_INTERVAL:
             self._logged = time.monotonic()
             log.line(text)
-
-
-class _Handler(StreamRequestHandler):
-    """One connection, which Nix keeps for many requests. http.server's own takes four times as long for each."""
-
-    server: ReadServer
-    timeout = _STALLED
-    disable_nagle_algorithm = True
-    wbufsize = 64 << 10  # so that a narinfo and its head are one packet
-
-    def handle(self) -> None:
-        while self._answer_next():
-            self.wfile.flush()
-            self.server.connections.mark(self.connection, answered=True)
-        with suppress(OSError):
-            self.wfile.flush()
-
-    def _answer_next(self) -> bool:
-        """False if the connection has to be closed."""
-        line = self.rfile.readline(_LINE)
-        if not line:
-            return False
-        words = line.decode("latin-1").split()
-        keep_alive = self._read_headers(kept=words[-1:] == ["HTTP/1.1"])
-        self.server.connections.mark(self.connection, answered=False)
-        if keep_alive is None or len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return self._send_head("400 Bad Request", 0, keep=False)
-        method, path, _ = words
-        match method:
-            case "GET":
-                return self._get(path, keep=keep_alive)
-            case "HEAD":
-                exists = self._found(path, self.server.objects.exists)
-                return self._send_head(_OK if exists else _MISSING, None if exists else 0, keep=keep_alive)
-        return self._send_head("501 Not Implemented", 0, keep=False)
-
-    def _read_headers(self, *, kept: bool) -> bool | None:
-        """Whether the connection is to be kept: `kept`, unless the client says otherwise. None if they are too long."""
-        for _ in range(_HEADERS):
-            line = self.rfile.readline(_LINE)
-            if line in {b"\r\n", b"\n"}:
-                return kept
-            if not line.endswith(b"\n"):
-                return None
-            name, _, value = line.lower().partition(b":")
-            if name == b"connection":
-                kept = value.strip() != b"close" and (kept or value.strip() == b"keep-alive")
-        return None
-
-    def _get(self, path: str, *, keep: bool) -> bool:
-        content = self._found(path, self.server.objects.open)
-        if content is None:
-            return self._send_head(_MISSING, 0, keep=keep)
-        try:
-            self._send_head(_OK, content.size, keep=keep, chunked=content.size is None)
-            for piece in filter(None, content.pieces):
-                self.wfile.write(piece if content.size is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
-            self.wfile.write(b"" if content.size is not None else b"0\r\n\r\n")
-        except Exception as error:
-            self.server.log_error(f"{path[:200]!r}: {one_line(error)}")
-            return False  # too late for another status
-        finally:
-            content.close()
-        return keep
-
-    def _found(self, path: str, ask: Callable[[str], T]) -> T | None:
-        """The result of `ask` for the object at the path; None after any error, and for a path of another job."""
-        if not path.startswith(prefix := self.server.prefix):
-            return None
-        try:
-            return ask(unquote(path.removeprefix(prefix)))  # Nix 2.34 encodes the ! of a realisation
-        except Exception as error:
-            self.server.log_error(f"{path[:200]!r}: {one_line(error)}")
-            return None
-
-    def _send_head(self, status: str, size: int | None, *, keep: bool, chunked: bool = False) -> bool:
-        """Content of unknown size is sent in chunks. Returns `keep`."""
-        length = "" if size is None else f"Content-Length: {size}\r\n"
-        coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-        end = "" if keep else "Connection: close\r\n"
-        self.wfile.write(f"HTTP/1.1 {status}\r\n{length}{coding}{end}\r\n".encode())
-        return keep

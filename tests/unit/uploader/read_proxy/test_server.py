@@ -1,9 +1,12 @@
 """The read proxy against other users of the machine: connections that are held, requests that are wrong."""
 
 import http.client
+import random
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,11 +19,13 @@ from nix_autocache.uploader.read_proxy import connections, launch
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
 from nix_autocache.uploader.read_proxy.peers import AllowedUsers
 from nix_autocache.uploader.read_proxy.server import ReadServer
+from tests.harness.soak import seeds
 from tests.harness.waiting import wait_for
 
 NONCE = "0123456789abcdef"  # of this job
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
 ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar"
+ENDLESS = "nar/endless"
 
 
 class Cache:
@@ -31,6 +36,8 @@ class Cache:
         self.error: Exception | None = None
         self.whole = True  # whether the error is for every object
 
+    def open_connections(self, count: int) -> None: ...
+
     def get(self, name: str) -> bytes | None:
         if self.error and (self.whole or name != INFO):
             raise self.error
@@ -40,6 +47,8 @@ class Cache:
         self.opened.append(name)
         if self.error:
             raise self.error
+        if name == ENDLESS:
+            return Content(None, iter(lambda: bytes(100_000), None))
         return Content(None, iter([b"some ", b"", b"content"])) if name == ARCHIVE else None
 
     def exists(self, name: str) -> bool:
@@ -131,6 +140,49 @@ def test_trouble_with_one_object_does_not_close_the_cache_and_trouble_with_the_c
     assert ask(port, NARINFO)[0] == 404
     cache.error = None
     assert ask(port, NARINFO)[0] == 404
+
+
+def test_requests_are_answered_in_order_however_they_are_cut(port: int) -> None:
+    """Nix sends one at a time and whole; others need not."""
+    chance = random.Random(0)
+    requests = "".join(f"GET /{NONCE}/{name} HTTP/1.1\r\nHost: x\r\n\r\n" for name in (NARINFO, "nar/gone", ARCHIVE))
+    answers = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nStorePath: x\nHTTP/1.1 404 Not Found\r\n"
+    for _ in range(seeds(200)):
+        cuts = sorted(chance.sample(range(1, len(requests)), chance.randint(0, 4)))
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            for start, end in pairwise([0, *cuts, len(requests)]):
+                connection.sendall(requests[start:end].encode())
+            received = b""
+            while not received.endswith(b"content\r\n0\r\n\r\n"):
+                piece = connection.recv(1000)
+                assert piece, received
+                received += piece
+            assert received.startswith(answers)
+            assert received.count(b"HTTP/1.1 ") == 3
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 70_000, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000])
+def test_a_request_without_an_end_is_hung_up_on(port: int, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with suppress(OSError):
+            connection.sendall(head)
+        wait_for(lambda: _is_closed(connection), "the end of the connection")
+
+
+def test_who_takes_nothing_or_hangs_up_keeps_nobody_from_being_answered(port: int) -> None:
+    asked = f"GET /{NONCE}/{ENDLESS} HTTP/1.1\r\n\r\n".encode()
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+    for connection in held:
+        connection.sendall(asked)
+    for connection in held[::2]:
+        connection.recv(1000)
+        connection.close()
+    assert ask(port, NARINFO)[0] == 200
+    answering = [thread for thread in threading.enumerate() if thread.name == "answer"]
+    assert len(answering) >= 20, "those that still wait"
+    for connection in held:
+        connection.close()
+    assert ask(port, ARCHIVE) == (200, b"some content")
 
 
 @pytest.mark.slow
