@@ -14,7 +14,7 @@ from tests.harness.delay import delayed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
 
-ROUNDS = 2
+ROUNDS = 3
 TURNS = 30
 PART = 50  # Nix itself takes time and memory by the square of what one command builds
 SLOW = 200
@@ -32,14 +32,16 @@ class Jobs:
     numbers: "itertools.count[int]"
 
     def build(self, expression: str, *, ours: bool, jobs: int) -> float:
-        """Seconds of the build; a flush of our job comes after it, and is noted by itself."""
+        """Seconds of the build; a flush of the job comes after it, and is noted by itself.
+
+        Also without our hook: the flush finds what was built, and the next turn must not wait for that.
+        """
         options = [] if ours else ["--option", "post-build-hook", "/bin/true"]
         if jobs == 1:  # for a tiny build a sandbox takes longer than the build
             options += ["--option", "sandbox", "false"]
         command = ["nix-build", "--no-out-link", "--quiet", "--max-jobs", str(jobs), *options, "--expr", expression]
         seconds = self.machine.run(command, timeout=900).seconds
-        if ours:
-            self.flushes.append(self.job.run("flush", timeout=300).seconds)
+        self.flushes.append(self.job.run("flush", timeout=300).seconds)
         return seconds
 
     @contextmanager
@@ -98,20 +100,20 @@ def tiny(jobs: Jobs) -> None:
 
 
 def slow(jobs: Jobs) -> None:
-    """200 builds of half a second, four at a time."""
+    """200 builds of half a second, four at a time. The flush at the end is a part of it."""
 
     def ours() -> float:
-        with jobs.caching():
-            return jobs.build(graphs.sleeping(SLOW, jobs.fresh()), ours=True, jobs=4) + jobs.flushes[-1]
+        return jobs.build(graphs.sleeping(SLOW, jobs.fresh()), ours=True, jobs=4) + jobs.flushes[-1]
 
     contenders = {
-        "no cache": lambda: jobs.build(graphs.sleeping(SLOW, jobs.fresh()), ours=False, jobs=4),
+        "hook is /bin/true": lambda: jobs.build(graphs.sleeping(SLOW, jobs.fresh()), ours=False, jobs=4),
         "ours, flush included": ours,
     }
     if not is_quick():
-        figures = in_turn(contenders, ROUNDS)
+        with jobs.caching():
+            figures = in_turn(contenders, ROUNDS)
         figures.show(f"{SLOW} derivations of half a second each")
-        verdict("times as long", figures.ratio("ours, flush included", "no cache"), 1.02)
+        verdict("times as long as with /bin/true", figures.ratio("ours, flush included", "hook is /bin/true"), 1.02)
 
 
 if __name__ == "__main__":

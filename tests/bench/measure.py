@@ -70,6 +70,12 @@ def verdict(what: str, value: float, limit: float, *, at_least: bool = False) ->
     _write_row({"goal": what, "value": value, "limit": f"{word} {limit}", "met": met})
 
 
+def note(text: str) -> None:
+    """A line that goes with the figures above it."""
+    print(f"  {text}", flush=True)
+    _write_row({"note": text})
+
+
 def growth(what: str, seconds: Mapping[int, float]) -> None:
     """Note the seconds by the number of paths, for a picture."""
     _write_row({"growth": what, "paths": list(seconds), "seconds": list(seconds.values())})

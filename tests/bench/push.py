@@ -1,12 +1,14 @@
 """`nix-autocache push` against `nix copy --to`, to the same HTTP server: far away, or one that thinks."""
 
 import itertools
+import os
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench.measure import growth, in_turn, is_quick, rounds, verdict
+from tests.bench.measure import growth, in_turn, is_quick, note, rounds, verdict
 from tests.harness import nix, product, programs, roots, servers, store_graphs
 from tests.harness.delay import delayed
 from tests.harness.job import Job
@@ -109,15 +111,25 @@ class Bench:
         path = self.machine.run(["nix-store", "--add", "/root/tree"]).stdout.strip()
         size = int(self.machine.run(["nix-store", "--query", "--size", path]).stdout)
         self.far = self.server.url
+        shares: dict[str, list[float]] = {COPY: [], PUSH: []}
+
+        def noted(name: str, run: Callable[[], float]) -> float:
+            before = self.server.processor_time()
+            seconds = run()
+            shares[name].append((self.server.processor_time() - before) / seconds / (os.cpu_count() or 1))
+            return seconds
+
         contenders = {
-            COPY: lambda: self.copy(self.empty(), [path], ZSTD),
-            PUSH: lambda: self.push(self.empty(), [path]),
+            COPY: lambda: noted(COPY, lambda: self.copy(self.empty(), [path], ZSTD)),
+            PUSH: lambda: noted(PUSH, lambda: self.push(self.empty(), [path])),
             f"{COPY}, to a directory": lambda: self.copy(self.directory(), [path], ZSTD),
             f"{PUSH}, to a directory": lambda: self.push(self.directory(), [path]),
             "hash and compress, nothing else": lambda: self.bare(path),
         }
         figures = in_turn(contenders, 10)
         figures.show(f"one tree of compiled code, {size / 1e6:.0f} MB, no delay")
+        for name, share in shares.items():
+            note(f"Of all processors' time, the server took {statistics.median(share):.0%} during {name}.")
         verdict("over HTTP, times as long as nix copy", figures.ratio(PUSH, COPY), 1.0)
         rate = figures.ratio("hash and compress, nothing else", f"{PUSH}, to a directory")
         verdict("of the bare rate, to a directory", rate, 0.8, at_least=True)

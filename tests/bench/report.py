@@ -36,6 +36,7 @@ class Section:
     title: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
     goals: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def medians(self) -> dict[str, float]:
         return {name: statistics.median(values) for name, values in self.seconds.items()}
@@ -69,6 +70,8 @@ def _sections(rows: list[dict[str, Any]]) -> list[Section]:
             if not sections or sections[-1].bench != bench:
                 sections.append(Section(bench, ""))
             sections[-1].goals.append(row)
+        elif "note" in row and sections:
+            sections[-1].notes.append(row["note"])
     return sections
 
 
@@ -84,7 +87,7 @@ def _page(sections: list[Section], *, quick: bool) -> str:
         some = [each for each in sections if each.bench == bench]
         lines += ["", f"## {title}"] if some else []
         for section in some:
-            lines += [*_table(section), *_goals(section)]
+            lines += [*_table(section), *_goals(section), *(f"\n{text}" for text in section.notes)]
     return "\n".join(lines) + "\n"
 
 

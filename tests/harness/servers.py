@@ -59,6 +59,11 @@ class Server:
         self.popen.kill()
         self.popen.wait()
 
+    def processor_time(self) -> float:
+        """Seconds that it has used of all processors; source: proc_pid_stat(5)."""
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _answers(self) -> bool:
         with self.machine.network():
             connection = self._connection()
