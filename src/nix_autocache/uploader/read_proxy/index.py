@@ -7,6 +7,7 @@ served only with a signature that Nix accepts, and goes with all that refers to 
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..presence import fields_of, is_signed, path_info
 from .hints import HASH_PART, Hints, of_fields, of_narinfo
 
 _NAR: Final = "nar/"
+_PATIENCE: Final = 0.5  # seconds to wait for the indexes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class Index:
         self._texts: dict[str, str] = {}  # by hash part
         self._verified: set[str] = set()
         self._graph: _Graph | None = None  # made when something is to be forgotten
+        self._loaded = threading.Event()
+        self._loaded.set()
+        self._awaited = 0.0  # until when, on the clock of `time.monotonic`
+
+    def load_soon(self, cache: ObjectCache, names: Sequence[str]) -> None:
+        """Load in the background. A question that comes first waits for it, though not for long: as a rule an index is
+        here as soon as the answer to one question would be."""
+        if names:
+            self._awaited = time.monotonic() + _PATIENCE
+            self._loaded.clear()
+            threading.Thread(target=self.load, args=(cache, names), name="index", daemon=True).start()
 
     def load(self, cache: ObjectCache, names: Sequence[str]) -> None:
         """Read the run indexes of these names, the most important first. What fails is a line in the log."""
@@ -54,6 +67,7 @@ class Index:
                     room -= len(text)
         with self._lock:
             self._texts, self._graph = texts, None
+        self._loaded.set()
         for hash_part in list(texts)[:1]:
             self.get(hash_part)  # loads libsodium, before somebody waits for it
 
@@ -62,6 +76,8 @@ class Index:
 
     def get(self, hash_part: str) -> Known | None:
         """The narinfo of the path with this hash part; None if there is none that may be served."""
+        if not self._loaded.is_set():
+            self._loaded.wait(max(0.0, self._awaited - time.monotonic()))
         text = self._texts.get(hash_part)
         if text is None:
             return None

@@ -44,7 +44,7 @@ def main(uploader: Path, descriptor: int) -> int:
     cache, nix = spec.access.open(), spec.access.nix
     assert not isinstance(cache, PathCache), "it has objects to read"
     index, reports = Index(nix.store_dir, spec.trusted), Reports(sys.stdout.fileno())
-    threading.Thread(target=index.load, args=(cache, spec.indexes), daemon=True).start()
+    index.load_soon(cache, spec.indexes)
     objects = CacheObjects(cache, index.forget, reports.missed)
     ahead = ObjectsAhead(objects, Spool(uploader.parent), Path(nix.store_dir), index, reports.used)
     server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(nix), spec.address.nonce)

@@ -1,5 +1,7 @@
 """Of a run index nothing is served that Nix would not take, whoever wrote it, and nothing whose archive is gone."""
 
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from tests.harness.object_cache import FaultyCache, base, hash_part
 from tests.harness.samples import FILE, INFO, KEY, OTHERS, PATH, SIGNED, UNSIGNED
 from tests.harness.soak import seeds
 from tests.harness.strategies import texts
+from tests.harness.waiting import wait_for
 
 
 def loaded(*texts: str, store_dir: str = "/nix/store") -> Index:
@@ -162,3 +165,22 @@ def test_a_loop_of_references_ends() -> None:
     assert sorted(hints.base for hints in found) == [base(0), base(1)]
     made.forget("nar/0.nar")
     assert known(made, 2) == set()
+
+
+def test_a_question_waits_for_the_index_and_not_for_one_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = run_codec.pack({"kind": "index"}, SIGNED)
+    late = threading.Event()
+    cache = FaultyCache({"late": packed}, late={"late": late})
+    monkeypatch.setattr(index, "_PATIENCE", 0.01)
+    impatient = Index("/nix/store", [KEY.public])
+    impatient.load_soon(cache, ["late"])  # type: ignore[arg-type]
+    assert impatient.get(PATH.hash_part) is None
+    monkeypatch.setattr(index, "_PATIENCE", 30)
+    patient = Index("/nix/store", [KEY.public])
+    patient.load_soon(cache, ["late"])  # type: ignore[arg-type]
+    threading.Timer(0.05, late.set).start()
+    assert patient.get(PATH.hash_part)
+    wait_for(lambda: impatient.get(PATH.hash_part), "the index")
+    without = Index("/nix/store", [KEY.public])
+    without.load_soon(cache, [])  # type: ignore[arg-type]
+    assert without.get(PATH.hash_part) is None
