@@ -154,7 +154,7 @@ class ObjectsAhead:
                 job()
 
     def _next_job(self) -> Job | None:
-        if self._walks:
+        with suppress(IndexError):  # there is none, or another thread was faster
             return partial(self._walk, self._walks.popleft())
         return self._narinfos.next_job() or self._archives.next_job()
 
