@@ -55,16 +55,16 @@ def _set_up(context: Context) -> JobState:
 
 def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
     """A job with a hook, a queue and an uploader of its own. A set-up that fails leaves nothing registered."""
-    from ..job import cache_views, in_effect, read_proxy, registration, secrets, uploader_start
+    from ..job import in_effect, read_proxy, registration, secrets, uploader_start
 
     facts = plan.facts
     with read_proxy.listening(context, plan) as proxy:
         state = plan.begin(nix, proxy.address if proxy else None)
         destination = context.made_destination()
+        destination = destination.with_job_key() if proxy else destination
         known = secrets.read(context, destination) if state.push and not state.separate_user else None
         destination = destination.trusting(str(known.public_key or "")) if known else destination
         with registration.undone_on_failure(context, state):
-            destination = cache_views.make(context, destination, nix)
             state, registered = registration.register_or_scan(context, state, destination, facts)
             uploader = uploader_start.start(context, state, destination, known, proxy) if state.push else None
             state = uploader_start.prove_hook(context, state, uploader) if uploader else state

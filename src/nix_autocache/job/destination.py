@@ -1,13 +1,13 @@
 """Where a job's paths go, and who signs them: the inputs `cache`, `signing-key` and `public-keys`.
 
 Without a `cache` it is the embedded default: a directory that the CI host or else the user keeps. The user's has a key
-beside it, which `make_key` makes when it is first needed; the host's has none, and its paths carry no signature.
+beside it, which `make_key` makes when it is first needed; the host's has none. Its paths carry no signature, and each
+job's Nix reads it through a read proxy that signs them with a key of this job.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ class Destination:
     """`key_source` is read only by `signing_key`, or by the uploader if the key is in AWS.
 
     `others` are directories with caches that are only read; what is in them is not pushed again. With `unsigned`, the
-    paths carry no signature, and Nix reads `views` of the caches, which a key of this job signed.
+    paths carry no signature, and Nix reads all of these through our proxy, which signs with `job_key`, or not at all.
     """
 
     url: CacheUrl
@@ -34,7 +34,7 @@ class Destination:
     embedded: bool
     others: tuple[Path, ...] = ()
     unsigned: bool = False
-    views: tuple[Path, ...] = ()
+    job_key: keys.SecretKey | None = None
 
     def trusting(self, public_key: str) -> Destination:
         """With this key where no `public-keys` are given; empty for none."""
@@ -51,19 +51,32 @@ class Destination:
             f"and build it again each time; add {public_key}"
         )
 
-    def viewed(self, views: Iterable[Path], public_key: keys.PublicKey) -> Destination:
-        """With these views, and the key that signed them: trusted whatever `public-keys` says."""
-        return replace(self, views=tuple(views), public_keys=(*self.public_keys, public_key))
+    def with_job_key(self) -> Destination:
+        """With a key of this job if the paths carry no signature; it is trusted whatever `public-keys` says."""
+        if not self.unsigned:
+            return self
+        key = keys.generate_job_key()
+        return replace(self, job_key=key, public_keys=(*self.public_keys, key.public))
 
     @property
     def wants_read_proxy(self) -> bool:
         """Whether Nix reads the cache better through our proxy than by itself."""
-        return self.url.wants_reader and not self.unsigned
+        return self.url.wants_reader or self.unsigned
+
+    @property
+    def without_read_proxy(self) -> str:
+        """What then happens, as a sentence."""
+        return "Nix does not read the cache" if self.unsigned else "Nix reads the cache by itself"
 
     @property
     def substituters(self) -> list[str]:
-        """What Nix reads beside the cache itself, or in its place."""
-        return [of_directory(directory).substituter for directory in (self.views if self.unsigned else self.others)]
+        """What Nix reads by itself, beside the cache."""
+        return [] if self.unsigned else [of_directory(directory).substituter for directory in self.others]
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The caches that are directories of this machine, in the order in which they are read."""
+        return (*self.others, *filter(None, [self.url.directory]))
 
 
 def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:

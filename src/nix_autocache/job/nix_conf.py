@@ -69,11 +69,10 @@ def lines_on_managed_machine(context: Context) -> list[str]:
 def cache_lines(state: JobState, destination: Destination) -> list[str]:
     """What makes Nix read the cache, and the caches beside it."""
     found = [f"extra-substituters = {url}" for url in destination.substituters]
-    if not destination.unsigned and not state.unread:  # else Nix reads signed views of it, or nothing
-        if state.reader:
-            found.append(f"extra-substituters = {state.reader.url}{destination.url.reading_query}")
-        elif destination.url.is_read_by_nix:
-            found.append(f"extra-substituters = {destination.url.substituter}")
+    if state.reader and not state.unread:
+        found.append(f"extra-substituters = {state.reader.url}{destination.url.reading_query}")
+    elif destination.url.is_read_by_nix and not (destination.unsigned or state.unread):
+        found.append(f"extra-substituters = {destination.url.substituter}")
     keys = " ".join(map(str, destination.public_keys))
     return [*found, f"extra-trusted-public-keys = {keys}"] if keys else found
 

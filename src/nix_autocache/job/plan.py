@@ -29,7 +29,7 @@ class SetupPlan:
     """`verdict` is the foreseen one. `no_hook` says why the hook cannot be used; then the store is scanned instead,
     or, with a `separate_user` for the uploader, nothing is pushed: only the hook and root can write that queue.
     With `lock_down`, root is taken from the job's user. `reads_itself` says why Nix cannot read the cache through our
-    proxy although that would be better. `nix` says in words where Nix comes from."""
+    proxy although that would be better, or the only way. `nix` says in words where Nix comes from."""
 
     facts: Facts
     rule: ModeRule
@@ -95,7 +95,8 @@ class SetupPlan:
 
     def _cache(self) -> str:
         url = replace(self.destination.url, params={}).without_secrets
-        reads = "read it through our proxy" if self.read_proxy else "let Nix read it"
+        reads = "do not read it" if self.destination.unsigned else "let Nix read it"
+        reads = "read it through our proxy" if self.read_proxy else reads
         if not self.verdict.push:
             return f"{reads.replace('it', url, 1)}, push nothing: {self.verdict.reason}"
         return f"push to {url}{' (dry run: write nothing)' if self.dry_run else ''} and {reads}"

@@ -21,7 +21,7 @@ _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 def warn(context: Context, plan: SetupPlan) -> None:
     """A warning for each thing that makes this machine or these inputs worse than they could be."""
     if plan.destination.wants_read_proxy and plan.reads_itself:
-        context.host.info(f"{plan.reads_itself}: Nix reads the cache by itself")
+        context.host.info(f"{plan.reads_itself}: {plan.destination.without_read_proxy}")
     if plan.rule.mode.installs and not plan.facts.namespaces:
         context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "

@@ -26,6 +26,8 @@ def of(context: Context, state: JobState, destination: Destination, upload: Uplo
         access=upload.access if upload and shared else _access(context, state, destination),
         trusted=(*destination.public_keys, *context.settings.upstream_keys),
         indexes=upload_spec.indexes(context, destination),
+        directories=destination.directories if destination.job_key else (),
+        job_key=destination.job_key,
     )
 
 

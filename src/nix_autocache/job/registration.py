@@ -23,7 +23,7 @@ from ..queue import hook
 from ..system import probe, users
 from ..system.net import network_environment
 from ..uploader.process.client import UploaderClient
-from . import cache_views, nix_conf, own_conf
+from . import nix_conf, own_conf
 from .context import Context
 from .destination import Destination, claim
 from .state import JobState
@@ -119,7 +119,6 @@ def unregister(context: Context, state: JobState) -> None:
     else:
         machine = nix_conf.job_paths(context, state)
         registrations.remove(machine, context.job_name, daemon=False, everything=False)
-    cache_views.remove(context)
     if nix_conf.has_own_file(context, state):
         own_conf.remove(context)
 

@@ -131,7 +131,7 @@ def _only_reading(
             started = _start(context, spec, proxy)
         UploaderClient(context.job.directory).wait_ready(started)
     except Error as error:
-        context.host.warning(f"Nix reads the cache by itself: {error}")
+        context.host.warning(f"{destination.without_read_proxy}: {error}")
         return replace(state, reader=None)
     return state
 

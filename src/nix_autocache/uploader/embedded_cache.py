@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ..nix.closure import circular
 from ..nix.narinfo import NarFile, fingerprint
@@ -42,15 +42,15 @@ class CachedNarinfo:
 
 
 def read(directory: Path, store_dir: str) -> Iterator[CachedNarinfo]:
-    """The narinfos whose archives exist. Files that others made are skipped, never an error."""
-    if not (is_directory(directory) and is_directory(directory / "nar")):
+    """The narinfos whose archives are whole. Files that others made are skipped, never an error."""
+    if not is_cache(directory):
         return
     with os.scandir(directory / "nar") as entries:
-        archives = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+        sizes = {entry.name: size_of(Path(entry.path)) for entry in entries}
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".narinfo")]
-    found = list(filter(None, (_read(directory / name, store_dir) for name in names)))
-    whole = [each for each in found if each.archive.url.removeprefix("nar/") in archives]
+    found = list(filter(None, (narinfo(directory / name, store_dir) for name in names)))
+    whole = [each for each in found if sizes.get(each.archive.url.removeprefix("nar/")) == each.archive.file_size]
     circles = circular({each.path: each.info.references for each in whole})  # Nix 2.26 aborts on a cycle
     yield from (each for each in whole if each.path not in circles)
 
@@ -58,6 +58,11 @@ def read(directory: Path, store_dir: str) -> Iterator[CachedNarinfo]:
 def fingerprints(directories: Iterable[Path], store_dir: str) -> Mapping[StorePath, bytes]:
     """The fingerprint of each path in these caches, which is the text that signatures cover."""
     return {each.path: fingerprint(each.info) for directory in directories for each in read(directory, store_dir)}
+
+
+def is_cache(directory: Path) -> bool:
+    """True for a directory with one of archives in it, neither of them a link."""
+    return is_directory(directory) and is_directory(directory / "nar")
 
 
 def is_directory(path: Path) -> bool:
@@ -68,23 +73,52 @@ def is_directory(path: Path) -> bool:
         return False
 
 
+def size_of(file: Path) -> int | None:
+    """The size of a regular file, in bytes; None for anything else, links included."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def open_regular(file: Path) -> tuple[IO[bytes], os.stat_result]:
+    """Open a regular file, without following a link or waiting at a FIFO. Raises OSError, ValueError for others."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ValueError("not a regular file")
+    return open(descriptor, "rb"), found
+
+
 def realisations(directory: Path, store_dir: str) -> Iterator[tuple[Path, Realisation]]:
     """The realisations of a cache, with their files. Malformed ones are skipped."""
     folder = directory / "realisations"
     if not is_directory(directory) or not is_directory(folder):
         return
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _REALISATION.fullmatch(entry.name)]
+        names = [entry.name for entry in entries]
     for name in names:
-        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            content, _ = _content(folder / name)
-            value, number = json.loads(content), name.removesuffix(".doi")
-            if value["id"] == number:
-                path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
-                yield folder / name, Realisation(path, number.partition("!")[2], number, path)
+        if read := realisation(folder / name, store_dir):
+            yield folder / name, read
 
 
-def _read(file: Path, store_dir: str) -> CachedNarinfo | None:
+def realisation(file: Path, store_dir: str) -> Realisation | None:
+    """The realisation in a file; None if it is malformed or missing, or another one than the file's name says."""
+    if not _REALISATION.fullmatch(file.name):
+        return None
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        content, _ = _content(file)
+        value, number = json.loads(content), file.name.removesuffix(".doi")
+        if value["id"] == number:
+            path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
+            return Realisation(path, number.partition("!")[2], number, path)
+    return None
+
+
+def narinfo(file: Path, store_dir: str) -> CachedNarinfo | None:
+    """The narinfo in a file; None if it is missing or not as we write it, or is another one than its name says."""
     try:
         content, found = _content(file)
         info, archive = _parse(content, store_dir)
@@ -97,11 +131,10 @@ def _read(file: Path, store_dir: str) -> CachedNarinfo | None:
 
 def _content(file: Path) -> tuple[bytes, os.stat_result]:
     """Read a small regular file. Raises OSError, or ValueError for anything else."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as opened:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-            raise ValueError("not a small regular file")
+    opened, found = open_regular(file)
+    with opened:
+        if found.st_size > _LARGEST:
+            raise ValueError("too large")
         return opened.read(_LARGEST), found
 
 

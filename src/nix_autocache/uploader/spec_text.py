@@ -6,7 +6,7 @@ import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..nix.keys import PublicKey, parse_public
+from ..nix.keys import PublicKey, SecretKey, parse_public, parse_secret
 from ..nix.store_url import CacheUrl, parse_cache_url
 from ..system import record
 
@@ -18,6 +18,7 @@ D = TypeVar("D", bound="DataclassInstance")
 _FORMS: Final[record.TextForms] = {
     CacheUrl: (str, parse_cache_url),
     PublicKey: (str, parse_public),
+    SecretKey: (str, parse_secret),
     re.Pattern: (attrgetter("pattern"), re.compile),
 }
 

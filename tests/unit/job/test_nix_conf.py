@@ -53,6 +53,40 @@ def test_a_dry_run_that_cannot_reach_the_cache_does_not_make_nix_wait_for_it() -
         assert nix_conf.cache_lines(replace(mine, unread=True), context().destination())[:-1] == []
 
 
+def on_gitlab(**inputs: str) -> Context:
+    environ = {
+        "CI_JOB_ID": "1",
+        "CI_PIPELINE_SOURCE": "push",
+        "CI_PROJECT_DIR": "/builds/project",
+        "HOME": "/nonexistent",
+    }
+    given = {name.replace("_", "-"): text for name, text in inputs.items()}
+    return Context(read(given, {}, {}), detect(environ), environ)
+
+
+def test_a_cache_without_signatures_is_read_through_the_proxy_or_not_at_all() -> None:
+    """Its key is trusted beside those that the user gives."""
+    destination = on_gitlab(public_keys=str(KEY.public)).destination().with_job_key()
+    assert destination.job_key
+    keys = f"extra-trusted-public-keys = {KEY.public} {destination.job_key.public}"
+    assert nix_conf.cache_lines(state(port=4321), destination) == [
+        "extra-substituters = http://127.0.0.1:4321/abc",
+        keys,
+    ]
+    assert nix_conf.cache_lines(state(), destination) == [keys]
+    assert str(destination.job_key) not in repr(destination)
+
+
+def test_with_a_key_of_its_own_nix_reads_the_directories_by_itself() -> None:
+    destination = on_gitlab(signing_key=str(KEY)).destination().with_job_key()
+    assert destination.job_key is None
+    directories = [
+        f"extra-substituters = file:///builds/project/.nix-autocache/{name}"
+        for name in ("protected-true", "unprotected")
+    ]
+    assert nix_conf.cache_lines(state(), destination)[:2] == directories
+
+
 def test_many_connections_go_to_the_proxy_and_the_user_has_the_last_word() -> None:
     job = context(extra_nix_conf="http-connections = 7")
     found = lines(job, state(port=4321))

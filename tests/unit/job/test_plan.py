@@ -90,6 +90,17 @@ def test_nix_reads_by_itself_where_it_would_ask_a_proxy_for_us() -> None:
     assert plan(RUNNER, BUCKET, {**PUSH, "http_proxy": "http://proxy:3128", "no_proxy": "127.0.0.1"}).read_proxy
 
 
+def test_the_cache_of_a_project_is_not_read_where_the_proxy_cannot_be(tmp_path: Path) -> None:
+    """Nobody else could sign it, and what has no signature is no use to Nix."""
+    gitlab = {"CI_JOB_ID": "1", "CI_PIPELINE_SOURCE": "push", "CI_PROJECT_DIR": str(tmp_path)}
+    assert plan(RUNNER, {}, gitlab).read_proxy
+    proxied = plan(RUNNER, {}, {**gitlab, "http_proxy": "http://proxy:3128"})
+    assert not proxied.read_proxy
+    assert any("and do not read it" in line for line in proxied.lines())
+    assert proxied.destination.without_read_proxy == "Nix does not read the cache"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nix_reads_by_itself_where_the_daemon_takes_no_substituters_from_us() -> None:
     assert not plan(SCANNING, BUCKET).read_proxy
 

@@ -29,6 +29,8 @@ def test_what_others_packed_is_judged_file_by_file(tmp_path: Path) -> None:
     put(cache, info("p")).write_text("StorePath: " + "x" * (2 << 20))
     (cache / "nar/link.nar.zst").symlink_to(outside)
     put(cache, info("q"), archive="nar/link.nar.zst")
+    (cache / "nar/short.nar.zst").write_bytes(b"8 bytes.")
+    put(cache, info("r"), archive="nar/short.nar.zst")
     assert names(cache) == {"a"}
     assert embedded_cache.fingerprints([cache], STORE) == {info("a").path: fingerprint(info("a", "b"))}
 

@@ -13,19 +13,16 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ...caches.protocol import PathCache
 from ...system import memory
 from .. import spec_text
-from .ahead import ObjectsAhead
-from .index import Index
-from .objects import CacheObjects
+from .answers import Objects
 from .peers import AllowedUsers
 from .reports import Reports
 from .server import ReadServer
 from .spec import ReadSpec
-from .spool import Spool
 
 _POLL: Final = 0.2  # seconds
 _TIDY: Final = 1.0  # seconds
@@ -41,16 +38,11 @@ def main(uploader: Path, descriptor: int) -> int:
     memory.keep_small()
     spec = spec_text.parse(ReadSpec, sys.stdin.readline())
     os.environ.update(spec.access.environ)
-    cache, nix = spec.access.open(), spec.access.nix
-    assert not isinstance(cache, PathCache), "it has objects to read"
-    index, reports = Index(nix.store_dir, spec.trusted), Reports(sys.stdout.fileno())
-    index.load_soon(cache, spec.indexes)
-    objects = CacheObjects(cache, index.forget, reports.missed)
-    ahead = ObjectsAhead(objects, Spool(uploader.parent), Path(nix.store_dir), index, reports.used)
-    server = ReadServer(socket.socket(fileno=descriptor), ahead, AllowedUsers(nix), spec.address.nonce)
+    objects = _embedded(spec) if spec.job_key else _fetched_ahead(spec, uploader.parent)
+    server = ReadServer(socket.socket(fileno=descriptor), objects, AllowedUsers(spec.access.nix), spec.address.nonce)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()
-    threading.Thread(target=_tidy, args=(ahead, ended), daemon=True).start()
+    threading.Thread(target=_tidy, args=(objects, ended), daemon=True).start()
     sys.stdin.read()
     with suppress(OSError):  # an unreadable directory counts as gone
         while uploader.exists():
@@ -59,7 +51,38 @@ def main(uploader: Path, descriptor: int) -> int:
     return 0
 
 
-def _tidy(ahead: ObjectsAhead, ended: threading.Event) -> None:
+class _Tidied(Objects, Protocol):
+    """Objects of which some may be held in memory."""
+
+    def tidy(self) -> None: ...
+
+    @property
+    def is_empty(self) -> bool: ...
+
+
+def _embedded(spec: ReadSpec) -> _Tidied:
+    from .embedded import EmbeddedObjects
+
+    assert spec.job_key, "it signs them"
+    return EmbeddedObjects(spec.directories, spec.job_key, spec.access.nix.store_dir)
+
+
+def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
+    """The objects of the cache; what it spools is in `directory`."""
+    from .ahead import ObjectsAhead
+    from .index import Index
+    from .objects import CacheObjects
+    from .spool import Spool
+
+    cache, store_dir = spec.access.open(), spec.access.nix.store_dir
+    assert not isinstance(cache, PathCache), "it has objects to read"
+    index, reports = Index(store_dir, spec.trusted), Reports(sys.stdout.fileno())
+    index.load_soon(cache, spec.indexes)
+    objects = CacheObjects(cache, index.forget, reports.missed)
+    return ObjectsAhead(objects, Spool(directory), Path(store_dir), index, reports.used)
+
+
+def _tidy(ahead: _Tidied, ended: threading.Event) -> None:
     """Drop what was fetched ahead in vain, and give memory back when nothing is left."""
     empty_for = 0
     while not ended.wait(_TIDY):

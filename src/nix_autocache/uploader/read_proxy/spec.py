@@ -1,10 +1,11 @@
-"""What the read proxy needs, in one value. It may hold credentials, and never a signing key of anybody."""
+"""What the read proxy needs, in one value. It may hold credentials, and no signing key but that of one job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from ...nix.keys import PublicKey
+from ...nix.keys import PublicKey, SecretKey
 from ..access import CacheAccess
 from .address import Address
 
@@ -14,10 +15,13 @@ class ReadSpec:
     """At `address` Nix reads the cache of `access`.
 
     `indexes` are the names of run indexes in the cache, the job's own first. Of them nothing is served without a
-    signature by one of the keys in `trusted`.
+    signature by one of the keys in `trusted`. With a `job_key`, the cache is an embedded one without signatures: it is
+    read from `directories`, the most important first, and signed with that key, which only this job's Nix trusts.
     """
 
     address: Address
     access: CacheAccess
     trusted: tuple[PublicKey, ...] = ()
     indexes: tuple[str, ...] = ()
+    directories: tuple[Path, ...] = ()
+    job_key: SecretKey | None = None
