@@ -107,6 +107,12 @@ class Job:
         """As a GitLab runner does when `script` ends: at once, with no chance to say anything."""
         self.signal_uploader("KILL")
 
+    def kill_read_proxy(self) -> None:
+        """Nobody starts it again if the uploader was killed before."""
+        for each in self.machine.processes():
+            if "nix_autocache.uploader.read_proxy.main" in each.argv:
+                self.machine.run(["kill", "-KILL", str(each.pid)])
+
     def signal_uploader(self, name: str) -> None:
         for pid in self.uploaders():
             self.machine.run(["kill", f"-{name}", str(pid)])

@@ -89,11 +89,53 @@ def test_what_one_job_built_the_next_one_fetches(machine: MakeMachine, generatio
         job.run("setup")
         built = job.sh(build)
         assert did in built.stderr, built.stderr
+        assert secrets_of(made, "/var/lib/nix-autocache /etc /proc/[0-9]*/environ /proc/[0-9]*/cmdline") == ""
         job.run("setup")  # again
+        if number > 1:
+            made.sh(f"nix-store --delete {built.stdout.strip()}")
+            assert "copying path '/nix/store" in job.sh(build).stderr, "Nix may remember what an earlier key signed"
         job.run("finish")
         made.sh(f"nix-store --delete {built.stdout.strip()}", user="root")
-        assert made.sh("find / -xdev -path '*nix-autocache/views/*' -type d").stdout == ""
     assert "nix-autocache-job-" not in made.sh(f"cat {KEPT}/unprotected/*.narinfo; cat /etc/nix/nix*.conf").stdout
+
+
+@pytest.mark.parametrize(
+    ("generation", "user"), [(OLD, "root"), (RECENT, "root"), (NEW, "ci"), (OLD, "ci")], ids=lambda each: str(each)
+)
+def test_a_build_and_a_flush_work_when_all_our_processes_were_ended(
+    machine: MakeMachine, generation: Generation, user: str
+) -> None:
+    """As between `script` and `after_script` in Docker. A read proxy that lives is still read through."""
+    made = machine(generation, product.binds())
+    if user == "root":
+        nix.without_daemon(made)
+    else:
+        made.add_user(user, sudo=True)
+        nix.with_daemon(made)
+    made.sh(f"mkdir -p {PROJECT}; chown -R {user} {PROJECT}")
+    before = configuration(made)
+    job = of_gitlab(made, user, 1)
+    job.run("setup")
+    for number, (name, end) in enumerate((("one", job.kill_uploader), ("two", job.kill_read_proxy))):
+        job.sh(f"nix-build --no-out-link --expr '{graphs.leaf(name)}'")
+        end()
+        assert "127.0.0.1" in configuration(made)
+        said = job.said("flush")
+        assert f"{number + 1} pushed" in said, said
+        assert ("the read proxy is gone" in said) is (name == "two"), said
+        assert ("127.0.0.1" in configuration(made)) is (name == "one")
+    built = job.sh(f"nix-build --no-out-link --expr '{graphs.leaf('three')}'").stderr
+    assert "building '/nix/store" in built
+    assert "127.0.0.1" not in built
+    said = job.said("finish")
+    assert "3 pushed" in said
+    assert "does not read" not in said, "it was said before"
+    assert configuration(made) == before
+
+
+def configuration(machine: Machine) -> str:
+    """What is in all files of Nix's configuration."""
+    return machine.sh("cat /etc/nix/* /root/.config/nix/* /home/*/.config/nix/* 2>/dev/null || true").stdout
 
 
 def test_what_a_job_fetched_goes_elsewhere_without_its_signature(machine: MakeMachine) -> None:

@@ -14,7 +14,7 @@ from ..uploader.process.client import UploaderClient
 
 def flush(context: Context) -> None:
     """Wait until the queue is dry, by the uploader or by draining here; report it, and raise what fails the job."""
-    state = JobState.load(context.job.setup)
+    state = _state(context)
     if state is None or not state.push:
         reason = f"pull only: {state.reason}" if state else "nothing was set up in this job"
         context.host.info(f"nothing to flush: {reason}")
@@ -36,6 +36,16 @@ def flush(context: Context) -> None:
         report.flushed(context.host, result, context.settings.on_upload_failure)
 
 
+def _state(context: Context) -> JobState | None:
+    """What `setup` decided. A CI host may have ended the read proxy since: then Nix is told first."""
+    state = JobState.load(context.job.setup)
+    if state is None or state.reader is None:
+        return state
+    from ..job import dead_proxy
+
+    return dead_proxy.forgotten(context, state)
+
+
 def _allowed(context: Context) -> float:
     """Seconds for a flush: what was asked for, but no more than the host gives."""
     left = context.host.time_left()
@@ -44,7 +54,7 @@ def _allowed(context: Context) -> float:
 
 def finish(context: Context) -> None:
     """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
-    state = JobState.load(context.job.setup)
+    state = _state(context)
     if state and state.reads:
         from ..job.in_effect import check_again
 

@@ -27,6 +27,13 @@ def write_part(paths: Paths, name: str, lines: Iterable[str]) -> None:
     write_atomically(paths.parts / name, "".join(f"{line}\n" for line in lines), 0o600)
 
 
+def drop_lines(paths: Paths, name: str, text: str) -> None:
+    """Remove those of a job's lines that contain a text, if it has any."""
+    with suppress(FileNotFoundError):
+        lines = (paths.parts / name).read_text(encoding="utf-8").splitlines()
+        write_part(paths, name, [line for line in lines if text not in line])
+
+
 def is_empty(paths: Paths) -> bool:
     return not any(_parts(paths))
 

@@ -119,6 +119,17 @@ def remove(paths: Paths, name: str, *, daemon: bool, everything: bool) -> None:
         _apply(paths, daemon=daemon)
 
 
+def forget_substituter(paths: Paths, name: str, url: str, *, daemon: bool) -> None:
+    """Take the lines that name a substituter of ours, which is gone, out of a job's part. A running daemon is told."""
+    if not paths.state.exists():
+        return
+    with locked(paths):
+        include_file.drop_lines(paths, name, url)
+        changed = include_file.render(paths, private=include_file.is_private(paths))
+        if changed and daemon and control.answers():
+            control.restart(paths.state)
+
+
 def stop_uploaders(paths: Paths) -> None:
     """Stop the uploader of every job. That of a managed machine would be started again; `undo` stops its keeper."""
     for name in job_directories.names(paths):

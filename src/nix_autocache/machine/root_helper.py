@@ -62,6 +62,12 @@ def _remove(request: Request, environ: Environ) -> None:
     registrations.remove(machine(environ), request["job_name"], daemon=True, everything=request["everything"])
 
 
+def _forget_substituter(request: Request, environ: Environ) -> None:
+    from . import registrations
+
+    registrations.forget_substituter(machine(environ), request["job_name"], request["url"], daemon=True)
+
+
 def _programs(request: Request, environ: Environ) -> list[str]:
     from ..trust.programs import programs_of_root
 
@@ -135,6 +141,7 @@ VERBS: Final[Mapping[str, Callable[[Request, Environ], object]]] = {
     "register": _register,
     "start-daemon": _start_daemon,
     "remove": _remove,
+    "forget-substituter": _forget_substituter,
     "programs": _programs,
     "undo": _undo,
     "start-uploader": _start_uploader,
