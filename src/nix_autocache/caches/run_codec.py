@@ -8,7 +8,7 @@ ends in CacheError, which means "there is none".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ..errors import CacheError, one_line
@@ -39,7 +39,7 @@ def unpack(packed: Iterable[bytes], largest: int = LARGEST) -> tuple[Head, str]:
     """
     content = bytearray()
     try:
-        for piece in unpacked("zstd", packed):
+        for piece in unpacked("zstd", _at_most(packed, largest)):
             content += piece
             if len(content) > largest:
                 raise CacheError(f"it has more than {largest >> 20} MB")
@@ -59,6 +59,16 @@ def read(cache: ObjectCache, name: str, largest: int = LARGEST) -> tuple[Head, s
         return unpack(content.pieces, largest)
     finally:
         content.close()
+
+
+def _at_most(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
+    """The pieces. Raises ValueError for more than `largest` bytes: frames that are skipped unpack to nothing."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > largest:
+            raise ValueError(f"it has more than {largest >> 20} MB, packed")
+        yield piece
 
 
 def _head(line: bytes | bytearray) -> Head:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -70,6 +70,22 @@ def test_a_text_above_the_limit_is_not_read() -> None:
     assert unpack([packed], 1100)
     with pytest.raises(CacheError, match="more than"):
         unpack([packed], 1000)
+
+
+def test_no_more_than_the_limit_is_read_of_an_object_without_an_end() -> None:
+    """A frame that is skipped (RFC 8878, 3.1.2) has up to 4 GB, and unpacks to nothing."""
+    read_so_far = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read_so_far
+        yield pack({}, "") + bytes.fromhex("502a4d18ffffffff")
+        while True:
+            read_so_far += 1 << 10
+            yield bytes(1 << 10)
+
+    with pytest.raises(CacheError):
+        unpack(endless(), 1 << 20)
+    assert read_so_far <= 1 << 20
 
 
 @pytest.mark.slow
