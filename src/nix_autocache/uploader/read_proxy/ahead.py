@@ -67,6 +67,8 @@ class ObjectsAhead:
         """The object if it is here whole. None does not say that it is missing. Never waits."""
         if name.startswith("nar/"):
             return self._archives.open_now(name)
+        if self._index.is_awaited:
+            return None
         text = self._indexed(name) or self._narinfos.take(name)
         return self._given(name, text) if text else None
 

@@ -74,6 +74,11 @@ class Index:
     def __contains__(self, hash_part: str) -> bool:
         return hash_part in self._texts
 
+    @property
+    def is_awaited(self) -> bool:
+        """True while `get` would wait for the indexes."""
+        return not self._loaded.is_set() and time.monotonic() < self._awaited
+
     def get(self, hash_part: str) -> Known | None:
         """The narinfo of the path with this hash part; None if there is none that may be served."""
         if not self._loaded.is_set():

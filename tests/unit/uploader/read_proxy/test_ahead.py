@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.errors import CacheBusy, CacheError
-from nix_autocache.uploader.read_proxy import ahead, archives, narinfos, spool
+from nix_autocache.uploader.read_proxy import ahead, archives, index, narinfos, spool
 from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
 from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
@@ -82,6 +82,21 @@ def test_a_question_for_one_path_fetches_its_closure_and_nothing_twice(proxy: Pr
     first = names[0][0]
     assert proxy.cache.asked == {name: 1 + (name == first) for pair in names for name in pair}
     wait_for(proxy.has_all_its_room, "room")
+
+
+def test_what_is_here_now_waits_for_no_index(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that asks serves all connections."""
+    narinfo, _ = proxy.cache.add(1, b"archive")
+    monkeypatch.setattr(index, "_PATIENCE", 60.0)
+    proxy.cache.objects["index"] = RunIndex.of([]).encode()
+    proxy.cache.late["index"] = threading.Event()
+    proxy.index.load_soon(proxy.cache, ["index"])  # type: ignore[arg-type]
+    asking = threading.Thread(target=proxy.ahead.open_now, args=(narinfo,), daemon=True)
+    asking.start()
+    asking.join(10)
+    assert not asking.is_alive()
+    proxy.cache.late["index"].set()
+    assert proxy.read(narinfo) == proxy.cache.objects[narinfo]
 
 
 def test_many_who_ask_at_once_cost_one_question(proxy: Proxy) -> None:
