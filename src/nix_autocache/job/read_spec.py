@@ -21,10 +21,11 @@ def of(context: Context, state: JobState, destination: Destination, upload: Uplo
     if state.reader is None:
         return None
     shared = upload is not None and not upload.dry_run
+    ours = upload.key.public_key if upload else None
     return ReadSpec(
         address=state.reader,
         access=upload.access if upload and shared else _access(context, state, destination),
-        trusted=(*destination.public_keys, *context.settings.upstream_keys),
+        trusted=(*destination.public_keys, *([ours] if ours else []), *context.settings.upstream_keys),
         indexes=upload_spec.indexes(context, destination),
         directories=destination.directories if destination.job_key else (),
         job_key=destination.job_key,

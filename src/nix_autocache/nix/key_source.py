@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..system.text import decoded
-from .keys import SecretKey, parse_secret
+from .keys import PublicKey, SecretKey, parse_secret
 
 
 class KeyKind(StrEnum):
@@ -96,6 +96,11 @@ class KeySource:
                 return parse_secret(environ[self.name], name=f"signing-key: {self.name}")
             case _:
                 return parse_secret(str(self))
+
+    @property
+    def public_key(self) -> PublicKey | None:
+        """The public half of a key that was resolved; None for one in AWS, and where there is none."""
+        return self.read({}).public if self and not self.is_in_aws else None
 
     def resolved(self, environ: Mapping[str, str]) -> KeySource:
         """This source with the key itself instead of a file or variable. Raises InputError as `read`."""

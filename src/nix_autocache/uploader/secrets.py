@@ -33,7 +33,7 @@ class Secrets:
     @property
     def public_key(self) -> PublicKey | None:
         """The signing key's public half; None if only the uploader can read the key, or there is none."""
-        return None if self.key.is_in_aws or not self.key else self.key.read({}).public
+        return self.key.public_key
 
 
 @dataclass(frozen=True)

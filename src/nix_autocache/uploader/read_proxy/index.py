@@ -71,6 +71,11 @@ class Index:
         for hash_part in list(texts)[:1]:
             self.get(hash_part)  # loads libsodium, before somebody waits for it
 
+    @property
+    def is_awaited(self) -> bool:
+        """True if `get` would wait."""
+        return not self._loaded.is_set() and time.monotonic() < self._awaited
+
     def __contains__(self, hash_part: str) -> bool:
         return hash_part in self._texts
 
@@ -81,7 +86,7 @@ class Index:
 
     def get(self, hash_part: str) -> Known | None:
         """The narinfo of the path with this hash part; None if there is none that may be served."""
-        if not self._loaded.is_set():
+        if self.is_awaited:
             self._loaded.wait(max(0.0, self._awaited - time.monotonic()))
         text = self._texts.get(hash_part)
         if text is None:
