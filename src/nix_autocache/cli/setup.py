@@ -66,8 +66,9 @@ def _carry_out(context: Context, plan: SetupPlan, nix: Nix) -> JobState:
         destination = destination.trusting(str(known.public_key or "")) if known else destination
         with registration.undone_on_failure(context, state):
             state, registered = registration.register_or_scan(context, state, destination, facts)
-            uploader = uploader_start.start(context, state, destination, known, proxy) if state.push else None
-            state = uploader_start.prove_hook(context, state, uploader) if uploader else state
+            begins = state.push or (state.separate_user and proxy)  # only root can start another user's process
+            uploader = uploader_start.start(context, state, destination, known, proxy) if begins else None
+            state = uploader_start.prove_hook(context, state, uploader) if uploader and state.push else state
             with _locked_down(context, plan, state) as state:
                 state, destination = uploader_start.hand_over(context, state, destination, uploader, proxy)
                 state = registration.register_changes(context, state, destination, facts, registered)
