@@ -71,11 +71,6 @@ class Index:
         for hash_part in list(texts)[:1]:
             self.get(hash_part)  # loads libsodium, before somebody waits for it
 
-    @property
-    def is_awaited(self) -> bool:
-        """True if `get` would wait."""
-        return not self._loaded.is_set() and time.monotonic() < self._awaited
-
     def __contains__(self, hash_part: str) -> bool:
         return hash_part in self._texts
 
