@@ -42,15 +42,20 @@ def test_a_failing_script_flushes_and_its_cache_is_kept(runner: Machine) -> None
 
 @pytest.mark.parametrize("user", ["root", "ci"])
 def test_nothing_is_lost_when_every_process_ends_with_the_script(machine: MakeMachine, user: str) -> None:
-    """As in Docker's executor: neither our uploader nor the nix-daemon lives when after_script begins."""
+    """As in Docker's executor: neither our processes nor the nix-daemon live when after_script begins."""
     made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
     made.add_user("ci", sudo=True)
     nix.with_daemon(made)
-    for name, program in (("end-uploader", "uploader[.]process[.]main"), ("end-daemon", "^nix-daemon")):
+    ours = {"uploader": "uploader[.]process[.]main", "proxy": "uploader[.]read_proxy[.]main", "daemon": "^nix-daemon"}
+    for what, program in ours.items():
+        name = f"end-{what}"
         made.write(f"/usr/local/bin/{name}", f"#!/bin/sh\nexec sudo pkill -KILL -f {program}\n", 0o755)
     made.sh("mkdir -p /builds/acme; chown -R ci /builds")
-    done = runs(made, pipeline("end-uploader", SCRIPT, "end-daemon"), expression=graphs.independent(5), user=user)
+    done = runs(
+        made, pipeline("end-uploader", SCRIPT, "end-proxy", "end-daemon"), expression=graphs.independent(5), user=user
+    )
     assert done.returncode == 0, done.text
+    assert done.log.count("the read proxy is gone") == 1
     assert "no uploader is alive; uploading from here" in done.log
     assert "5 pushed" in done.log
     assert len(cached(made).split()) == 5

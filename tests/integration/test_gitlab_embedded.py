@@ -133,6 +133,22 @@ def test_a_build_and_a_flush_work_when_all_our_processes_were_ended(
     assert configuration(made) == before
 
 
+def test_where_the_proxy_cannot_be_asked_the_cache_is_not_read_and_it_is_said_once(machine: MakeMachine) -> None:
+    made = machine(RECENT, product.binds())
+    nix.without_daemon(made)
+    made.sh(f"mkdir -p {PROJECT}")
+    for number in (1, 2):
+        job = of_gitlab(made, "root", number, http_proxy="http://127.0.0.1:9")
+        said = job.said("setup")
+        assert said.count("Nix does not read the cache") == 1, said
+        assert "127.0.0.1" not in configuration(made)
+        built = job.sh(f"nix-build --no-out-link --expr '{graphs.leaf('one')}'")
+        assert "building '/nix/store" in built.stderr
+        job.run("finish")
+        made.sh(f"nix-store --delete {built.stdout.strip()}")
+    assert "one" in made.sh(f"cat {KEPT}/unprotected/*.narinfo").stdout
+
+
 def configuration(machine: Machine) -> str:
     """What is in all files of Nix's configuration."""
     return machine.sh("cat /etc/nix/* /root/.config/nix/* /home/*/.config/nix/* 2>/dev/null || true").stdout
