@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
-_EARLY: Final = 4  # connections at most that are opened before the first archive is read
+_EARLY: Final = 4  # connections at most that are opened for archives that are streams
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
@@ -73,13 +73,13 @@ class ObjectStoreCache:
         return self.store_for(QUESTION)
 
     def open_connections(self, count: int) -> None:
-        """Open some connections for archives in the background."""
-        for _ in range(min(count, _EARLY)):
-            threading.Thread(target=self._connect, name="connect", daemon=True).start()
+        for limits in (*[QUESTION] * count, *[READING] * min(count, _EARLY)):
+            with suppress(RuntimeError):  # this machine starts no further thread at the moment
+                threading.Thread(target=self._connect, args=[limits], name="connect", daemon=True).start()
 
-    def _connect(self) -> None:
+    def _connect(self, limits: Limits) -> None:
         with suppress(exceptions.BaseError, OSError):  # the first request raises it again
-            obstore.head(self.store_for(READING), INFO)
+            obstore.head(self.store_for(limits), INFO)
 
     def get(self, name: str) -> bytes | None:
         with self._absences(name), self._translated_errors(name):

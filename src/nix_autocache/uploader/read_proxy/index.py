@@ -23,6 +23,7 @@ from ..presence import fields_of, is_signed, path_info
 from .hints import HASH_PART, Hints, of_fields, of_narinfo
 
 _NAR: Final = "nar/"
+_EARLY: Final = 1000  # narinfos that are verified before somebody asks for them: 0.1 s of work
 _PATIENCE: Final = 0.5  # seconds to wait for the indexes
 
 
@@ -48,15 +49,18 @@ class Index:
         self._loaded.set()
         self._awaited = 0.0  # until when, on the clock of `time.monotonic`
 
-    def load_soon(self, cache: ObjectCache, names: Sequence[str]) -> None:
-        """Load in the background. A question that comes first waits for it, though not for long: as a rule an index is
-        here as soon as the answer to one question would be."""
+    def load_soon(self, cache: ObjectCache, names: Sequence[str], filled: Callable[[], None]) -> None:
+        """Load in the background; `filled` is called if there was an index.
+
+        A question that comes first waits for it, though not for long: as a rule an index is here as soon as the answer
+        to one question would be.
+        """
         if names:
             self._awaited = time.monotonic() + _PATIENCE
             self._loaded.clear()
-            threading.Thread(target=self.load, args=(cache, names), name="index", daemon=True).start()
+            threading.Thread(target=self.load, args=(cache, names, filled), name="index", daemon=True).start()
 
-    def load(self, cache: ObjectCache, names: Sequence[str]) -> None:
+    def load(self, cache: ObjectCache, names: Sequence[str], filled: Callable[[], None] = lambda: None) -> None:
         """Read the run indexes of these names, the most important first. What fails is a line in the log."""
         texts: dict[str, str] = {}
         room = LARGEST
@@ -68,8 +72,10 @@ class Index:
         with self._lock:
             self._texts, self._graph = texts, None
         self._loaded.set()
-        for hash_part in list(texts)[:1]:
-            self.get(hash_part)  # loads libsodium, before somebody waits for it
+        if texts:
+            filled()
+        for hash_part in list(texts)[:_EARLY]:
+            self.get(hash_part)
 
     def __contains__(self, hash_part: str) -> bool:
         return hash_part in self._texts

@@ -77,8 +77,8 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
     cache, store_dir = spec.access.open(), spec.access.nix.store_dir
     assert not isinstance(cache, PathCache), "it has objects to read"
     index, reports = Index(store_dir, spec.trusted), Reports(sys.stdout.fileno())
-    index.load_soon(cache, spec.indexes)
     objects = CacheObjects(cache, index.forget, reports.missed)
+    index.load_soon(cache, spec.indexes, objects.expect)
     return ObjectsAhead(objects, Spool(directory), Path(store_dir), index, reports.used)
 
 

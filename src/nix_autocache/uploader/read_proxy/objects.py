@@ -27,7 +27,8 @@ _MAX_FAILURES: Final = 16  # objects in a row without an answer: then the cache 
 _PAUSE: Final = 30.0  # seconds for which a cache in trouble is not asked
 _AHEAD_PAUSE: Final = 5.0  # seconds without fetching ahead after a failure of it: the cache may ask for less
 _QUIET: Final = 20.0  # seconds without a request after which servers have closed connections
-_EARLY: Final = 16  # connections that are opened then
+_EARLY: Final = 4  # connections that are opened then
+_MANY: Final = 32  # connections for what an index names
 _BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
 
 
@@ -64,6 +65,11 @@ class CacheObjects:
     def get(self, name: str) -> bytes | None:
         """As `open`, but the whole of a small object."""
         return _readable(name, self._found(name, self._cache.get))
+
+    def expect(self) -> None:
+        """Be ready for many questions."""
+        self._asked = time.monotonic()
+        self._cache.open_connections(_MANY)
 
     def exists(self, name: str) -> bool:
         return bool(self._found(name, self._cache.exists))

@@ -90,7 +90,7 @@ def test_what_is_here_now_waits_for_no_index(proxy: Proxy, monkeypatch: pytest.M
     monkeypatch.setattr(index, "_PATIENCE", 60.0)
     proxy.cache.objects["index"] = RunIndex.of([]).encode()
     proxy.cache.late["index"] = threading.Event()
-    proxy.index.load_soon(proxy.cache, ["index"])  # type: ignore[arg-type]
+    proxy.index.load_soon(proxy.cache, ["index"], lambda: None)  # type: ignore[arg-type]
     asking = threading.Thread(target=proxy.ahead.open_now, args=(narinfo,), daemon=True)
     asking.start()
     asking.join(10)

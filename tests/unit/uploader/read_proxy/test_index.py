@@ -173,14 +173,22 @@ def test_a_question_waits_for_the_index_and_not_for_one_that_does_not_come(monke
     cache = FaultyCache({"late": packed}, late={"late": late})
     monkeypatch.setattr(index, "_PATIENCE", 0.01)
     impatient = Index("/nix/store", [KEY.public])
-    impatient.load_soon(cache, ["late"])  # type: ignore[arg-type]
+    impatient.load_soon(cache, ["late"], lambda: None)  # type: ignore[arg-type]
     assert impatient.get(PATH.hash_part) is None
     monkeypatch.setattr(index, "_PATIENCE", 30)
     patient = Index("/nix/store", [KEY.public])
-    patient.load_soon(cache, ["late"])  # type: ignore[arg-type]
+    patient.load_soon(cache, ["late"], lambda: None)  # type: ignore[arg-type]
     threading.Timer(0.05, late.set).start()
     assert patient.get(PATH.hash_part)
     wait_for(lambda: impatient.get(PATH.hash_part) is not None, "the index")
     without = Index("/nix/store", [KEY.public])
-    without.load_soon(cache, [])  # type: ignore[arg-type]
+    without.load_soon(cache, [], lambda: None)  # type: ignore[arg-type]
     assert without.get(PATH.hash_part) is None
+
+
+@pytest.mark.parametrize("texts", [[], [SIGNED]])
+def test_connections_are_opened_for_an_index_that_has_something(texts: list[str]) -> None:
+    calls: list[str] = []
+    cache = FaultyCache({"index": run_codec.pack({"kind": "index"}, "".join(texts))})
+    Index("/nix/store", [KEY.public]).load(cache, ["index"], lambda: calls.append("filled"))  # type: ignore[arg-type]
+    assert calls == ["filled"] * len(texts)
