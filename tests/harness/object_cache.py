@@ -55,6 +55,8 @@ class FaultyCache:
 
     def open_connections(self, count: int) -> None: ...
 
+    def close_connections(self) -> None: ...
+
     def get(self, name: str) -> bytes | None:
         content = self.open(name)
         return None if content is None else b"".join(content.pieces)

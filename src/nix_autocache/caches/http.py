@@ -37,6 +37,9 @@ class HttpCache:
         """Open some connections in the background."""
         self._servers.home.open_early(min(count, _EARLY))
 
+    def close_connections(self) -> None:
+        self._servers.close_connections()
+
     def get(self, name: str) -> bytes | None:
         response = self._ask("GET", name)
         if response.status == 200:

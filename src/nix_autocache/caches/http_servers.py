@@ -49,6 +49,10 @@ class Servers:
             self._pools[origin] = Pool(self._origin(origin))
         return self._pools[origin]
 
+    def close_connections(self) -> None:
+        """Close those that nobody uses."""
+        self._pools.clear()
+
     def _origin(self, base: str) -> Origin:
         url = urlsplit(base)
         proxy = proxy_for(url, self._environ)

@@ -77,6 +77,9 @@ class ObjectStoreCache:
             with suppress(RuntimeError):  # this machine starts no further thread at the moment
                 threading.Thread(target=self._connect, args=[limits], name="connect", daemon=True).start()
 
+    def close_connections(self) -> None:
+        self._opened.cache_clear()  # each client closes its connections when the last request has ended
+
     def _connect(self, limits: Limits) -> None:
         with suppress(exceptions.BaseError, OSError):  # the first request raises it again
             obstore.head(self.store_for(limits), INFO)

@@ -40,6 +40,9 @@ class ObjectCache(Protocol):
     def open_connections(self, count: int) -> None:
         """Open some connections in the background, at most `count`, for what is asked soon. Raises nothing."""
 
+    def close_connections(self) -> None:
+        """Close those that nobody uses, and free what they hold. Raises nothing."""
+
     def get(self, name: str) -> bytes | None:
         """An object's content, at most 1 MB; None if it does not exist or may not be read.
 

@@ -84,6 +84,10 @@ class ObjectsAhead:
         self._archives.tidy()
         self._wake()
 
+    def rest(self) -> None:
+        """Give up what only saves time. Call it when nothing was held for a while."""
+        self._objects.rest()
+
     @property
     def is_empty(self) -> bool:
         """True if nothing is held or being fetched."""

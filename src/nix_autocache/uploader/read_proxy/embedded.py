@@ -64,6 +64,9 @@ class EmbeddedObjects:
     def tidy(self) -> None:
         """Nothing was fetched ahead: it is near."""
 
+    def rest(self) -> None:
+        """Nothing is open."""
+
     def _text(self, name: str) -> bytes | None:
         if name == INFO:
             return f"StoreDir: {self._store_dir}\nWantMassQuery: 1\nPriority: 41\n".encode()

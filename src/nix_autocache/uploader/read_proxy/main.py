@@ -26,7 +26,8 @@ from .spec import ReadSpec
 
 _POLL: Final = 0.2  # seconds
 _TIDY: Final = 1.0  # seconds
-_GIVE_BACK: Final = frozenset({1, 30, 90})  # how often it was empty: idle connections keep their memory for a minute
+_REST: Final = 20  # how often it was empty: by then threads have ended and servers close connections
+_GIVE_BACK: Final = frozenset({1, _REST + 1, 90})
 
 
 def main(uploader: Path, descriptor: int) -> int:
@@ -55,6 +56,8 @@ class _Tidied(Objects, Protocol):
     """Objects of which some may be held in memory."""
 
     def tidy(self) -> None: ...
+
+    def rest(self) -> None: ...
 
     @property
     def is_empty(self) -> bool: ...
@@ -88,6 +91,8 @@ def _tidy(ahead: _Tidied, ended: threading.Event) -> None:
     while not ended.wait(_TIDY):
         ahead.tidy()
         empty_for = empty_for + 1 if ahead.is_empty else 0
+        if empty_for == _REST:
+            ahead.rest()
         if empty_for in _GIVE_BACK:
             memory.give_back()
 

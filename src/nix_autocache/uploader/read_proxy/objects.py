@@ -71,6 +71,10 @@ class CacheObjects:
         self._asked = time.monotonic()
         self._cache.open_connections(_MANY)
 
+    def rest(self) -> None:
+        """Nothing is asked for a while."""
+        self._cache.close_connections()
+
     def exists(self, name: str) -> bool:
         return bool(self._found(name, self._cache.exists))
 

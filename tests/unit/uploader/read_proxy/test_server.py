@@ -38,6 +38,8 @@ class Cache:
 
     def open_connections(self, count: int) -> None: ...
 
+    def close_connections(self) -> None: ...
+
     def get(self, name: str) -> bytes | None:
         if self.error and (self.whole or name != INFO):
             raise self.error
