@@ -169,9 +169,11 @@ def test_paths_of_equal_content_are_uploaded_once(machine: MakeMachine, tmp_path
         job = Job(made, inputs={"cache": proxy.url, "signing-key": f"file:{KEY}"})
         # The first upload is refused, and with it its path; then another of them does it.
         proxy.do(faults.answer(400), *[faults.PASS] * 1000, to="PUT /nar/")
-        assert job.said("push", *paths, check=False).startswith("29 pushed, 1 NOT pushed")
+        said = job.said("push", *paths, check=False)
+        pushed = 29 if "1 NOT pushed" in said else 30  # a flush that begins after the refusal tries it once more
+        assert said.startswith(f"{pushed} pushed")
         puts = [request.path for request in proxy.requests() if request.method == "PUT"]
         assert len([path for path in puts if path.startswith("/nar/")]) == 2
-        assert len([path for path in puts if path.endswith(".narinfo")]) == 29
-        assert job.said("push", *paths).startswith("1 pushed")
+        assert len([path for path in puts if path.endswith(".narinfo")]) == pushed
+        assert job.said("push", *paths).startswith(f"{30 - pushed} pushed")
         assert not binary_cache.missing(tmp_path / "http")

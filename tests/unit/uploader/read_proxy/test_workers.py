@@ -22,7 +22,7 @@ def test_every_job_is_done_whoever_starts_it_and_whatever_others_raise() -> None
         assert all(starting.map(lambda number: pool.start(lambda: job(number)), range(3000)))
     wait_for(lambda: len(done) == 3000, "all jobs")
     assert sorted(done) == list(range(3000))
-    assert _threads() <= 3
+    assert _threads("tested") <= 3
 
 
 def test_a_job_that_waits_keeps_no_other_from_being_done() -> None:
@@ -40,11 +40,11 @@ def test_a_job_that_waits_keeps_no_other_from_being_done() -> None:
 
 def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_IDLE", 0.01)
-    pool, done = Workers(10, "tested"), []
+    pool, done = Workers(10, "idle"), []
     for turn in range(50):
         pool.start(lambda turn=turn: done.append(turn))  # type: ignore[misc]
         wait_for(lambda: len(done) == turn + 1, "the job")  # noqa: B023
-        wait_for(lambda: _threads() == 0, "the end of its thread")
+        wait_for(lambda: _threads("idle") == 0, "the end of its thread")
 
 
 def test_that_no_thread_can_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,5 +55,5 @@ def test_that_no_thread_can_be_started_is_said(monkeypatch: pytest.MonkeyPatch) 
     assert not Workers(10, "tested").start(lambda: None)
 
 
-def _threads() -> int:
-    return sum(thread.name == "tested" for thread in threading.enumerate())
+def _threads(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())
