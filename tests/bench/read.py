@@ -29,6 +29,7 @@ MISSES = 5000
 FRESH = "nix-store --gc > /dev/null 2>&1; rm -rf /root/.cache/nix"
 PROXY = "nix_autocache.uploader.read_proxy.main"
 DIRECT, FIRST, WARM = "direct", "proxy, no index", "proxy, with an index"
+NEAR = "direct, no distance"  # what Nix itself takes: nothing that it reads through can be faster
 BRANCH = {"GITHUB_REPOSITORY": "acme/bench", "GITHUB_REF": "refs/heads/main"}  # a run index belongs to one
 NIX_DEFAULT = ("--option", "http-connections", "25")
 
@@ -110,7 +111,7 @@ class Bench:
         self.machine, self.key, self.objects = machine, key, directory / "s3" / "bucket"
         name, _, secret = key.partition(":")
         self._public = f"{name}:{base64.b64encode(base64.b64decode(secret)[32:]).decode()}"
-        self._s3 = self._direct = ""
+        self._s3 = self._direct = self._near = ""
 
     @contextmanager
     def behind(self, delay: tuple[float, float], s3: int, http: int) -> Iterator[None]:
@@ -120,6 +121,7 @@ class Bench:
             delayed(self.machine, http, round_trip, 7001, thinking=thinking) as far_http,
         ):
             self._s3, self._direct = f"http://127.0.0.1:{far_s3}", f"http://127.0.0.1:{far_http}"
+            self._near = f"http://127.0.0.1:{http}"
             yield
 
     def push(self, url: str, paths: list[str]) -> None:
@@ -130,6 +132,7 @@ class Bench:
         wanted = goals.wanted(paths)
         contenders: dict[str, Callable[[], float]] = {
             DIRECT: lambda: self.read(paths, wanted, self._plain()),
+            NEAR: lambda: self.read(paths, wanted, self._plain(self._near)),
             FIRST: lambda: self.through_proxy(lambda: self.read(paths, wanted), first=True),
         }
         self.through_proxy(lambda: self.read(paths, wanted), first=True)
@@ -206,9 +209,9 @@ class Bench:
         inputs = {"cache": f"s3://bucket?endpoint={self._s3}", "signing-key": self.key}
         return Job(self.machine, inputs=inputs, env={**servers.s3_env(), **BRANCH}, name="bench")
 
-    def _plain(self) -> tuple[str, ...]:
+    def _plain(self, url: str = "") -> tuple[str, ...]:
         keys = ("--option", "trusted-public-keys", self._public)
-        return ("--option", "substituters", self._direct, *keys, *NIX_DEFAULT)
+        return ("--option", "substituters", url or self._direct, *keys, *NIX_DEFAULT)
 
     def _megabytes(self, field: str) -> float:
         """The sum over the proxy's processes."""
