@@ -291,6 +291,7 @@ SLEEPING = {
     "uploader/process/server.py": 2,
     "uploader/read_proxy/launch.py": 1,
     "uploader/read_proxy/main.py": 1,
+    "uploader/read_proxy/reports.py": 1,
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 from dataclasses import dataclass
 from typing import Final
 
 _HEAD: Final = 64 << 10  # bytes of a request
+_FOLLOWING: Final = 20  # milliseconds
 _END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -51,6 +53,16 @@ class Client:
             return None
         head, self._received = self._received[: end.start()], self._received[end.end() :]
         return _parse(head)
+
+    def following(self) -> Request | None:
+        """The next request, if it is sent at once. For the thread that answered the last one: as a rule Nix asks for
+        more of what takes a thread, and to change threads for each costs more than an answer."""
+        if not self._received:
+            poll = select.poll()
+            poll.register(self.connection, select.POLLIN)
+            if not poll.poll(_FOLLOWING) or not self.read():
+                return None
+        return self.next_request()
 
 
 def _parse(head: bytes) -> Request:

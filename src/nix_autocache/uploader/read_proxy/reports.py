@@ -5,31 +5,52 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import suppress
+import time
+from collections import deque
+from typing import Final
+
+_TOGETHER: Final = 0.05  # seconds in which lines are collected: a write for each would cost as much as an answer
+_MOST: Final = 4000  # lines that wait for the uploader; what comes then is lost
 
 
 class Reports:
     """Lines for the descriptor of a pipe. One that nobody empties loses lines: Nix must not wait for it.
 
-    Used from many threads at once.
+    Used from many threads at once, without a lock that they would wait for.
     """
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
-        self._lock = threading.Lock()
+        self._lines: deque[bytes] = deque()
         self._rest = b""
+        self._some = threading.Event()
+        threading.Thread(target=self._write, name="reports", daemon=True).start()
 
     def used(self, name: str, narinfo: bytes) -> None:
         """Nix was given this narinfo."""
-        self._write({"name": name, "narinfo": narinfo.decode("utf-8", "replace")})
+        self._add(json.dumps({"name": name, "narinfo": narinfo.decode("utf-8", "replace")}))
 
     def missed(self, name: str, asked: float) -> None:
         """The cache itself said that it has none; it was asked when `time.monotonic` said `asked`."""
-        self._write({"name": name, "missed": asked})
+        self._add(f'{{"name": "{name}", "missed": {asked}}}')
 
-    def _write(self, said: dict[str, str | float]) -> None:
-        line = json.dumps(said).encode() + b"\n"
-        with self._lock, suppress(OSError):
-            begun = self._rest or line  # what is half written comes first, and this line is lost
-            self._rest = begun[os.write(self._descriptor, begun) :]
+    def _add(self, line: str) -> None:
+        if len(self._lines) < _MOST:
+            self._lines.append(f"{line}\n".encode())
+            if not self._some.is_set():
+                self._some.set()
+
+    def _write(self) -> None:
+        while self._some.wait():
+            time.sleep(_TOGETHER)
+            self._some.clear()
+            self._rest = self._rest or b"".join(self._lines.popleft() for _ in range(len(self._lines)))
+            try:
+                self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+            except BlockingIOError:
+                pass  # the uploader is slow
+            except OSError:
+                return  # it has gone
+            if self._rest:
+                self._some.set()

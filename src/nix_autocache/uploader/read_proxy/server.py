@@ -156,6 +156,9 @@ class ReadServer:
         keep = False
         try:
             keep = job()
+            while keep and (request := client.following()):
+                self._connections.mark(client.connection, answered=False)
+                keep = self._answers.later(client.connection, request)
         finally:
             self._connections.mark(client.connection, answered=True)
             with self._lock:
