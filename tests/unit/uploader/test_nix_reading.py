@@ -16,6 +16,7 @@ from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.presence import ABSENT
 from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.read_proxy import reports as reports_module
 from nix_autocache.uploader.read_proxy.reports import Reports
 from tests.harness import samples
 from tests.harness.object_cache import STORE, FaultyCache, base, hash_part
@@ -126,11 +127,15 @@ def test_of_too_many_paths_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) 
     assert [reading.lacks(name) for name in names] == [False, True, True]
 
 
-def test_a_proxy_whose_reports_nobody_takes_does_not_wait_and_loses_no_half_line() -> None:
+def test_a_proxy_whose_reports_nobody_takes_does_not_wait_and_loses_no_half_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports_module, "_TOGETHER", 0.001)
+    monkeypatch.setattr(reports_module, "_MOST", 400)  # more than a pipe takes
     out, into = os.pipe()
     os.set_blocking(out, False)
     reports, content = Reports(into), b""
-    for _ in range(6000):
+    for _ in range(2000):
         reports.used(NAME, narinfo(1).encode())
 
     def has_arrived() -> bool:

@@ -52,5 +52,5 @@ class Reports:
                 pass  # the uploader is slow
             except OSError:
                 return  # it has gone
-            if self._rest:
+            if self._rest or self._lines:
                 self._some.set()
