@@ -112,8 +112,7 @@ def public_s3(machine: Machine, directory: Path, buckets: Sequence[str], port: i
 @contextmanager
 def google_xml(machine: Machine, directory: Path, bucket: str, port: int = 9001) -> Iterator[Server]:
     """The XML API of Google's cloud storage, which is S3's without a signature: an S3 server that asks for none."""
-    (directory / bucket).mkdir(parents=True)
-    with _rclone_s3(machine, directory, [], port) as server:
+    with public_s3(machine, directory, [bucket], port) as server:
         yield server
 
 

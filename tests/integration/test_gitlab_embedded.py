@@ -26,6 +26,18 @@ def of_gitlab(machine: Machine, user: str, number: int, **env: str) -> Job:
     return Job(machine, user, env=given)
 
 
+def with_project(machine: MakeMachine, generation: Generation, user: str) -> Machine:
+    """A machine with the project of this user; root has a Nix without a daemon, others have one with."""
+    made = machine(generation, product.binds())
+    if user == "root":
+        nix.without_daemon(made)
+    else:
+        made.add_user(user, sudo=True)
+        nix.with_daemon(made)
+    made.sh(f"mkdir -p {PROJECT}; chown -R {user} {PROJECT}")
+    return made
+
+
 def secrets_of(machine: Machine, places: str) -> str:
     """The files that hold what looks like a secret key of Nix, which is 64 bytes in base 64."""
     return machine.sh(f"grep -rlaE ':[0-9A-Za-z+/]{{86}}==' {places} 2>/dev/null || true").stdout
@@ -75,13 +87,7 @@ def test_an_old_key_that_a_cache_brings_is_deleted_and_never_trusted(machine: Ma
 )
 def test_what_one_job_built_the_next_one_fetches(machine: MakeMachine, generation: Generation, user: str) -> None:
     """As root without a daemon, and as a user of one; whatever public-keys says; on a machine that stays."""
-    made = machine(generation, product.binds())
-    if user == "root":
-        nix.without_daemon(made)
-    else:
-        made.add_user(user, sudo=True)
-        nix.with_daemon(made)
-    made.sh(f"mkdir -p {PROJECT}; chown -R {user} {PROJECT}")
+    made = with_project(machine, generation, user)
     build = f"nix-build --no-out-link --expr '{graphs.leaf('one')}'"
     for number, did in ((1, "building '/nix/store"), (2, "copying path '/nix/store"), (3, "copying path '/nix/store")):
         other = {"NIX_AUTOCACHE_PUBLIC_KEYS": "x-1:aWgkY9TScTgShzTS5yXH4ndFlgV8wbrT7QuMBJuIjsg="} if number == 3 else {}
@@ -106,13 +112,7 @@ def test_a_build_and_a_flush_work_when_all_our_processes_were_ended(
     machine: MakeMachine, generation: Generation, user: str
 ) -> None:
     """As between `script` and `after_script` in Docker. A read proxy that lives is still read through."""
-    made = machine(generation, product.binds())
-    if user == "root":
-        nix.without_daemon(made)
-    else:
-        made.add_user(user, sudo=True)
-        nix.with_daemon(made)
-    made.sh(f"mkdir -p {PROJECT}; chown -R {user} {PROJECT}")
+    made = with_project(machine, generation, user)
     before = configuration(made)
     job = of_gitlab(made, user, 1)
     job.run("setup")

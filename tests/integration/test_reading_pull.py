@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def pushed(machine: Machine, inputs: Mapping[str, str], env: Mapping[str, str]) 
     return paths
 
 
+@contextmanager
+def private(machine: MakeMachine, directory: Path) -> Iterator[tuple[Machine, dict[str, str], list[str]]]:
+    """A machine, the inputs for a private bucket, and the paths that a job of the default branch pushed there."""
+    one = fresh(machine)
+    with servers.rclone_s3(one, directory / "s3", ["bucket"]) as server:
+        server.wait()
+        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": Job(one).keygen()}
+        yield one, inputs, pushed(one, inputs, servers.s3_env())
+
+
 def build(job: Job) -> tuple[list[str], str]:
     """A build of all; the paths, and what it said."""
     done = job.machine.run(["nix-build", "--no-out-link", "--expr", EXPRESSION])
@@ -93,14 +104,14 @@ def test_a_forks_job_reads_a_public_bucket_without_credentials(machine: MakeMach
 
 
 def test_a_forks_job_builds_what_a_private_bucket_does_not_show_it(machine: MakeMachine, tmp_path: Path) -> None:
-    one = fresh(machine)
-    key = Job(one).keygen()
-    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
-        server.wait()
-        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key}
-        paths = pushed(one, inputs, servers.s3_env())
+    with private(machine, tmp_path) as (one, inputs, paths):
         env = {**FORK, **servers.s3_env()}  # as pull_request_target gives them to a fork's code
-        job = Job(one, inputs={"cache": inputs["cache"], "public-keys": public_key(key)}, env=env, name="build")
+        job = Job(
+            one,
+            inputs={"cache": inputs["cache"], "public-keys": public_key(inputs["signing-key"])},
+            env=env,
+            name="build",
+        )
         found, said = read(job)
         assert found == paths
         assert "from 'http://127.0.0.1:" not in said
@@ -110,12 +121,7 @@ def test_a_forks_job_builds_what_a_private_bucket_does_not_show_it(machine: Make
 def test_a_trusted_job_that_only_pulls_reads_a_private_bucket_with_its_credentials(
     machine: MakeMachine, tmp_path: Path
 ) -> None:
-    one = fresh(machine)
-    key = Job(one).keygen()
-    with servers.rclone_s3(one, tmp_path / "s3", ["bucket"]) as server:
-        server.wait()
-        inputs = {"cache": f"s3://bucket?endpoint={server.url}", "signing-key": key}
-        paths = pushed(one, inputs, servers.s3_env())
+    with private(machine, tmp_path) as (one, inputs, paths):
         job = Job(one, inputs={**inputs, "push": "never"}, env={**MAIN, **servers.s3_env()}, name="build")
         found, said = read(job)
         assert found == paths

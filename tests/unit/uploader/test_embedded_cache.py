@@ -1,11 +1,10 @@
 """An embedded cache without signatures: the entries that count as being in it."""
 
-import os
 from pathlib import Path
 
 from nix_autocache.nix.narinfo import fingerprint
 from nix_autocache.uploader import embedded_cache
-from tests.harness.embedded import STORE, info, put
+from tests.harness.embedded import STORE, info, put, put_what_others_left
 
 
 def names(cache: Path) -> set[str]:
@@ -14,19 +13,8 @@ def names(cache: Path) -> set[str]:
 
 def test_what_others_packed_is_judged_file_by_file(tmp_path: Path) -> None:
     cache, outside = tmp_path / "cache", tmp_path / "outside"
-    good = put(cache, info("a", "b")).read_text()
-    outside.write_text(good.replace("a" * 32, "c" * 32))
-    (cache / f"{'c' * 32}.narinfo").symlink_to(outside)
-    os.mkfifo(cache / f"{'d' * 32}.narinfo")
-    (cache / f"{'f' * 32}.narinfo").mkdir()
-    put(cache, info("g"), good)
-    put(cache, info("h"), archive="nar/missing.nar.zst")
-    put(cache, info("i"), archive="../../../etc/passwd")
-    put(cache, info("j"), archive="https://elsewhere/nar/x.nar.zst")
-    put(cache, info("k"), "\0\xff" * 50)
-    put(cache, info("l")).write_bytes(b"Sig: \xff\n" * 9)
+    good = put_what_others_left(cache, outside)
     put(cache, info("m"), good.replace("a" * 32, "m" * 32) + f"StorePath: {STORE}/{'n' * 32}-n\n")
-    put(cache, info("p")).write_text("StorePath: " + "x" * (2 << 20))
     (cache / "nar/link.nar.zst").symlink_to(outside)
     put(cache, info("q"), archive="nar/link.nar.zst")
     (cache / "nar/short.nar.zst").write_bytes(b"8 bytes.")

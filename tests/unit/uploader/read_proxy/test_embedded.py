@@ -11,7 +11,7 @@ from nix_autocache.nix.keys import JOB_PREFIX, SecretKey, generate, generate_job
 from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.realisation import Realisation
 from nix_autocache.uploader.read_proxy.embedded import EmbeddedObjects
-from tests.harness.embedded import HASH, STORE, info, put
+from tests.harness.embedded import HASH, STORE, info, put, put_what_others_left
 
 DERIVATION = "sha256:" + "0" * 64
 
@@ -96,18 +96,7 @@ def test_what_others_left_there_is_missing_and_costs_no_descriptor(
     caches: list[Path], objects: EmbeddedObjects, tmp_path: Path
 ) -> None:
     cache, outside = caches[0], tmp_path / "outside"
-    good = put(cache, info("a", "b")).read_text()
-    outside.write_text(good.replace("a" * 32, "c" * 32))
-    (cache / f"{'c' * 32}.narinfo").symlink_to(outside)
-    os.mkfifo(cache / f"{'d' * 32}.narinfo")
-    (cache / f"{'f' * 32}.narinfo").mkdir()
-    put(cache, info("g"), good)
-    put(cache, info("h"), archive="nar/missing.nar.zst")
-    put(cache, info("i"), archive="../../../etc/passwd")
-    put(cache, info("j"), archive="https://elsewhere/nar/x.nar.zst")
-    put(cache, info("k"), "\0\xff" * 50)
-    put(cache, info("l")).write_bytes(b"Sig: \xff\n" * 9)
-    put(cache, info("p")).write_text("StorePath: " + "x" * (2 << 20))
+    put_what_others_left(cache, outside)
     (cache / "nar/link.nar.zst").symlink_to(cache / "nar/x.nar.zst")
     put(cache, info("q"), archive="nar/link.nar.zst")
     os.mkfifo(cache / "nar/fifo")
