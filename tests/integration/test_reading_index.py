@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nix_autocache.caches import run_codec
-from nix_autocache.caches.run_index import RunIndex, object_name
+from nix_autocache.caches.run_index import RunIndex
+from nix_autocache.ci.lane import Lane
 from nix_autocache.nix import keys
 from tests.conftest import MakeMachine
 from tests.harness import faults, graphs, nix, product, programs, servers
@@ -18,7 +19,7 @@ from tests.harness.machine import Machine
 from tests.harness.roots import NEW, Generation
 from tests.harness.waiting import wait_for
 
-OWN, OTHER = object_name("0123456789abcdef", "01234567"), object_name("0123456789abcdef", "89abcdef")
+OWN, OTHER = (Lane("0123456789abcdef", lane).index for lane in ("01234567", "89abcdef"))
 PORT = 7200
 PROBE = graphs.leaf("probe")
 GRAPH = f"[ ({graphs.chain(4)}) ({graphs.BIG}) ({graphs.leaf('other')}) ]"

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..errors import CacheError
 from ..nix.keys import JOB_PREFIX
-from ..nix.store import BASE_NAME
+from ..nix.store import BASE_NAME, HASH_PART
 from . import run_codec
 from .protocol import ObjectCache
 
@@ -22,13 +22,7 @@ _LONGEST: Final = 64 << 10  # letters of a narinfo
 _OBJECT: Final = 8 << 20  # bytes of text that are read
 _KIND: Final = "index"
 _PATH: Final = re.compile(rf"^StorePath: /\S*/({BASE_NAME.pattern})$", re.MULTILINE)
-_HASH_PART: Final = 32  # letters
 _OF_A_JOB: Final = f"Sig: {JOB_PREFIX}"
-
-
-def object_name(scope: str, lane: str) -> str:
-    """The name of the object in the cache; the job overwrites it at its end."""
-    return f"autocache/index/{scope}/{lane}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class RunIndex:
         for text in texts:
             paths = _PATH.findall(text)
             if len(paths) == 1 and text.endswith("\n") and "\n\n" not in text and len(text) <= _LONGEST:
-                narinfos.setdefault(paths[0][:_HASH_PART], text)
+                narinfos.setdefault(paths[0][:HASH_PART], text)
         return cls(narinfos)
 
     def encode(self) -> bytes:

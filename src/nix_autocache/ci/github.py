@@ -14,7 +14,7 @@ from ..system.net import DEFAULT_PORTS
 from .github_console import GitHubConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event, Origin
 from .id_token import IdTokenSource
-from .lane import Lane, Lanes
+from .lane import Lanes
 
 # Events that run the repository's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -54,11 +54,7 @@ class GitHub(GitHubConsole):
         if not (repository and ref):
             return None
         job = (*(self._environ.get(f"GITHUB_{name}", "") for name in ("WORKFLOW", "JOB")), matrix)
-        where = f"{self.token_server()}/{repository}"
-        default = _default_branch(self._payload())
-        return Lanes(
-            own=Lane.of(where, ref, *job), default=Lane.of(where, f"refs/heads/{default}", *job) if default else None
-        )
+        return Lanes.of(f"{self.token_server()}/{repository}", ref, _default_branch(self._payload()), *job)
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """The variables exist with `permissions: id-token: write`, but never for a pull request from a fork."""

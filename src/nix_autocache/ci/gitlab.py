@@ -18,7 +18,7 @@ from typing import Any, Final
 from .gitlab_console import GitLabConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
-from .lane import Lane, Lanes
+from .lane import Lanes
 
 # Sources of pipelines that run the project's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -84,10 +84,7 @@ class GitLab(GitLabConsole):
         ref = self._environ.get("CI_MERGE_REQUEST_REF_PATH") or (f"refs/{kind}/{branch}" if branch else "")
         if not (project and job and ref):
             return None
-        default, where = self._environ.get("CI_DEFAULT_BRANCH"), f"{host}/{project}"
-        return Lanes(
-            own=Lane.of(where, ref, job), default=Lane.of(where, f"refs/heads/{default}", job) if default else None
-        )
+        return Lanes.of(f"{host}/{project}", ref, self._environ.get("CI_DEFAULT_BRANCH", ""), job)
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """None: the template's `id_tokens` sets the input `id-token` as a variable."""

@@ -23,6 +23,11 @@ class Lane:
     scope: str
     lane: str
 
+    @property
+    def index(self) -> str:
+        """The name of its run index in a cache; a job overwrites it at its end."""
+        return f"autocache/index/{self.scope}/{self.lane}"
+
     @classmethod
     def of(cls, repository: str, ref: str, *job: str) -> Lane:
         """`repository` is `host/owner/name`, `ref` that of Git, as `refs/heads/main`; `job` is what names the job."""
@@ -36,6 +41,12 @@ class Lanes:
 
     own: Lane
     default: Lane | None
+
+    @classmethod
+    def of(cls, repository: str, ref: str, default_branch: str, *job: str) -> Lanes:
+        """As `Lane.of`; `default_branch` is a branch's name, empty where it is not known."""
+        default = Lane.of(repository, f"refs/heads/{default_branch}", *job) if default_branch else None
+        return cls(Lane.of(repository, ref, *job), default)
 
     @property
     def all(self) -> tuple[Lane, ...]:

@@ -14,7 +14,10 @@ from ..uploader.process.client import UploaderClient
 
 def flush(context: Context) -> None:
     """Wait until the queue is dry, by the uploader or by draining here; report it, and raise what fails the job."""
-    state = _state(context)
+    _flush(context, _state(context))
+
+
+def _flush(context: Context, state: JobState | None) -> None:
     if state is None or not state.push:
         reason = f"pull only: {state.reason}" if state else "nothing was set up in this job"
         context.host.info(f"nothing to flush: {reason}")
@@ -60,7 +63,7 @@ def finish(context: Context) -> None:
 
         check_again(context, state)
     try:
-        flush(context)
+        _flush(context, state)
     finally:
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
             _release(context, state)

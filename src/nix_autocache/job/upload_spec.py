@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..caches.run_index import object_name
 from ..nix import effective
 from ..nix.store import Nix
 from ..queue.directory import Queue
@@ -27,7 +26,7 @@ def of_job(context: Context, state: JobState, destination: Destination, secrets:
 def indexes(context: Context, destination: Destination) -> tuple[str, ...]:
     """The names of the run indexes that this job may read, its own first: none in a cache that is near."""
     lanes = context.host.lanes(context.settings.matrix) if destination.url.row.read_by_proxy else None
-    return tuple(object_name(each.scope, each.lane) for each in lanes.all) if lanes else ()
+    return tuple(each.index for each in lanes.all) if lanes else ()
 
 
 def for_this_user(

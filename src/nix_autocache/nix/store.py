@@ -16,6 +16,7 @@ from typing import Final
 from ..errors import InputError
 from ..system import process
 
+HASH_PART: Final = 32  # characters of a store path's hash
 BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
 """The last component of a store path: hash and name."""
 _OUTPUT: Final = re.compile(r'\("[^"]+","([^"]+)","[^"]*","[^"]*"')
@@ -33,11 +34,11 @@ class StorePath(str):
 
     @property
     def hash_part(self) -> str:
-        return self.base[:32]
+        return self.base[:HASH_PART]
 
     @property
     def name(self) -> str:
-        return self.base[33:]
+        return self.base[HASH_PART + 1 :]
 
 
 def parse_store_path(text: str, store_dir: str) -> StorePath:

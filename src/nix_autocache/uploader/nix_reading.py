@@ -24,7 +24,7 @@ class NixReading:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._missed: dict[str, float] = {}  # by hash part, on the clock of `time.monotonic`
+        self._missed: dict[str, float] = {}  # by the name of the narinfo, on the clock of `time.monotonic`
         self._used: dict[str, str] = {}  # narinfos by their names, the newest last
         self._letters = 0
         self._version = self._written = 0

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.caches import run_codec, run_index
-from nix_autocache.caches.run_index import RunIndex, object_name
+from nix_autocache.caches.run_index import RunIndex
+from nix_autocache.ci.lane import Lane
 from nix_autocache.errors import CacheError
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import render
@@ -29,7 +30,7 @@ def test_what_is_encoded_is_decoded_in_the_same_order() -> None:
 
 
 def test_a_name_for_each_scope_and_lane() -> None:
-    assert object_name("0123456789abcdef", "01234567") == "autocache/index/0123456789abcdef/01234567"
+    assert Lane("0123456789abcdef", "01234567").index == "autocache/index/0123456789abcdef/01234567"
 
 
 def test_signatures_of_job_keys_are_never_written() -> None:
@@ -79,7 +80,7 @@ def test_an_object_of_another_kind_is_no_index() -> None:
 
 
 def test_an_index_is_read_from_a_cache() -> None:
-    name = object_name("0" * 16, "1" * 8)
+    name = Lane("0" * 16, "1" * 8).index
     cache = FaultyCache({name: RunIndex.of([SIGNED]).encode()})
     assert RunIndex.read(cache, name) == RunIndex({PATH.hash_part: SIGNED})  # type: ignore[arg-type]
     assert RunIndex.read(cache, f"{name}x") is None  # type: ignore[arg-type]

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ...caches.run_index import object_name
 from ...ci.lane import Lane
 from ...nix import effective
 from ...nix.key_source import KeySource
@@ -63,8 +62,8 @@ def process_spec(given: Configuration, paths: Paths) -> ProcessSpec:
     assert record, "it is written before the service starts"
     assert settings.cache, "the configuration has one"
     secrets = SecretSources(settings.cache, settings.signing_key, given.environ).read()
-    lane = Lane.of(socket.gethostname(), "")  # what all its jobs use
-    index = object_name(lane.scope, lane.lane) if settings.cache.row.read_by_proxy else ""
+    # Its lane is what all its jobs use.
+    index = Lane.of(socket.gethostname(), "").index if settings.cache.row.read_by_proxy else ""
     access = CacheAccess(url=settings.cache, nix_bin=Path(record.nix_bin), environ=secrets.environ)
     upload = replace(_upload_spec(settings, record, access, secrets.key, job_paths(paths).queue), index=index)
     if not record.reader:

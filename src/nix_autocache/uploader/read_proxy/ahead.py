@@ -18,8 +18,9 @@ from typing import Final
 
 from ...caches.protocol import Content
 from ...errors import CacheError
+from ...nix.store import HASH_PART
 from .archives import Archives
-from .hints import HASH_PART, Hints, narinfo_of, of_narinfo
+from .hints import Hints, narinfo_of, of_narinfo
 from .index import Index
 from .narinfos import KNOWN, Narinfos
 from .objects import CacheObjects

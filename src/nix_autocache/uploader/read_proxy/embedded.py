@@ -19,10 +19,11 @@ from ...errors import CacheError
 from ...nix.keys import SecretKey
 from ...nix.narinfo import fingerprint, render
 from ..embedded_cache import CachedNarinfo, is_cache, is_directory, narinfo, open_regular, realisation, size_of
+from ..presence import OWN_ARCHIVE
 
 _NARINFO: Final = re.compile(r"([0-9a-z]{32})\.narinfo")
 # The number of its directory comes first: an archive is read from where its narinfo is, whatever others are called.
-_ARCHIVE: Final = re.compile(r"([0-9]{1,3})/(nar/[0-9A-Za-z][0-9A-Za-z._=-]*)")
+_ARCHIVE: Final = re.compile(rf"([0-9]{{1,3}})/({OWN_ARCHIVE.pattern})")
 _REALISATION: Final = re.compile(r"realisations/[^/]+\.doi")
 _PIECE: Final = 256 << 10  # bytes
 

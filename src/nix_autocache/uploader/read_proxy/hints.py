@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ...nix.store import StorePath
+from ...nix.store import HASH_PART, StorePath
 from ..presence import OWN_ARCHIVE, fields_of, sha256_of
 
 _MOST_DIGITS: Final = 15  # of a size
-HASH_PART: Final = 32  # letters
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from ...caches.protocol import ObjectCache
 from ...caches.run_index import LARGEST, RunIndex
 from ...errors import one_line
 from ...nix.keys import PublicKey
-from ...nix.store import parse_store_path
+from ...nix.store import HASH_PART, parse_store_path
 from ...system import log
 from ..presence import fields_of, is_signed, path_info
-from .hints import HASH_PART, Hints, of_fields, of_narinfo
+from .hints import Hints, of_fields, of_narinfo
 
 _NAR: Final = "nar/"
 _EARLY: Final = 1000  # narinfos that are verified before somebody asks for them: 0.1 s of work
