@@ -14,6 +14,7 @@ from functools import partial
 from itertools import count
 from typing import Final, TypeVar
 
+from ..caches.retry import LONGEST, Gate, retrying
 from ..errors import CacheBusy, CredentialsError, Error, as_error, one_line
 from ..nix.narinfo import Uploaded
 from ..nix.realisation import Realisation
@@ -25,7 +26,6 @@ from .pack import STREAMED
 from .plan import Plan
 from .presence import Found
 from .push import Pusher
-from .retry import LONGEST, Gate, retrying
 from .workers import Budget, Once, Workers
 
 T = TypeVar("T")

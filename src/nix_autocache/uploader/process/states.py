@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ...caches.retry import retrying
 from ...errors import CacheBusy, CredentialsError, Error, as_error, one_line
 from ...queue.directory import Queue
 from ...system import log
 from ..drain import Drain
 from ..nix_reading import NixReading
 from ..progress import Progress
-from ..retry import retrying
 from ..spec import UploadSpec
 
 _FORGOTTEN: Final = 24 * 3600.0  # seconds with nothing queued and no flush: the job was killed and cannot end us

@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from nix_autocache.caches.http_status import status_error
+from nix_autocache.caches.retry import LONGEST, Gate, retrying
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.system.net import seconds_to_wait
-from nix_autocache.uploader.retry import LONGEST, Gate, retrying
 
 
 def test_one_threads_retry_after_holds_the_others_back() -> None:
