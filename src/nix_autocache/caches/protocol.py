@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from ..ci.lane import Lane
 from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
 
@@ -83,6 +84,8 @@ class Access:
     """What a backend may use: the environment's credentials and proxies, Nix, the signing key.
 
     `credentials` are those of the AWS role that the job assumes, if it has one. With `anonymous`, no request is signed.
+    For a cache that the CI host keeps, `lanes` are those that this job reads, its own first, which it alone writes;
+    `size_limit` is in bytes, 0 for none.
     """
 
     environ: Mapping[str, str]
@@ -90,3 +93,5 @@ class Access:
     key: SecretKey | None
     credentials: AwsCredentials | None = None
     anonymous: bool = False
+    lanes: tuple[Lane, ...] = ()
+    size_limit: int = 0

@@ -53,8 +53,9 @@ class GitHub(GitHubConsole):
         repository, ref = (self._environ.get(f"GITHUB_{name}", "") for name in ("REPOSITORY", "REF"))
         if not (repository and ref):
             return None
-        job = (*(self._environ.get(f"GITHUB_{name}", "") for name in ("WORKFLOW", "JOB")), matrix)
-        return Lanes.of(f"{self.token_server()}/{repository}", ref, _default_branch(self._payload()), *job)
+        base, *job = (self._environ.get(f"GITHUB_{name}", "") for name in ("BASE_REF", "WORKFLOW", "JOB"))
+        default = _default_branch(self._payload())
+        return Lanes.of(f"{self.token_server()}/{repository}", ref, base, default, *job, matrix)
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """The variables exist with `permissions: id-token: write`, but never for a pull request from a fork."""

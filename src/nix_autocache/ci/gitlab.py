@@ -84,7 +84,8 @@ class GitLab(GitLabConsole):
         ref = self._environ.get("CI_MERGE_REQUEST_REF_PATH") or (f"refs/{kind}/{branch}" if branch else "")
         if not (project and job and ref):
             return None
-        return Lanes.of(f"{host}/{project}", ref, self._environ.get("CI_DEFAULT_BRANCH", ""), job)
+        base = self._environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "")
+        return Lanes.of(f"{host}/{project}", ref, base, self._environ.get("CI_DEFAULT_BRANCH", ""), job)
 
     def id_token(self, audience: str) -> IdTokenSource | None:
         """None: the template's `id_tokens` sets the input `id-token` as a variable."""

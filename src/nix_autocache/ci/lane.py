@@ -37,21 +37,30 @@ class Lane:
 
 @dataclass(frozen=True)
 class Lanes:
-    """This job's lane, and the same job's on the default branch; they are equal there. None where it is not known."""
+    """This job's lane, the same job's on the branch that a pull request is for, and on the default branch.
+
+    They may be equal. None where there is no such branch, or it is not known.
+    """
 
     own: Lane
+    base: Lane | None
     default: Lane | None
 
     @classmethod
-    def of(cls, repository: str, ref: str, default_branch: str, *job: str) -> Lanes:
-        """As `Lane.of`; `default_branch` is a branch's name, empty where it is not known."""
-        default = Lane.of(repository, f"refs/heads/{default_branch}", *job) if default_branch else None
-        return cls(Lane.of(repository, ref, *job), default)
+    def of(cls, repository: str, ref: str, base: str, default: str, *job: str) -> Lanes:
+        """As `Lane.of`; `base` and `default` are names of branches, empty where there is none."""
+        others = (Lane.of(repository, f"refs/heads/{branch}", *job) if branch else None for branch in (base, default))
+        return cls(Lane.of(repository, ref, *job), *others)
 
     @property
     def all(self) -> tuple[Lane, ...]:
         """Without repetition, this job's first."""
-        return (self.own,) if self.default in {None, self.own} else (self.own, *filter(None, [self.default]))
+        return tuple(dict.fromkeys(filter(None, (self.own, self.base, self.default))))
+
+    @property
+    def is_default(self) -> bool:
+        """True if this job runs on the default branch."""
+        return self.own == self.default
 
 
 def _hash(text: str) -> str:

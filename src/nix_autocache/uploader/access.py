@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ci.id_token import IdTokenSource
+from ..ci.lane import Lane
 from ..nix.keys import SecretKey
 from ..nix.store import Nix
 from ..nix.store_url import CacheUrl
@@ -23,7 +24,8 @@ class CacheAccess:
     """It may hold secrets: never print or store it.
 
     `environ` are the variables of `relevant_environment`. `role` is an ARN, assumed with tokens of `identity` for
-    `audience`. An `anonymous` one signs no request and looks for no credentials.
+    `audience`. An `anonymous` one signs no request and looks for no credentials. `lanes` and `size_limit` are as in
+    `protocol.Access`.
     """
 
     url: CacheUrl
@@ -33,6 +35,8 @@ class CacheAccess:
     audience: str = ""
     identity: IdTokenSource | None = None
     anonymous: bool = False
+    lanes: tuple[Lane, ...] = ()
+    size_limit: int = 0
 
     @property
     def nix(self) -> Nix:
@@ -43,7 +47,15 @@ class CacheAccess:
         from ..caches.opening import open_cache
         from ..caches.protocol import Access
 
-        access = Access(self.environ, self.nix, key, self.credentials_of_role, anonymous=self.anonymous)
+        access = Access(
+            self.environ,
+            self.nix,
+            key,
+            self.credentials_of_role,
+            anonymous=self.anonymous,
+            lanes=self.lanes,
+            size_limit=self.size_limit,
+        )
         return open_cache(self.url, access)
 
     @cached_property

@@ -51,6 +51,20 @@ def test_a_branch_reads_its_own_lane_and_then_the_default_branchs(event: dict[st
     assert main.all == (main.own,)
 
 
+def test_a_pull_request_reads_the_branch_that_it_is_for_before_the_default_branch(event: dict[str, str]) -> None:
+    pull = {**GITHUB, **event, "GITHUB_REF": "refs/pull/7/merge"}
+    stable, main = (
+        lanes(GitHub({**GITHUB, **event, "GITHUB_REF": f"refs/heads/{name}"})) for name in ("24.11", "main")
+    )
+    found = lanes(GitHub({**pull, "GITHUB_BASE_REF": "24.11"}))
+    assert found.all == (found.own, stable.own, main.own)
+    found = lanes(GitHub({**pull, "GITHUB_BASE_REF": "main"}))
+    assert found.all == (found.own, main.own)
+    merge = {**GITLAB, "CI_MERGE_REQUEST_REF_PATH": "refs/merge-requests/1/head"}
+    stable = lanes(GitLab({**GITLAB, "CI_COMMIT_REF_NAME": "24.11"}))
+    assert lanes(GitLab({**merge, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "24.11"})).all[1] == stable.own
+
+
 @pytest.mark.parametrize("host", [GitHub(GITHUB), GitLab(GITLAB)], ids=["GitHub", "GitLab"])
 def test_a_lane_is_a_name_for_an_object_and_shows_nothing(host: Host) -> None:
     own = lanes(host).own
