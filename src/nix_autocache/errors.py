@@ -49,6 +49,10 @@ class CredentialsError(CacheError):
     """The cache does not accept our credentials, or no longer does."""
 
 
+class ReadOnly(CacheError):  # noqa: N818 - a state, not a mistake
+    """The cache lets this job read, and not write: nothing is wrong, and nothing is pushed."""
+
+
 class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
     """The cache is unavailable at the moment. A retry after `retry_after` seconds may help."""
 

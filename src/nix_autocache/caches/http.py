@@ -18,13 +18,13 @@ from .http_servers import Servers
 from .http_status import ARCHIVES, connection_error, does_not_exist, is_absent, is_stored_anyway, status_error
 from .http_write import Writer
 from .pool import Pool
-from .protocol import Access, Body, Content
+from .protocol import Access, Body, Content, VisibleAtOnce
 
 _CONFLICT: Final = 409
 _EARLY: Final = 12  # connections at most that are opened before the first request
 
 
-class HttpCache:
+class HttpCache(VisibleAtOnce):
     """An ObjectCache at an HTTP URL."""
 
     def __init__(self, url: CacheUrl, environ: Mapping[str, str]) -> None:

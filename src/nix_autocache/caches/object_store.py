@@ -22,7 +22,7 @@ from .http1 import LARGEST
 from .http_status import INFO, does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
 from .obstore_errors import Errors, describe
-from .protocol import Body, Content
+from .protocol import Body, Content, VisibleAtOnce
 from .retry_after import RetryAfter
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _EARLY: Final = 4  # connections at most that are opened for archives that are s
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
-class ObjectStoreCache:
+class ObjectStoreCache(VisibleAtOnce):
     """`opener` opens a store with given limits. `bucket_region` is the region that S3 is asked in.
 
     `credentials` are refreshed once when a request is refused, and the request is then an error to retry.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from ..ci.lane import Lane
 from ..nix.keys import SecretKey
@@ -66,6 +66,39 @@ class ObjectCache(Protocol):
 
         Raises nothing if the object is there already and cannot be replaced.
         """
+
+    @property
+    def seals(self) -> bool:
+        """True if others see an object not when it was put, but when it is sealed: by `seal`, or by the cache itself.
+
+        This process finds it with `get` before that.
+        """
+
+    def seal(self) -> None:
+        """Make everything that was put so far visible to others.
+
+        Objects become visible in the order in which they were put. Where one cannot be, it is lost, `get` finds it no
+        more, and so are all that were put after it until this method has raised the CacheError. After CacheBusy
+        nothing is lost, and this can be called again.
+        """
+
+    def sealed(self, name: str) -> bool:
+        """True if others see this object, as far as that is known; False if it was put and is not sealed, or was lost.
+
+        Sends no request, and returns at once.
+        """
+
+
+class VisibleAtOnce:
+    """The part of an `ObjectCache` in which others see an object as soon as it was put."""
+
+    seals: Final = False
+
+    def seal(self) -> None:
+        """Do nothing."""
+
+    def sealed(self, name: str) -> bool:
+        return True
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ from .ledger import Ledger
 from .plan import Policy
 from .progress import Progress
 from .records import Records
+from .sealing import Sealing
 from .tasks import Tasks
 
 _SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
@@ -56,6 +57,7 @@ class Drain:
         self._queue, self._tasks, self._ledger = queue, tasks, ledger
         self._intake = Intake(queue, store, policy, tasks, ledger)
         self._records = Records(queue, ledger)
+        self._sealing = Sealing(tasks, ledger)
         self._flushes = Flushes(queue, ledger, lasting=maintenance_interval > 0)
         self._active = time.monotonic()
         self._maintenance_interval = maintenance_interval
@@ -151,12 +153,17 @@ class Drain:
         self._flushes.begin()
         if self._maintenance_interval and time.monotonic() - self._maintained > self._maintenance_interval:
             self._maintain()
-        took = self._intake.take()
+        sealing = self._sealing.running
+        took = not sealing and self._intake.take()
         in_work = self._ledger.in_work  # what is settled by now is in the records that follow
+        unsealed = self._ledger.unsealed
         if in_work or self._flushes:
             self._active = time.monotonic()
         self._write_records()
-        self._flushes.answer(idle=not took and not in_work)
+        idle = not (sealing or took or in_work)
+        if idle and unsealed and self._flushes:
+            self._sealing.begin()
+        self._flushes.answer(idle=idle and not unsealed)
 
     def _write_records(self) -> None:
         self._flushes.finish(self._records.write())

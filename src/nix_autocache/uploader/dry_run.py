@@ -87,6 +87,14 @@ class DryRun:
     def publish(self, uploaded: Uploaded) -> None:
         pass
 
+    seals = False
+
+    def seal(self) -> None:
+        pass
+
+    def sealed(self, path: StorePath) -> bool:
+        return True
+
     def settle(self) -> None:
         pass
 

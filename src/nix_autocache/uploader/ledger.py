@@ -21,6 +21,7 @@ from .entries import Entries, Pending
 from .graph import Graph, follows
 from .plan import Plan
 from .progress import Progress
+from .unsealed import Sealed, Unsealed
 
 _REFUSALS: Final = 3  # paths refused in a row, after which the cache itself is asked whether it is the credentials
 
@@ -29,14 +30,19 @@ Realised: TypeAlias = tuple[Uploaded, StorePath]
 
 
 class Ledger:
-    """For any thread. `changed` is set when an entry is finished or nothing is in work: the drain waits for that."""
+    """For any thread. `changed` is set when an entry is finished or nothing is in work: the drain waits for that.
 
-    def __init__(self) -> None:
+    With `sealed`, a path that is in the cache is settled for those that refer to it, but not for its entries and in
+    what is told of it before it is sealed.
+    """
+
+    def __init__(self, sealed: Sealed | None = None) -> None:
         self.changed = threading.Event()
         self.refused = ""  # why nothing can be pushed with these credentials
         self._lock = threading.Lock()
         self._graph = Graph()
         self._entries = Entries()
+        self._unsealed = Unsealed(sealed)
         self._outcomes: list[Outcome] = []
         self._counts: Counter[str] = Counter()
         self._pushed_bytes = 0
@@ -52,6 +58,12 @@ class Ledger:
         with self._lock:
             return len(self._graph)
 
+    @property
+    def unsealed(self) -> int:
+        """Paths that are in the cache, and not sealed."""
+        with self._lock:
+            return len(self._unsealed)
+
     def entries(self) -> set[str]:
         """Names of the entries that were taken and have not left the queue."""
         with self._lock:
@@ -65,7 +77,8 @@ class Ledger:
     def progress(self) -> Progress:
         """How far it is with the entries that were taken."""
         with self._lock:
-            return Progress(counts=dict(self._counts), pushed_bytes=self._pushed_bytes, waiting=len(self._graph))
+            waiting = len(self._graph) + len(self._unsealed)
+            return Progress(counts=dict(self._counts), pushed_bytes=self._pushed_bytes, waiting=waiting)
 
     def admit(self, planned: Plan, realised: Mapping[str, Sequence[Realised]]) -> tuple[list[PathInfo], list[Uploaded]]:
         """Take the entries of a plan into work, with the realisations of each by its name.
@@ -89,7 +102,7 @@ class Ledger:
                 self._entries.add(entry, (), (), reason)
 
     def present(self, path: StorePath) -> list[Uploaded]:
-        """The cache has this path already. This and the next three return what may be published now."""
+        """The cache has this path already. This and the next four return what may be published now."""
         return self._settle(Outcome(path, "present"))
 
     def uploaded(self, uploaded: Uploaded) -> list[Uploaded]:
@@ -105,6 +118,27 @@ class Ledger:
 
     def failed(self, path: StorePath, reason: str) -> list[Uploaded]:
         return self._settle(Outcome(path, "failed", reason=reason))
+
+    def skipped(self, path: StorePath, reason: str) -> list[Uploaded]:
+        """Nobody wants this path pushed there, so that nothing is wrong and it is not tried again."""
+        return self._settle(Outcome(path, "skipped", reason=reason))
+
+    def sealed(self) -> None:
+        """The cache has sealed everything that was published."""
+        with self._lock:
+            for outcome in self._unsealed.take_all():
+                self._record(outcome)
+
+    def not_sealed(self, reason: str) -> None:
+        """The cache has lost what it had not sealed. Nothing may be in work: it could refer to that."""
+        with self._lock:
+            lost = self._unsealed.take_lost()
+            for outcome in self._unsealed.take_all():
+                self._record(outcome)
+            for outcome in lost:
+                self._graph.forget(outcome.path)
+                self._graph.settle(Outcome(outcome.path, "failed", reason=reason))
+                self._record(Outcome(outcome.path, "failed", reason=reason), silent=outcome.what == "realised")
 
     def count_refusal(self) -> bool:
         """Count a path that the cache refused to take with our credentials.
@@ -122,6 +156,8 @@ class Ledger:
     def take_settled(self) -> tuple[list[Outcome], list[Pending]]:
         """Outcomes and finished entries since the last call."""
         with self._lock:
+            for outcome in self._unsealed.take_sealed():
+                self._record(outcome)
             settled = self._outcomes, self._entries.finished
             self._outcomes, self._entries.finished = [], []
             return settled
@@ -171,7 +207,7 @@ class Ledger:
 
     def _await(self, entry: Entry, outputs: tuple[StorePath, ...], realised: Sequence[StorePath]) -> None:
         """Let an entry wait for its outputs that are in work, and for its realisations."""
-        waits_for = [path for path in outputs if self._graph.is_in_work(path)]
+        waits_for = [path for path in outputs if self._graph.is_in_work(path) or path in self._unsealed]
         missing = (self._graph.missing(path) for path in outputs if path not in waits_for)
         reasons = [outcome.reason for outcome in missing if outcome and outcome.what == "failed"]
         if not outputs:
@@ -189,10 +225,13 @@ class Ledger:
                 self._entries.add(entry, (), (), reason)
 
     def _note(self, settled: Iterable[Outcome]) -> None:
-        for outcome in settled:
-            self._entries.settle(outcome.path, outcome.reason if outcome.what == "failed" else "")
-            if outcome.what == "realised" or ("!" in outcome.path and follows(outcome)):
-                continue  # a realisation is reported only where it fails by itself
+        for outcome in self._unsealed.hold(settled):
+            # A realisation is reported only where it fails by itself.
+            self._record(outcome, silent=outcome.what == "realised" or ("!" in outcome.path and follows(outcome)))
+
+    def _record(self, outcome: Outcome, *, silent: bool = False) -> None:
+        self._entries.settle(outcome.path, outcome.reason if outcome.what == "failed" else "")
+        if not silent:
             self._counts[outcome.what] += 1
             self._pushed_bytes += outcome.bytes
             self._outcomes.append(outcome)

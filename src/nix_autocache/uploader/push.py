@@ -25,6 +25,7 @@ from .pack import STREAMED, Packing, archive_url, verified
 from .presence import ABSENT, Found, decoded, judge
 
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
+_REALISED: Final = "!"  # between the derivation and its output, in what stands for the path of a realisation
 
 
 class Pusher(Protocol):
@@ -56,6 +57,16 @@ class Pusher(Protocol):
 
     def publish(self, uploaded: Uploaded) -> None:
         """Make a path visible. Its references must be visible already."""
+
+    @property
+    def seals(self) -> bool:
+        """True if others see a published path only when it is sealed, see `ObjectCache.seals`."""
+
+    def seal(self) -> None:
+        """Make all that was published visible to others. After CacheError what was not sealed is to be pushed anew."""
+
+    def sealed(self, path: StorePath) -> bool:
+        """True if others see this path. Sends no request."""
 
     def settle(self) -> None:
         """Leave what the next run can use. Call it when nothing more is to be pushed for now."""
@@ -128,7 +139,7 @@ class BinaryCache:
         return Uploaded(info.path, 0, render(info, file, self.key).encode(), file)
 
     def realise(self, realised: Realisation) -> Uploaded | None:
-        path = StorePath(f"{realised.derivation}!{realised.output}")
+        path = StorePath(f"{realised.derivation}{_REALISED}{realised.output}")
         return Uploaded(path, 0, realised.render(self.key), what="realised", name=realised.name)
 
     def _verified(self, info: PathInfo, found: Found) -> NarFile | None:
@@ -158,8 +169,18 @@ class BinaryCache:
         if not uploaded.name:
             self.reading.note(_name(uploaded.path), uploaded.narinfo.decode())
 
+    @property
+    def seals(self) -> bool:
+        return self.cache.seals
+
+    def seal(self) -> None:
+        self.cache.seal()
+
+    def sealed(self, path: StorePath) -> bool:
+        return _REALISED not in path and self.cache.sealed(_name(path))  # of a realisation, `seal` tells it
+
     def settle(self) -> None:
-        if self.index:
+        if self.index and not self.seals:  # what seals has an index of its own
             self.reading.write_index(self.cache, self.index)
 
 
@@ -195,6 +216,14 @@ class WholePaths:
 
     def publish(self, uploaded: Uploaded) -> None:
         self.cache.copy(uploaded.path)
+
+    seals = False
+
+    def seal(self) -> None:
+        pass
+
+    def sealed(self, path: StorePath) -> bool:
+        return True
 
     def settle(self) -> None:
         pass

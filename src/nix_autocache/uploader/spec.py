@@ -103,7 +103,7 @@ class UploadSpec:
             elsewhere=fingerprints(self.elsewhere, nix.store_dir),
             vouching=Vouching(began=self.began, trusted=self.trusted),
         )
-        ledger = Ledger()
+        ledger = Ledger(pusher.sealed if pusher.seals else None)
         tasks = Tasks(pusher, ledger, nix.store_dir)
         interval = self.maintenance_interval
         return Drain(self.open_queue(), store or StoreClient(nix), policy, tasks, ledger, maintenance_interval=interval)

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from ..caches.retry import LONGEST, Gate, retrying
-from ..errors import CacheBusy, CredentialsError, Error, as_error, one_line
+from ..errors import CacheBusy, CredentialsError, Error, ReadOnly, as_error, one_line
 from ..nix.narinfo import Uploaded
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
@@ -83,6 +83,19 @@ class Tasks:
             self._workers.submit(partial(self._ask, group), group[0][0])
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
+
+    def at_once(self, task: Callable[[], None]) -> None:
+        """Run a task before all others."""
+        self._workers.submit(task, _AT_ONCE)
+
+    def seal(self) -> None:
+        """From a task: have the cache seal what was published. Raises what `Pusher.seal` raises for good."""
+        self._retrying(self._pusher.seal)
+
+    def refuse(self, reason: str) -> None:
+        """End: nothing can be pushed with these credentials. What is in the queue stays there for newer ones."""
+        self._ledger.refused = reason
+        self.stop.set()
 
     def settle(self, longest: float = _SETTLE) -> None:
         """Leave what makes the next run faster. Without it nothing is lost, so nobody waits for it for long: at most
@@ -180,6 +193,8 @@ class Tasks:
             return []  # it was given up, not refused: its entry stays in the queue
         if not isinstance(error, Error):
             log.exception()  # a bug must not hold the other paths back, and it must not be hidden
+        if isinstance(error, ReadOnly):
+            return self._ledger.skipped(path, one_line(error))
         refused = self._refusal() if isinstance(error, CredentialsError) else ""
         ready = self._ledger.failed(path, refused or one_line(as_error(error)))
         if refused:  # the rest of the queue stays there for a flush that may have newer credentials
