@@ -19,6 +19,7 @@ from .http_status import ARCHIVES, connection_error, does_not_exist, is_absent, 
 from .http_write import Writer
 from .pool import Pool
 from .protocol import Access, Body, Content, VisibleAtOnce
+from .proxy import basic_authentication
 
 _CONFLICT: Final = 409
 _EARLY: Final = 12  # connections at most that are opened before the first request
@@ -28,10 +29,13 @@ class HttpCache(VisibleAtOnce):
     """An ObjectCache at an HTTP URL."""
 
     def __init__(self, url: CacheUrl, environ: Mapping[str, str]) -> None:
-        self._servers = Servers(url, environ)
+        login, at, host = url.authority.rpartition("@")
+        base = f"{url.scheme}://{host}"
+        self.where = f"{base}{url.path}"
+        credentials = {"Authorization": basic_authentication(login)} if at else {}
+        self._servers = Servers(base, url.path, credentials, environ)
         self._reader = Reader(self._servers)
         self._writer = Writer(self._servers, self._reader)
-        self.where = self._servers.where
 
     def open_connections(self, count: int) -> None:
         """Open some connections in the background."""

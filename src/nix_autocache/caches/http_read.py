@@ -44,11 +44,11 @@ class Reader:
                         yield name, response
             targets = next_targets
 
-    def begin(self, target: Target) -> tuple[Pool, Connection, Response]:
+    def begin(self, target: Target, headers: Mapping[str, str] | None = None) -> tuple[Pool, Connection, Response]:
         """The final response to a GET, before its content is read, and where to read it."""
         for turn in range(redirects.MAX_REDIRECTS + 1):
             pool = self._servers.pool(target.origin)
-            connection, response = pool.begin_response(pool.origin.request("GET", target.path), STREAM)
+            connection, response = pool.begin_response(pool.origin.request("GET", target.path, headers), STREAM)
             next_target = redirects.redirected(target, response.status, response.headers)
             if next_target is None or turn == redirects.MAX_REDIRECTS:
                 break

@@ -6,29 +6,23 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..nix.store_url import CacheUrl
 from ..system.net import tls_context
 from . import redirects
 from .origin import Origin
 from .pool import Pool
-from .proxy import basic_authentication, proxy_for, proxy_headers
+from .proxy import proxy_for, proxy_headers
 from .redirects import Target
 
 _MOST: Final = 16  # other servers whose connections are kept
 
 
 class Servers:
-    """The cache at a URL and its connections. `where` is the URL without its password, for messages."""
+    """The server at `base`, as `scheme://host:port`, and its connections. `credentials` are headers for it alone."""
 
-    def __init__(self, url: CacheUrl, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        login, at, host = url.authority.rpartition("@")
-        base = f"{url.scheme}://{host}"
-        self.where = f"{base}{url.path}"
-        self._headers = {"Authorization": basic_authentication(login)} if at else {}
+    def __init__(self, base: str, path: str, credentials: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        self._path, self._credentials, self._environ = path, credentials, environ
         home = redirects.parse_target(base)
         self._home = home.origin if home else base
-        self._path = url.path
         self._pools: dict[str, Pool] = {}
         self.pool(self._home)  # certificates that cannot be read are an error now
 
@@ -58,7 +52,7 @@ class Servers:
         proxy = proxy_for(url, self._environ)
         return Origin(
             base=base,
-            headers=self._headers if redirects.may_have_credentials(self._home, base) else {},
+            headers=self._credentials if redirects.may_have_credentials(self._home, base) else {},
             context=tls_context(self._environ) if url.scheme == "https" else None,
             proxy=proxy,
             to_proxy=proxy_headers(proxy),
