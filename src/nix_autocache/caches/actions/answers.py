@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import urljoin
 
-from ...errors import CacheError, Error
+from ...errors import CacheError, Error, ReadOnly
 from ...system.net import seconds_to_wait
 from ..http1 import NoCacheError, Response
 from ..http_status import connection_error, status_error
 from ..redirects import parse_target
-from .service import ReadOnly
 
 WHERE: Final = "the Actions cache"
 _LONGEST_LINK: Final = 8192  # characters

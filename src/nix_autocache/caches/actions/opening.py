@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from ...errors import CacheError
+from ...errors import CacheError, ReadOnly
 from ..protocol import Content
 from ..redirects import Target, parse_target
 from .answers import WHERE
-from .service import ActionsService, Calls, Located, Part, ReadOnly, Upload
+from .service import ActionsService, Calls, Located, Part, Upload
 from .transport import Transport
 from .v1 import V1
 from .v2 import V2

@@ -17,10 +17,6 @@ from ..protocol import Content
 BLOCK: Final = 8 << 20  # bytes of each block of an upload but the last
 
 
-class ReadOnly(CacheError):  # noqa: N818 - a state, not a mistake
-    """This job may not write: the host gave it a token for reading, or the storage budget is spent."""
-
-
 class Expired(CacheBusy):
     """The link is no longer accepted. `find` gives a new one."""
 

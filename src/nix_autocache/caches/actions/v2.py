@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from ...errors import CacheBusy, CacheError
+from ...errors import CacheBusy, CacheError, ReadOnly
 from ..http1 import Response
 from .answers import WHERE, error_code, link, matched, parsed
-from .service import BLOCK, Located, ReadOnly, is_found
+from .service import BLOCK, Located, is_found
 from .transport import Transport
 
 _SERVICE: Final = "twirp/github.actions.results.api.v1.CacheService"

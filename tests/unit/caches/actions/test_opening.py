@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from nix_autocache.caches.actions.opening import open_service
-from nix_autocache.caches.actions.service import ReadOnly
-from nix_autocache.errors import CacheError
+from nix_autocache.errors import CacheError, ReadOnly
 from tests.harness import scripted
 from tests.harness.scripted import Answer, Scripted
 

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from nix_autocache.caches.actions.opening import open_service
-from nix_autocache.caches.actions.service import BLOCK, ActionsService, ReadOnly
-from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, Error
+from nix_autocache.caches.actions.service import BLOCK, ActionsService
+from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, Error, ReadOnly
 from tests.harness import scripted
 from tests.harness.scripted import Answer, Scripted, as_json
 
