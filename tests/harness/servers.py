@@ -10,11 +10,12 @@ import hmac
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -126,16 +127,36 @@ def google_env(server: Server) -> dict[str, str]:
 @contextmanager
 def azurite(machine: Machine, directory: Path, port: int = 10100) -> Iterator[Server]:
     """Azure's blob storage by its emulator; `make_container` before the first use."""
-    program = npm.installed("azurite") / "azurite/dist/src/blob/main.js"
-    options = [
-        f"--blobPort={port}",
-        f"--location={directory}",
-        "--silent",
-        "--skipApiVersionCheck",
-        "--disableTelemetry",
-    ]
-    with serving(machine, [str(node() / "node"), str(program), *options], port, directory) as server:
+    with serving(machine, _azurite(directory, port), port, directory) as server:
         yield server
+
+
+@contextmanager
+def azurite_of_host(directory: Path) -> Iterator[int]:
+    """The port of one without a machine, which answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory.parent / f"{directory.name}.log"
+    with log.open("wb") as output, subprocess.Popen(_azurite(directory, port), stdout=output, stderr=output) as popen:
+        try:
+            wait_for(lambda: _listens(port) or popen.poll() is not None, "Azurite", 30)
+            assert popen.poll() is None, log.read_text()
+            yield port
+        finally:
+            popen.kill()
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False
+
+
+def _azurite(directory: Path, port: int) -> list[str]:
+    program = npm.installed("azurite") / "azurite/dist/src/blob/main.js"
+    options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    return [str(node() / "node"), str(program), f"--blobPort={port}", f"--location={directory}", *options]
 
 
 def azure_env() -> dict[str, str]:
@@ -144,18 +165,22 @@ def azure_env() -> dict[str, str]:
 
 
 def make_container(server: Server, name: str) -> None:
-    """Source of the signature: "Authorize with Shared Key" in Azure's storage REST reference."""
+    with server.machine.network():
+        create_container(server.port, name)
+
+
+def create_container(port: int, name: str) -> None:
+    """In the Azurite at this port. Source of the signature: "Authorize with Shared Key" in Azure's REST reference."""
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2023-11-03"}
     signed = "PUT" + "\n" * 12 + "".join(f"{key}:{value}\n" for key, value in headers.items())
     signed += f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{name}\nrestype:container"
     digest = hmac.digest(base64.b64decode(AZURE_KEY), signed.encode(), "sha256")
     headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(digest).decode()}"
-    with server.machine.network():
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-        connection.request("PUT", f"/{AZURE_ACCOUNT}/{name}?restype=container", headers=headers)
-        answer = connection.getresponse()
-        assert answer.status == 201, answer.read()
-        connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("PUT", f"/{AZURE_ACCOUNT}/{name}?restype=container", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 201, answer.read()
+    connection.close()
 
 
 @contextmanager
