@@ -46,11 +46,12 @@ def component_inputs() -> str:
     """The inputs of GitLab's component, which refuses by itself what is not among `options` or no number."""
     blocks = []
     for row in (*OFFERED_BY_GITLAB, *TEMPLATE_INPUTS):
+        default = row.gitlab_default or row.default
         lines = [
             f"    {row.name}:",
             f"      description: {quoted(plain(row.doc))}",
             f"      type: {'number' if row.numeric else 'string'}",
-            f"      default: {row.default if row.numeric else quoted(row.default)}",
+            f"      default: {default if row.numeric else quoted(default)}",
         ]
         if row.choices:
             choices = dict.fromkeys((*([] if row.default else [""]), *row.choices))

@@ -22,6 +22,7 @@ from .system.parsers import as_boolean, boolean, choice, line, number, optional,
 from .system.text import clean
 
 ENVIRONMENT_PREFIX: Final = "NIX_AUTOCACHE_"
+GITLAB_CACHE_SIZE: Final = 2000  # megabytes
 
 Push = Literal["auto", "always", "never"]
 ModeInput = Literal["auto", "multi-user", "single-user", "existing"]
@@ -32,7 +33,7 @@ OnFailure = Literal["warn", "fail"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The parsed inputs. `cache` and `dry_run` are None if they are not given: the CI host decides."""
+    """The parsed inputs. `cache`, `cache_size` and `dry_run` are None if they are not given: the CI host decides."""
 
     cache: CacheUrl | None
     signing_key: KeySource
@@ -54,7 +55,7 @@ class Settings:
     harden: bool
     on_upload_failure: OnFailure
     flush_timeout: int
-    cache_size: int
+    cache_size: int | None
     matrix: str
     dry_run: bool | None
 
@@ -70,6 +71,7 @@ class Input(NamedTuple):
     metavar: str = "TEXT"
     default_doc: str = ""
     github_default: str = ""
+    gitlab_default: str = ""
     numeric: bool = False
     only: Literal["", "GitHub", "GitLab"] = ""  # the only CI host that has this input
 
@@ -108,12 +110,12 @@ INPUTS: Final = (
     Input(
         name="cache",
         default="",
-        default_doc="a directory of this machine",
+        default_doc="`gha://` where the CI host has an Actions cache, else a directory of this machine",
         metavar="URL",
         parse=optional(_cache),
         doc="Store URL of the binary cache, in Nix's own syntax, parameters included: "
         "`s3://bucket?region=…&endpoint=…`, `gs://`, `az://`, `http(s)://`, `file://`. Any other URL "
-        "(`ssh-ng://…`) goes through `nix copy`.",
+        "(`ssh-ng://…`) goes through `nix copy`. `gha://` is the cache that GitHub keeps for the repository.",
     ),
     Input(
         name="signing-key",
@@ -259,13 +261,14 @@ INPUTS: Final = (
     ),
     Input(
         name="cache-size",
-        default="2000",
+        default="",
+        default_doc=f"`gha://` 5000 on the default branch and 1000 elsewhere, GitLab {GITLAB_CACHE_SIZE}",
+        gitlab_default=f"{GITLAB_CACHE_SIZE}",
         metavar="MB",
         numeric=True,
-        only="GitLab",
-        parse=number(1, 10**6),
-        doc="Without `cache`: maximum size of the cache that GitLab keeps, in megabytes. The least recently used "
-        "paths are removed first.",
+        parse=optional(number(1, 10**6)),
+        doc="Maximum size of a cache that the CI host keeps, in megabytes: of `gha://`, where each branch has its own, "
+        "and on GitLab without `cache`. The least recently used paths are removed first.",
     ),
     Input(
         name="matrix",

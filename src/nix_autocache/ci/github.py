@@ -15,6 +15,7 @@ from .github_console import GitHubConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event, Origin
 from .id_token import IdTokenSource
 from .lane import Lanes
+from .repository_cache import RepositoryCache, of_job
 
 # Events that run the repository's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -85,6 +86,9 @@ class GitHub(GitHubConsole):
 
     def embedded_cache(self) -> EmbeddedCache | None:
         return None
+
+    def repository_cache(self) -> RepositoryCache | None:
+        return of_job(self._environ, trusted=self.event().origin == "own")
 
     def time_left(self) -> float | None:
         return None

@@ -19,6 +19,7 @@ from .gitlab_console import GitLabConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
 from .lane import Lanes
+from .repository_cache import RepositoryCache
 
 # Sources of pipelines that run the project's own code, whoever started them.
 _OWN: Final = frozenset(
@@ -109,6 +110,9 @@ class GitLab(GitLabConsole):
         if self.protected:
             return EmbeddedCache(cache=protected, key=None)
         return EmbeddedCache(cache=directory / "unprotected", key=None, others=(protected,))
+
+    def repository_cache(self) -> RepositoryCache | None:
+        return None
 
     def time_left(self) -> float | None:
         """Of after_script, whose start the template recorded, else of the whole job."""

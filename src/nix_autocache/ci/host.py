@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol
 from .console import Console
 from .id_token import IdTokenSource
 from .lane import Lanes
+from .repository_cache import RepositoryCache
 
 Origin = Literal["own", "fork", "unknown"]
 
@@ -69,6 +70,12 @@ class Host(Console, Protocol):
 
     def embedded_cache(self) -> EmbeddedCache | None:
         """The embedded cache, if the host keeps one from job to job; None leaves it to the user's own directories."""
+
+    def repository_cache(self) -> RepositoryCache | None:
+        """The cache that the host keeps for the repository of this job; None if it keeps none.
+
+        Whether this step can reach it depends on variables, which `schemes` knows.
+        """
 
     def time_left(self) -> float | None:
         """Seconds until the host ends this step; None if it does not say."""

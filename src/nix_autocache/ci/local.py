@@ -11,6 +11,7 @@ from .console import PlainConsole
 from .host import GITHUB_SERVER, EmbeddedCache, Event
 from .id_token import IdTokenSource
 from .lane import Lanes
+from .repository_cache import RepositoryCache
 
 
 class Local(PlainConsole):
@@ -50,6 +51,9 @@ class Local(PlainConsole):
             yield "this CI host is not known: it may hand to the job's code what it handed to us"
 
     def embedded_cache(self) -> EmbeddedCache | None:
+        return None
+
+    def repository_cache(self) -> RepositoryCache | None:
         return None
 
     def time_left(self) -> float | None:

@@ -47,7 +47,7 @@ def _prepare(argv: Sequence[str]) -> Facts | None:
     settings.forget_empty_credentials(os.environ)
     _keep_bytecode()
     context = _context()
-    wanted = locked.wanted(context.settings if context else None, os.environ)
+    wanted = locked.wanted(context.settings, os.environ, context.cache) if context else locked.wanted(None, os.environ)
     directory, facts = wanted.directory, None
     if directory is None:
         directory, facts = _make(wanted, context if list(argv) == ["setup"] else None)

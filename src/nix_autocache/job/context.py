@@ -14,6 +14,7 @@ from ..machine import paths
 from ..machine.paths import JobPaths, Paths
 from ..settings import Settings
 from ..uploader.secrets import SecretSources
+from . import hosts_cache
 from .destination import Destination, destination, make_key
 
 if TYPE_CHECKING:
@@ -56,9 +57,17 @@ class Context:
         data = paths.data(self.environ)
         return self.host.embedded_cache() or EmbeddedCache(cache=data / "cache", key=data / "signing-key")
 
+    @property
+    def cache(self) -> CacheUrl | None:
+        """The input, or by default the cache that the host keeps for this repository; None for the embedded one."""
+        return self.settings.cache or hosts_cache.default(self.host, self.environ)
+
     def destination(self) -> Destination:
-        """Where the inputs say that paths go. Changes nothing."""
-        return destination(self.settings, self.embedded_cache)
+        """Where the inputs say that paths go. Changes nothing. Raises InputError for a cache that no job of this host,
+        or no step of this kind, can reach."""
+        if self.settings.cache:
+            hosts_cache.check(self.settings.cache, self.host, self.environ)
+        return destination(self.cache, self.settings, self.embedded_cache)
 
     def made_destination(self) -> Destination:
         """The same, with the key that an embedded cache needs."""
@@ -79,6 +88,8 @@ class Context:
 
     def lacks(self, destination: Destination) -> str:
         """The credentials that this job lacks, and why; empty if it has all."""
+        if destination.url.row.kept_by_host and destination.public_keys and not destination.key_source:
+            return "public-keys are given and no signing-key, so nothing could verify what this job would write"
         if not destination.key_source and not destination.unsigned:
             return "there is no signing-key (a fork's pull request sees an empty secret)"
         if self.settings.aws_role and not self.identity:
@@ -99,7 +110,7 @@ class Context:
         """Whether the cache needs no credentials, or some were given. Ignores a machine's own role: nobody tries a
         workflow out on a machine that has one."""
         needed = url.row.credentials
-        if not needed or self.settings.aws_role or "profile" in url.params:
+        if not needed or self.settings.aws_role or "profile" in url.params or needed.are_sufficient(self.environ):
             return True
         home = Path(self.environ.get("HOME") or "/nonexistent")
         named = any(

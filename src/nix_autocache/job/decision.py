@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..trust import policy
+from ..uploader.environment import is_secret
 from .context import Context
 from .destination import Destination
 
@@ -12,7 +13,14 @@ from .destination import Destination
 def judge(context: Context, destination: Destination, exposures: Sequence[str]) -> policy.Verdict:
     """Whether a job with these exposures may push; a dry run needs no credentials."""
     lacks = "" if context.is_dry_run(destination) else context.lacks(destination)
-    return policy.judge(context.host.event(), exposures, context.settings.push, lacks=lacks)
+    hosts = context.host.repository_cache() if destination.url.row.kept_by_host else None
+    return policy.judge(
+        context.host.event(),
+        exposures,
+        context.settings.push,
+        lacks=(hosts.read_only if hosts else "") or lacks,
+        keyless_scope=destination.is_keyless_scope,
+    )
 
 
 def judge_on_managed_machine(context: Context, exposures: Sequence[str]) -> policy.Verdict:
@@ -35,7 +43,9 @@ def announce(context: Context, destination: Destination, verdict: policy.Verdict
 
 def mask(context: Context, destination: Destination) -> None:
     """Keep secrets out of the log before anything is read; the signing key is masked when it is."""
-    for secret in destination.url.secrets:
+    of_host = destination.url.row.variables_of_host
+    given = [value for name, value in context.environ.items() if name.startswith(of_host) and is_secret(name, value)]
+    for secret in (*destination.url.secrets, *given):
         context.host.mask(secret)
     if token := context.identity:
         context.host.mask(token.bearer or token.token)

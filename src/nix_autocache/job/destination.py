@@ -1,8 +1,9 @@
 """Where a job's paths go, and who signs them: the inputs `cache`, `signing-key` and `public-keys`.
 
-Without a `cache` it is the embedded default: a directory that the CI host or else the user keeps. The user's has a key
-beside it, which `make_key` makes when it is first needed; the host's has none. Its paths carry no signature, and each
-job's Nix reads it through a read proxy that signs them with a key of this job.
+Without a `cache` it is the one that the CI host keeps for the repository, see `hosts_cache`, or else the embedded
+default: a directory that the CI host or the user keeps. The user's has a key beside it, which `make_key` makes when it
+is first needed. What the host keeps has no key: its paths carry no signature, and each job's Nix reads them through a
+read proxy that signs them with a key of this job.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ class Destination:
         return replace(self, job_key=key, public_keys=(*self.public_keys, key.public))
 
     @property
+    def is_keyless_scope(self) -> bool:
+        """True for a cache of the host's without a signing key: there is none to take, and the host keeps what each
+        ref writes apart."""
+        return self.unsigned and self.url.row.kept_by_host
+
+    @property
     def wants_read_proxy(self) -> bool:
         """Whether Nix reads the cache better through our proxy than by itself."""
         return self.url.wants_reader or self.unsigned
@@ -66,7 +73,8 @@ class Destination:
     @property
     def without_read_proxy(self) -> str:
         """What then happens, as a sentence."""
-        return "Nix does not read the cache" if self.unsigned else "Nix reads the cache by itself"
+        by_itself = self.url.is_read_by_nix and not self.unsigned
+        return "Nix reads the cache by itself" if by_itself else "Nix does not read the cache"
 
     @property
     def substituters(self) -> list[str]:
@@ -79,11 +87,16 @@ class Destination:
         return (*self.others, *filter(None, [self.url.directory]))
 
 
-def destination(settings: Settings, embedded: EmbeddedCache) -> Destination:
-    """The destination that the inputs name. Changes nothing."""
-    if settings.cache:
+def destination(cache: CacheUrl | None, settings: Settings, embedded: EmbeddedCache) -> Destination:
+    """Where paths go: to `cache`, or without one to the embedded default. Changes nothing."""
+    if cache:
+        has_key = bool(settings.signing_key or settings.public_keys)  # with a public one, others sign
         return Destination(
-            url=settings.cache, key_source=settings.signing_key, public_keys=settings.public_keys, embedded=False
+            url=cache,
+            key_source=settings.signing_key,
+            public_keys=settings.public_keys,
+            embedded=False,
+            unsigned=cache.row.kept_by_host and not has_key,
         )
     key = embedded.key
     public = _public_key(key) if key else None

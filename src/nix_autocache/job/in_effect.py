@@ -42,7 +42,8 @@ def check(context: Context, state: JobState, destination: Destination, facts: Fa
 
 
 def _say_unread(context: Context, state: JobState, destination: Destination) -> None:
-    if not (destination.unsigned or state.unread or state.reader or destination.url.is_read_by_nix):
+    hidden = state.unread or destination.unsigned or destination.url.row.kept_by_host  # there is no URL of it to offer
+    if not (hidden or state.reader or destination.url.is_read_by_nix):
         offered = "give its HTTPS URL as `extra-substituters` in `extra-nix-conf`"
         context.host.info(f"Nix cannot read {destination.url.without_params}; {offered}")
     keyed = destination.public_keys or destination.unsigned or (state.push and destination.key_source.is_in_aws)

@@ -9,6 +9,7 @@ from ..errors import Error, one_line
 from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
+from ..settings import GITLAB_CACHE_SIZE
 from ..uploader.process.client import UploaderClient
 from ..uploader.progress import FlushResult, Progress
 from . import report, secrets, store_scan, upload_spec
@@ -53,6 +54,9 @@ def _drain_here(context: Context, state: JobState, deadline: float, tell: Callab
     from ..uploader.foreground import drain_here  # most jobs have an uploader, and need none of it
 
     destination, queue = context.destination(), context.job.queue
+    here = destination.url.without_secrets
+    if here != state.cache:  # as in a step that cannot reach the host's own cache
+        return FlushResult.of_queue(queue, f"this step has the cache {here}; the end of the job tries {state.cache}")
     spec = upload_spec.of_job(context, state, destination, secrets.read(context, destination))
     try:
         context.host.mask(str(spec.secret_key or ""))
@@ -68,9 +72,10 @@ def trim_embedded_cache(context: Context, state: JobState) -> None:
         return
     from ..uploader import trim
 
+    limit = (context.settings.cache_size or GITLAB_CACHE_SIZE) * 10**6
     try:
         with StoreClient(state.nix) as store:
-            removed = trim.trim(embedded.cache, context.settings.cache_size * 10**6, store, state.began)
+            removed = trim.trim(embedded.cache, limit, store, state.began)
     except (Error, OSError) as error:
         context.host.warning(f"{embedded.cache} was not trimmed: {one_line(error)}")
         return

@@ -21,7 +21,11 @@ _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 def warn(context: Context, plan: SetupPlan) -> None:
     """A warning for each thing that makes this machine or these inputs worse than they could be."""
     if plan.destination.wants_read_proxy and plan.reads_itself:
-        context.host.info(f"{plan.reads_itself}: {plan.destination.without_read_proxy}")
+        text = f"{plan.reads_itself}: {plan.destination.without_read_proxy}"
+        if plan.destination.url.row.kept_by_host and plan.verdict.push:
+            context.host.warning(f"{text}, which is only written")
+        else:
+            context.host.info(text)
     if plan.rule.mode.installs and not plan.facts.namespaces:
         context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "
@@ -58,9 +62,9 @@ def check_configuration(context: Context, nix: Nix) -> None:
 def _full(context: Context) -> Iterator[tuple[Path, int]]:
     """The directories that we fill and that have little room, one for each file system."""
     seen = set()
-    cache = context.settings.cache
     wanted = [Path("/nix"), context.paths.state]
-    wanted.append((cache and cache.directory) or context.embedded_cache.cache)
+    if directory := context.cache.directory if context.cache else context.embedded_cache.cache:
+        wanted.append(directory)
     for directory in wanted:
         while not directory.exists():
             directory = directory.parent

@@ -38,11 +38,16 @@ def _access(context: Context, state: JobState, destination: Destination) -> Cach
     Where neither the job nor the machine has any, the cache is asked without.
     """
     trusted = context.host.event().origin == "own" and not state.separate_user
-    environ = relevant_environment(context.environ) if trusted else public_environment(context.environ)
+    of_host = destination.url.row.variables_of_host
+    environ = relevant_environment(context.environ, destination.url.row)
+    if not trusted:  # the host gives those of its own cache to every action of the job, whoever wrote its code
+        given = {name: value for name, value in environ.items() if name.startswith(of_host)}
+        environ = {**public_environment(context.environ), **given}
     access = upload_spec.access(context, destination, environ, state.nix)
     if not trusted:
         access = replace(access, role="", identity=None)
-    return replace(access, anonymous=not (_has_credentials(context, access) and trusted) and _machine_has_none(access))
+    usable = _has_credentials(context, access) and (trusted or bool(of_host))
+    return replace(access, anonymous=not usable and _machine_has_none(access))
 
 
 def _has_credentials(context: Context, access: CacheAccess) -> bool:

@@ -11,6 +11,7 @@ from ..queue.directory import Queue
 from ..uploader.access import CacheAccess
 from ..uploader.secrets import Secrets
 from ..uploader.spec import UploadSpec
+from . import hosts_cache
 from .context import Context
 from .destination import Destination
 from .state import JobState
@@ -24,8 +25,10 @@ def of_job(context: Context, state: JobState, destination: Destination, secrets:
 
 
 def indexes(context: Context, destination: Destination) -> tuple[str, ...]:
-    """The names of the run indexes that this job may read, its own first: none in a cache that is near."""
-    lanes = context.host.lanes(context.settings.matrix) if destination.url.row.read_by_proxy else None
+    """The names of the run indexes that this job may read, its own first: none in a cache that is near, or that has an
+    index itself."""
+    row = destination.url.row
+    lanes = context.host.lanes(context.settings.matrix) if row.read_by_proxy and not row.kept_by_host else None
     return tuple(each.index for each in lanes.all) if lanes else ()
 
 
@@ -68,6 +71,7 @@ def _spec(
 
 def access(context: Context, destination: Destination, environ: Mapping[str, str], nix: Nix) -> CacheAccess:
     """The way to the cache with this job's credentials, of which `environ` are those in variables."""
+    lanes = context.host.lanes(context.settings.matrix) if destination.url.row.kept_by_host else None
     return CacheAccess(
         url=destination.url,
         nix_bin=nix.bin,
@@ -75,4 +79,6 @@ def access(context: Context, destination: Destination, environ: Mapping[str, str
         role=context.settings.aws_role,
         audience=context.settings.oidc_audience,
         identity=context.identity,
+        lanes=lanes.all if lanes else (),
+        size_limit=hosts_cache.size_limit(context.settings.cache_size, lanes) if lanes else 0,
     )

@@ -140,6 +140,11 @@ def of_directory(path: Path) -> CacheUrl:
     return CacheUrl(scheme=_DIRECTORY, authority="", path=str(path), params=MappingProxyType({}))
 
 
+def of_scheme(row: Scheme) -> CacheUrl:
+    """The URL of a cache that needs no name: the one that the CI host keeps."""
+    return CacheUrl(scheme=row.name, authority="", path="", params=MappingProxyType({}))
+
+
 def _parse(text: str) -> CacheUrl:
     if CONTROL.search(text) or _ANOTHER.search(text.partition("?")[0]):
         raise ValueError("more than one line, or more than one cache; give one store URL")
@@ -168,6 +173,8 @@ def _check_location(row: Scheme, authority: str, path: str) -> None:
     """Raises ValueError if the scheme does not allow this authority or path."""
     if row.address == "directory" and (authority or not path.strip("/")):
         raise ValueError(f"a {row.name}:// URL must name an absolute directory, as in {row.name}:///var/cache/nix")
+    if row.kept_by_host and (authority or path.strip("/")):
+        raise ValueError(f"{row.name}:// is the cache of the repository that runs this job; nothing follows it")
     if row.address not in {"host", "bucket"}:
         return
     if not authority:

@@ -55,6 +55,7 @@ AZURE: Final = {
     "account": Parameter(kind="word", use="connecting"),
     "endpoint": Parameter(kind="endpoint", use="connecting"),
 }
+ACTIONS: Final = {name: BINARY_CACHE[name] for name in ("priority", "compression", "compression-level")}
 SSH: Final = {
     **STORE,
     "compress": Parameter(kind="boolean", use="connecting"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Kind = Literal["boolean", "integer", "size", "choice", "word", "text", "path", "endpoint"]
-Cloud = Literal["aws", "google", "azure"]
+Cloud = Literal["aws", "google", "azure", "github"]
 
 
 class Parameter(NamedTuple):
@@ -46,7 +46,8 @@ class Credentials(NamedTuple):
     `variables` are prefixes of the environment variables that a client reads. Any one of `sufficient` is enough to get
     in; without them a client asks the machine's own services of `cloud`. All of `complete` together sign a request.
     `token_files` are variables that name a file whose token is replaced from time to time; `home_files` are looked for
-    below HOME; `profile` is the variable that chooses a section of the user's own files.
+    below HOME; `profile` is the variable that chooses a section of the user's own files. Those `of_host` are given by
+    the CI host to each action of a job, for the cache that it keeps: the workflow cannot hold them back.
     """
 
     provider: str  # for messages
@@ -58,6 +59,11 @@ class Credentials(NamedTuple):
     token_files: tuple[str, ...]
     home_files: tuple[str, ...]
     profile: str
+    of_host: bool
+
+    def are_sufficient(self, environ: Mapping[str, str]) -> bool:
+        """True if a variable is enough to get in."""
+        return any(environ.get(name) for name in self.sufficient)
 
     def are_complete(self, environ: Mapping[str, str]) -> bool:
         """True if the variables alone can sign a request."""
@@ -70,7 +76,7 @@ class Scheme(NamedTuple):
     name: str
     opener: str  # dotted name of the function that opens it, called with a CacheUrl and an Access
     parameters: Mapping[str, Parameter]
-    address: Literal["directory", "host", "bucket", "other"]  # what the URL names
+    address: Literal["directory", "host", "bucket", "repository", "other"]  # what the URL names
     read_by_nix: bool
     read_by_proxy: bool  # and faster than Nix does
     credentials: Credentials | None  # None: it needs none, as a rule, beside those in the URL
@@ -79,3 +85,13 @@ class Scheme(NamedTuple):
     login_is_secret: bool = True  # in scheme://login@host, the user's name included
     path_is_encoded: bool = False  # the path goes to the server as it stands, percent-encoding included
     other_user_can_push: bool = False  # an uploader of another user can write there, if it has the secrets
+
+    @property
+    def kept_by_host(self) -> bool:
+        """True for the cache that the CI host keeps for a job's repository: the URL need not name it."""
+        return self.address == "repository"
+
+    @property
+    def variables_of_host(self) -> tuple[str, ...]:
+        """Prefixes of the variables by which the CI host lets a step use the cache that it keeps; none for others."""
+        return self.credentials.variables if self.credentials and self.credentials.of_host else ()

@@ -32,6 +32,7 @@ AWS: Final = Credentials(
     token_files=("AWS_WEB_IDENTITY_TOKEN_FILE",),
     home_files=(".aws/credentials", ".aws/config"),
     profile="AWS_PROFILE",
+    of_host=False,
 )
 """Also for a signing key that is in AWS, whatever the cache is."""
 _GOOGLE: Final = Credentials(
@@ -51,6 +52,7 @@ _GOOGLE: Final = Credentials(
     token_files=(),
     home_files=(".config/gcloud/application_default_credentials.json",),
     profile="",
+    of_host=False,
 )
 _AZURE: Final = Credentials(
     provider="Azure",
@@ -62,6 +64,26 @@ _AZURE: Final = Credentials(
     token_files=("AZURE_FEDERATED_TOKEN_FILE",),
     home_files=(".azure",),
     profile="",
+    of_host=False,
+)
+_GITHUB: Final = Credentials(
+    provider="GitHub",
+    cloud="github",
+    variables=(
+        "ACTIONS_RUNTIME_TOKEN",
+        "ACTIONS_RESULTS_URL",
+        "ACTIONS_CACHE_",
+        "GITHUB_SERVER_URL",
+        "GITHUB_RUN_ID",
+        "GITHUB_RUN_ATTEMPT",
+    ),
+    sufficient=("ACTIONS_RESULTS_URL", "ACTIONS_CACHE_URL"),
+    complete=(),
+    secret_files=(),
+    token_files=(),
+    home_files=(),
+    profile="",
+    of_host=True,
 )
 
 _HTTP_OPENER: Final = "nix_autocache.caches.http.open_http"
@@ -123,6 +145,16 @@ _ROWS: Final = (
         credentials=_AZURE,
         other_user_can_push=True,
     ),
+    Scheme(
+        name="gha",
+        opener="nix_autocache.caches.actions.cache.open_actions",
+        parameters=parameters.ACTIONS,
+        address="repository",
+        read_by_nix=False,
+        read_by_proxy=True,
+        credentials=_GITHUB,
+        other_user_can_push=True,
+    ),
     *(
         Scheme(
             name=name,
@@ -170,9 +202,19 @@ def needed_credentials(row: Scheme, *, key_in_aws: bool) -> list[Credentials]:
     return list({each.cloud: each for each in needed if each}.values())
 
 
-def credential_prefixes() -> tuple[str, ...]:
-    """Of the names of environment variables that may hold credentials of any scheme."""
-    return tuple(sorted({prefix for each in all_credentials() for prefix in each.variables}))
+def given_by_host(environ: Mapping[str, str]) -> Scheme | None:
+    """The scheme of the cache that the CI host keeps and lets this step use; None if it does not."""
+    rows = (row for row in SCHEMES.values() if row.kept_by_host)
+    return next((row for row in rows if row.credentials and row.credentials.are_sufficient(environ)), None)
+
+
+def credential_prefixes(row: Scheme | None = None) -> tuple[str, ...]:
+    """Of the names of environment variables that may hold credentials of any scheme.
+
+    With a `row`, those of the CI host's own cache are left out if that is no cache of this scheme.
+    """
+    wanted = [each for each in all_credentials() if row is None or not each.of_host or each is row.credentials]
+    return tuple(sorted({prefix for each in wanted for prefix in each.variables}))
 
 
 def secret_files() -> dict[str, SecretFile]:

@@ -33,7 +33,7 @@ Environ = Mapping[str, str]
 def clouds(url: CacheUrl, key_source: KeySource, environ: Environ) -> tuple[str, ...]:
     """The clouds whose services the uploader will ask, since no variable gives it the credentials that it needs."""
     needed = needed_credentials(url.row, key_in_aws=key_source.is_in_aws)
-    return tuple(each.cloud for each in needed if not any(environ.get(name) for name in each.sufficient))
+    return tuple(each.cloud for each in needed if not each.are_sufficient(environ))
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ SERVICES: Final[Mapping[str, tuple[Service, ...]]] = {
         Service("Azure's metadata service at 169.254.169.254", _azure_machine),
         Service("Azure's service for applications (IDENTITY_ENDPOINT)", _azure_app),
     ),
+    "github": (),  # it has none: the credentials are in variables
 }
 
 

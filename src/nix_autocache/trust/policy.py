@@ -39,15 +39,19 @@ class Verdict:
     unsolved: Mapping[int, str]
 
 
-def judge(event: Event, exposures: Sequence[str], push: Push, *, lacks: str) -> Verdict:
+def judge(event: Event, exposures: Sequence[str], push: Push, *, lacks: str, keyless_scope: bool = False) -> Verdict:
     """The verdict of the trust matrix. A job without exposures is sealed.
 
-    `lacks` says which credentials the job does not have, empty if it has all.
+    `lacks` says which credentials or rights the job does not have, empty if it has all. With a `keyless_scope`, no
+    signing key is used, and the host keeps what this event writes apart from what trusted ones read.
     """
     if push == "never":
         return _pull("push: never was asked for")
     if lacks:
         return _pull(lacks)
+    if keyless_scope:
+        reason = f"{_describe(event)}, in the scope of its own ref and without a key"
+        return Verdict(push=True, reason=reason, unsolved={4: "; ".join(exposures)})
     if event.origin != "own" and exposures and push != "always":
         return _pull(f"{_describe(event)} is not trusted, and the key would be in its reach: {exposures[0]}")
     if not exposures:

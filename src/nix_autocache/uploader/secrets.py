@@ -50,7 +50,7 @@ class SecretSources:
         Raises InputError for a key or a file that cannot be read, before any file is removed.
         """
         key = self.key.resolved(self.environ)
-        given = relevant_environment(self.environ)
+        given = relevant_environment(self.environ, self.url.row)
         if not and_remove_files:
             return Secrets(key=key, environ=given)
         given |= self._credentials_in_files(given)
@@ -60,9 +60,12 @@ class SecretSources:
         return Secrets(key=key, environ={name: value for name, value in given.items() if name not in of_user})
 
     def as_text(self) -> list[str]:
-        """The names of the secrets that stand in an input or a variable, where more than the uploader can see them."""
+        """The names of the secrets that stand in an input or a variable, where more than the uploader can see them.
+
+        Not those that the CI host gives to each action anyway: they cannot be in another place.
+        """
         names = ["signing-key"] if self.key.is_text else []
-        prefixes = tuple(prefix for each in self._credentials for prefix in each.variables)
+        prefixes = tuple(prefix for each in self._credentials if not each.of_host for prefix in each.variables)
         variables = sorted(name for name in self.environ if name.startswith(prefixes))
         names += [name for name in variables if is_secret(name, self.environ[name])]
         return [*names, "the password in `cache`"] if self.url.secrets else names

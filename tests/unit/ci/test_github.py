@@ -22,6 +22,7 @@ ORIGINS: dict[str, Origin] = {
     "merge_group": "own",
     "release": "own",
     "pull_request-same-repository": "own",
+    "pull_request-dependabot": "own",
     "pull_request-fork": "fork",
     "pull_request-deleted-fork": "unknown",
     "pull_request_target-fork": "unknown",
@@ -36,8 +37,8 @@ ORIGINS: dict[str, Origin] = {
 
 
 def github(name: str, path: Path | None = None) -> GitHub:
-    event = {"tag": "push", "unknown": "an_event_of_next_year"}.get(name, name.partition("-")[0])
-    return GitHub({"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path or events.GITHUB / f"{name}.json")})
+    environ = events.github(name)
+    return GitHub({**environ, "GITHUB_EVENT_PATH": str(path)} if path else environ)
 
 
 def test_every_payload_is_classified_here() -> None:

@@ -9,7 +9,7 @@ from tests.harness.urls import refusal
 
 def test_every_parameter_has_a_type_and_without_a_value_is_refused_by_its_name() -> None:
     for name, row in SCHEMES.items():
-        place = "/srv/cache" if name == "file" else "place"
+        place = {"directory": "/srv/cache", "repository": ""}.get(row.address, "place")
         for parameter in row.parameters:
             assert parameter in refusal(f"{name}://{place}?{parameter}=")
             assert parameter in refusal(f"{name}://{place}?{parameter}")

@@ -69,6 +69,7 @@ MADE_UP = Scheme(
         token_files=("TAPE_TOKEN_FILE",),
         home_files=(".tape",),
         profile="TAPE_PROFILE",
+        of_host=False,
     ),
 )
 
@@ -112,7 +113,7 @@ def test_the_variables_of_a_row_reach_the_uploader_and_no_other_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = {"TAPE_BADGE": "b", "TAPE_EMPTY": "", "OTHER": "o"}
-    assert relevant_environment(environ) == {"TAPE_BADGE": "b"}
+    assert relevant_environment(environ, MADE_UP) == {"TAPE_BADGE": "b"}
     forget_empty_credentials(environ)
     assert environ == {"TAPE_BADGE": "b", "OTHER": "o"}
     monkeypatch.setenv("TAPE_BADGE", "b")

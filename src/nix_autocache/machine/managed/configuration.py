@@ -17,6 +17,7 @@ from ...errors import InputError
 from ...nix.key_source import KeyKind, KeySource
 from ...nix.secret_lines import holds_secret
 from ...nix.secret_lines import is_secret as is_secret_line
+from ...schemes.scheme import Scheme
 from ...schemes.table import all_credentials, credential_prefixes, secret_files
 from ...settings import Settings, read
 from ...system.text import decoded
@@ -123,9 +124,11 @@ def _parse(values: dict[str, Any]) -> Configuration:
     settings = read({**given, "mode": "multi-user", "harden": "true"}, {}, {})
     if settings.cache is None or not settings.signing_key:
         raise InputError("cache and signing-key must be given")
+    if settings.cache.row.kept_by_host:
+        raise InputError(f"cache: {settings.cache} is kept by GitHub for the jobs of a repository; take another cache")
     if settings.signing_key.kind is KeyKind.ENV:
         raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a key in AWS")
-    return Configuration(settings=settings, environ=_environment(environ))
+    return Configuration(settings=settings, environ=_environment(environ, settings.cache.row))
 
 
 def _text(value: Any, name: str) -> str:
@@ -139,13 +142,13 @@ def _text(value: Any, name: str) -> str:
     raise InputError(f"{name}: {value!r} is not a text, a whole number, true, false, or a list of texts")
 
 
-def _environment(table: Any) -> dict[str, str]:
+def _environment(table: Any, cache: Scheme) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise InputError(f"{_ENVIRONMENT}: is not a table of texts")
-    prefixes = "|".join(credential_prefixes())
+    prefixes = "|".join(credential_prefixes(cache))
     known = re.compile(rf"({prefixes})[A-Z0-9_]+|(HTTPS?|NO)_PROXY|(NIX_)?SSL_CERT_FILE", re.IGNORECASE)
     for name in table:
         if not known.fullmatch(name):
-            providers = ", ".join(each.provider for each in all_credentials())
+            providers = ", ".join(each.provider for each in all_credentials() if not each.of_host)
             raise InputError(f"{_ENVIRONMENT}: {name} is no variable of {providers}, a proxy or a certificate")
     return {name: value for name, value in table.items() if value}

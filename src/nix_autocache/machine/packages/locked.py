@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ...nix.store_url import CacheUrl
 from ...schemes.table import AWS
 from ...settings import Settings
 from ...system import own_copy
@@ -22,21 +23,38 @@ from .environment import PRIVATE, Environment, is_usable_home
 
 _SHARED: Final = STATE / "packages"
 _LOCKS: Final = own_copy.PACKAGE / "requirements"  # a link in the checkout, files in the wheel
+_BASE: Final = "base.txt"
+_LEAST: Final = "gha.txt"  # for a cache that the CI host keeps: without the client of object stores
+_AWS: Final = "aws.txt"
 _FORMAT: Final = b"2"  # in format 1, the umask decided the modes
 
 
-def wanted(settings: Settings | None, environ: Mapping[str, str]) -> Environment:
-    """The environment for these inputs; None stands for inputs that cannot be read."""
-    managed = shared(settings, environ)
+def wanted(settings: Settings | None, environ: Mapping[str, str], cache: CacheUrl | None = None) -> Environment:
+    """The environment for these inputs; None stands for inputs that cannot be read. `cache` is where paths go.
+
+    One that is here already is taken although it has more than this job needs.
+    """
+    full = _of_job(shared(settings, environ), environ)
+    if cache is None or not cache.row.kept_by_host:
+        return full
+    least = _of_job(_of_locks([_LEAST, *(lock.name for lock in full.locks[1:])]), environ)
+    return full if full.directory and not least.directory else least
+
+
+def shared(settings: Settings | None, environ: Mapping[str, str]) -> Environment:
+    """The same, where a managed machine keeps it for all its users."""
+    return _of_locks([_BASE, _AWS] if settings and needs_boto3(settings, environ) else [_BASE])
+
+
+def _of_job(managed: Environment, environ: Mapping[str, str]) -> Environment:
+    """The same, where this job may keep it as well."""
     homes = [home / "nix-autocache" for home in _caches(environ)]
     with suppress(OSError):  # the job's later steps find it again, and only this user may enter it
         homes.append(Path(os.path.realpath(tempfile.gettempdir()), f"{PRIVATE}{os.geteuid()}"))
     return Environment(name=managed.name, locks=managed.locks, homes=tuple(homes), others=managed.homes, anywhere=True)
 
 
-def shared(settings: Settings | None, environ: Mapping[str, str]) -> Environment:
-    """The same, where a managed machine keeps it for all its users."""
-    names = ["base.txt", "aws.txt"] if settings and needs_boto3(settings, environ) else ["base.txt"]
+def _of_locks(names: Sequence[str]) -> Environment:
     locks = tuple(_LOCKS / name for name in names)
     digest = hashlib.sha256(_FORMAT + importlib.machinery.EXTENSION_SUFFIXES[0].encode())
     for lock in locks:

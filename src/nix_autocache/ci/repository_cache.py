@@ -1,0 +1,65 @@
+"""The cache that GitHub keeps for a repository, as one job may use it. GHES, Forgejo, Gitea and act have one, too.
+
+Every ref has a scope there. A job writes its own ref's, and reads that, the one of the branch that its pull request is
+for, and the default branch's. Whoever writes a branch's scope once may plant what all its later jobs restore, so code
+that is not trusted writes only the scope of a pull request, whatever its token allows.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+_PULL: Final = "refs/pull/"
+_TAG: Final = "refs/tags/"
+_MERGE_QUEUE: Final = "refs/heads/gh-readonly-queue/"
+_READING: Final = frozenset({"none", "read"})  # source: config.js of @actions/cache; any other mode lets a job write
+_WRITE: Final = 2  # a bit of Permission
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryCache:
+    """`read_only` says why this job must not write it, empty if it may; `writers` who else can, in one sentence."""
+
+    read_only: str
+    writers: str
+
+
+def of_job(environ: Mapping[str, str], *, trusted: bool) -> RepositoryCache:
+    """The cache as a job with GitHub's variables may use it; `trusted` says whether its event is."""
+    return RepositoryCache(
+        read_only=_read_only(environ, trusted=trusted),
+        writers="every action of the job, and with `id-token: write` every step, can write GitHub's cache",
+    )
+
+
+def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
+    mode = environ.get("ACTIONS_CACHE_MODE", "").strip().lower()
+    if mode in _READING:
+        return f"this job may not write GitHub's cache (ACTIONS_CACHE_MODE is {mode})"
+    ref, writable = environ.get("GITHUB_REF", ""), _writable(environ.get("ACTIONS_RUNTIME_TOKEN", ""))
+    if ref.startswith((_TAG, _MERGE_QUEUE)):
+        return f"no later job reads what is cached for {ref}"
+    if writable is not None and not writable:
+        return "the token of this job may not write GitHub's cache"
+    branches = [scope for scope in (ref, *(writable or ())) if not scope.startswith(_PULL)]
+    if branches and not trusted:
+        event = environ.get("GITHUB_EVENT_NAME", "this event")
+        return f"{event} is not trusted, and trusted jobs read what is cached for {branches[0]}"
+    return ""
+
+
+def _writable(token: str) -> Collection[str] | None:
+    """The scopes that a token may write, by its claim `ac`; None if it has none. A hint only: the service decides.
+
+    Source: the README of tonistiigi/go-actions-cache.
+    """
+    with suppress(ValueError, KeyError, TypeError, IndexError):
+        payload = token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return [str(each["Scope"]) for each in json.loads(claims["ac"]) if int(each["Permission"]) & _WRITE]
+    return None
