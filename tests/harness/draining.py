@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nix_autocache.caches.directory import open_directory
-from nix_autocache.caches.protocol import Access
+from nix_autocache.caches.protocol import Access, ObjectCache
 from nix_autocache.nix import keys
 from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.nix.store_url import parse_cache_url
@@ -57,22 +57,26 @@ def draining(
     wrapped: Callable[[Pusher], Pusher] = lambda pusher: pusher,
     upstreams: tuple[keys.PublicKey, ...] = (),
     maintenance_interval: float = 0.0,
+    into: ObjectCache | None = None,
 ) -> Iterator[Draining]:
+    """With `into`, the cache is that one. A second drain in one directory goes on with the queue of the first."""
     fake = FakeNix(directory / "nix")
-    fake.create()
     queue, cache = Queue(directory / "queue", directory / "roots"), directory / "cache"
-    queue.create()
-    (directory / "roots").mkdir()
+    if not fake.directory.exists():
+        fake.create()
+        queue.create()
+        (directory / "roots").mkdir()
     pusher = BinaryCache(
-        cache=open_directory(parse_cache_url(f"file://{cache}"), Access({}, fake.nix, None)),
+        cache=into or open_directory(parse_cache_url(f"file://{cache}"), Access({}, fake.nix, None)),
         key=keys.generate("test-1"),
         codec=Codec(name="none", level=0),
         cache_info="",
     )
     policy = Policy(upstreams=upstreams, exclude=None, vouching=Vouching(began=0, trusted=()))
     with StoreClient(fake.nix) as store:
-        ledger = Ledger()
-        tasks = Tasks(wrapped(pusher), ledger, fake.nix.store_dir)
+        used = wrapped(pusher)
+        ledger = Ledger(used.sealed if used.seals else None)
+        tasks = Tasks(used, ledger, fake.nix.store_dir)
         drain = Drain(queue, store, policy, tasks, ledger, maintenance_interval=maintenance_interval)
         thread = threading.Thread(target=drain.run, daemon=True)
         thread.start()

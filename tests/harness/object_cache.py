@@ -1,12 +1,13 @@
-"""An object cache in memory whose objects can be late, cut, changed or gone, and which counts what it is asked."""
+"""Object caches in memory: one whose objects can be late, cut, changed or gone, and one that seals what is put."""
 
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from nix_autocache.caches.protocol import Content
+from nix_autocache.caches.protocol import Body, Content, VisibleAtOnce
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix import base32
 from nix_autocache.nix.keys import SecretKey
@@ -19,7 +20,7 @@ FAULTS = ("gone", "changed", "cut", "longer", "broken", "busy", "refused", "bug"
 
 
 @dataclass
-class FaultyCache:
+class FaultyCache(VisibleAtOnce):
     """`faults` are by name. What is in `late` is answered when its event is set; archives after their first piece."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -86,6 +87,89 @@ class FaultyCache:
                 raise CacheBusy("the connection was closed")
             if name in self.late:
                 assert self.late[name].wait(30), name
+
+
+@dataclass
+class SealingCache:
+    """`visible` is what others see, `found` what this process does. Each seal first raises the next of `troubles`.
+
+    It begins `sealing`, and waits for `goes_on`. Where a seal fails for good, all that was not visible is lost.
+    """
+
+    visible: dict[str, bytes] = field(default_factory=dict)
+    found: dict[str, bytes] = field(default_factory=dict)
+    troubles: list[Exception | None] = field(default_factory=list)
+    refuses: Exception | None = None  # what is put
+    sealings: int = 0
+    sealing: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    seals: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.goes_on.set()
+        self.found.update(self.visible)
+
+    def open_connections(self, count: int) -> None: ...
+
+    def close_connections(self) -> None: ...
+
+    def get(self, name: str) -> bytes | None:
+        return self.found.get(name)
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        return {}
+
+    def open(self, name: str) -> Content | None:
+        content = self.found.get(name)
+        return None if content is None else Content(len(content), iter([content]))
+
+    def exists(self, name: str) -> bool:
+        return name in self.found
+
+    def put(self, name: str, body: Body, content_type: str) -> None:
+        content = body if isinstance(body, bytes) else b"".join(body)
+        if name.endswith("-info"):
+            self.visible[name] = self.found[name] = content
+        elif self.refuses:
+            raise self.refuses
+        with self.lock:
+            self.found[name] = content
+
+    def seal(self) -> None:
+        self.sealings += 1
+        self.sealing.set()
+        assert self.goes_on.wait(30)
+        trouble = self.troubles.pop(0) if self.troubles else None
+        if isinstance(trouble, CacheError):
+            self.found = dict(self.visible)
+        if trouble:
+            raise trouble
+        self.visible.update((name, self.found[name]) for name in self.unsealed())
+
+    def sealed(self, name: str) -> bool:
+        return name in self.visible
+
+    def unsealed(self) -> list[str]:
+        """In the order in which they were put."""
+        with self.lock:
+            return [name for name in self.found if name not in self.visible]
+
+    def seal_first(self, paths: int) -> None:
+        """Seal what was put up to the narinfo of so many, as a cache does by itself whose pack is full."""
+        for name in self.unsealed():
+            if paths:
+                self.visible[name] = self.found[name]
+                paths -= name.endswith(".narinfo")
+
+    def names(self) -> set[str]:
+        """Names of the paths that others see. Each comes with its archive and what it refers to."""
+        texts = {name[:32]: text.decode() for name, text in self.visible.items() if name.endswith(".narinfo")}
+        for text in texts.values():
+            fields = dict(line.split(": ", 1) for line in text.splitlines())
+            assert fields["URL"] in self.visible
+            assert {each[:32] for each in fields["References"].split()} <= texts.keys()
+        return {text.splitlines()[0].rpartition("/")[2][33:] for text in texts.values()}
 
 
 def hash_part(number: int) -> str:

@@ -138,7 +138,9 @@ class Ledger:
             for outcome in lost:
                 self._graph.forget(outcome.path)
                 self._graph.settle(Outcome(outcome.path, "failed", reason=reason))
-                self._record(Outcome(outcome.path, "failed", reason=reason), silent=outcome.what == "realised")
+                self._entries.settle(outcome.path, reason)
+                if outcome.what != "realised":
+                    self._record(Outcome(outcome.path, "failed", reason=reason))
 
     def count_refusal(self) -> bool:
         """Count a path that the cache refused to take with our credentials.
@@ -226,12 +228,12 @@ class Ledger:
 
     def _note(self, settled: Iterable[Outcome]) -> None:
         for outcome in self._unsealed.hold(settled):
-            # A realisation is reported only where it fails by itself.
-            self._record(outcome, silent=outcome.what == "realised" or ("!" in outcome.path and follows(outcome)))
+            self._record(outcome)
 
-    def _record(self, outcome: Outcome, *, silent: bool = False) -> None:
+    def _record(self, outcome: Outcome) -> None:
         self._entries.settle(outcome.path, outcome.reason if outcome.what == "failed" else "")
-        if not silent:
-            self._counts[outcome.what] += 1
-            self._pushed_bytes += outcome.bytes
-            self._outcomes.append(outcome)
+        if outcome.what == "realised" or ("!" in outcome.path and follows(outcome)):
+            return  # a realisation is reported only where it fails by itself
+        self._counts[outcome.what] += 1
+        self._pushed_bytes += outcome.bytes
+        self._outcomes.append(outcome)
