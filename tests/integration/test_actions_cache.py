@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.caches.actions.opening import open_service
-from nix_autocache.caches.actions.service import BLOCK, ActionsService, Expired, ReadOnly
-from nix_autocache.errors import CacheBusy, CacheError, CredentialsError
+from nix_autocache.caches.actions.service import BLOCK, ActionsService, Expired
+from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, ReadOnly
 from tests.harness import actions_cache, npm
 from tests.harness.actions_cache import READ, WRITE, Actions
 from tests.harness.tools import node
