@@ -198,6 +198,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/control":
             with service.lock:
                 return self.say(200, service.control(json.loads(body)))
+        if not self.path.startswith((TWIRP, f"/{AZURE_ACCOUNT}/")):
+            return self.say(404, {"code": "bad_route"})
         name = self.path.removeprefix(TWIRP)
         block = re.search("comp=(block(list)?)", self.path)
         asked = name if name != self.path else f"{self.command} {block[1] if block else 'blob'}"

@@ -71,7 +71,7 @@ def link(what: str, answer: Mapping[str, object], name: str, base: str = "") -> 
     """The link under this name, which may be relative to `base`. Raises CacheError."""
     url = answer.get(name)
     try:
-        absolute = urljoin(base, url) if isinstance(url, str) else ""
+        absolute = urljoin(base, url) if isinstance(url, str) and url else ""
     except ValueError:  # such as half an IPv6 address
         absolute = ""
     if not _is_link(absolute):

@@ -46,7 +46,7 @@ class V1:
         if response.status >= 300:
             raise self._transport.words.refusal(what, response, writes=True)
         number = parsed(what, response).get("cacheId")
-        if not isinstance(number, int) or number < 0:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             surprise(what, "its answer has no number in cacheId")
         return FileUpload(self, self._transport, key, f"{_PATH}/caches/{number}")
 
