@@ -23,22 +23,28 @@ _WRITE: Final = 2  # a bit of Permission
 
 @dataclass(frozen=True, kw_only=True)
 class RepositoryCache:
-    """`read_only` says why this job must not write it, empty if it may; `writers` who else can, in one sentence."""
+    """`unreadable` and `read_only` say why this job cannot read it, and must not write it; empty if it may.
 
+    `writers` says in one sentence who else can write it.
+    """
+
+    unreadable: str
     read_only: str
     writers: str
 
 
 def of_job(environ: Mapping[str, str], *, trusted: bool) -> RepositoryCache:
     """The cache as a job with GitHub's variables may use it; `trusted` says whether its event is."""
+    mode = _mode(environ)
     return RepositoryCache(
+        unreadable=f"this job may not read GitHub's cache (ACTIONS_CACHE_MODE is {mode})" if mode == "none" else "",
         read_only=_read_only(environ, trusted=trusted),
         writers="every action of the job, and with `id-token: write` every step, can write GitHub's cache",
     )
 
 
 def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
-    mode = environ.get("ACTIONS_CACHE_MODE", "").strip().lower()
+    mode = _mode(environ)
     if mode in _READING:
         return f"this job may not write GitHub's cache (ACTIONS_CACHE_MODE is {mode})"
     ref, writable = environ.get("GITHUB_REF", ""), _writable(environ.get("ACTIONS_RUNTIME_TOKEN", ""))
@@ -51,6 +57,10 @@ def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
         event = environ.get("GITHUB_EVENT_NAME", "this event")
         return f"{event} is not trusted, and trusted jobs read what is cached for {branches[0]}"
     return ""
+
+
+def _mode(environ: Mapping[str, str]) -> str:
+    return environ.get("ACTIONS_CACHE_MODE", "").strip().lower()
 
 
 def _writable(token: str) -> Collection[str] | None:

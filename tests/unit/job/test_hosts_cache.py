@@ -26,12 +26,12 @@ from nix_autocache.uploader.environment import relevant_environment
 from nix_autocache.uploader.read_proxy.address import Address
 from nix_autocache.uploader.secrets import Secrets
 from tests.harness import events
-from tests.harness.events import BOTH, READ
+from tests.harness.actions_cache import READ, WRITE, token
 from tests.harness.samples import BARE_MACHINE
 
 KEY = generate("cache-1")
 MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
-TOKEN = events.runtime_token({MAIN: BOTH})
+TOKEN = token({MAIN: READ | WRITE})
 HERE = {
     "ACTIONS_RUNTIME_TOKEN": TOKEN,
     "ACTIONS_RESULTS_URL": "https://results-receiver.actions.githubusercontent.com/",
@@ -58,7 +58,7 @@ FORK = {
     **events.github("pull_request-fork"),
     "GITHUB_REF": PULL,
     "GITHUB_BASE_REF": "main",
-    "ACTIONS_RUNTIME_TOKEN": events.runtime_token({PULL: BOTH, MAIN: READ}),
+    "ACTIONS_RUNTIME_TOKEN": token({PULL: READ | WRITE, MAIN: READ}),
 }
 TARGET = {**ACTION, **events.github("pull_request_target-fork")}
 GITLAB = {"CI_JOB_ID": "1", "CI_PIPELINE_SOURCE": "push", "CI_PROJECT_DIR": "/nonexistent", **HERE}
@@ -209,6 +209,16 @@ def test_a_job_that_may_only_read_says_why() -> None:
     )
 
 
+def test_a_job_that_may_not_even_read_does_neither_and_no_warning_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    job = context({**ACTION, "ACTIONS_CACHE_MODE": "none"})
+    made = plan(job)
+    assert (made.verdict.push, made.read_proxy) == (False, False)
+    preflight.warn(job, made)
+    said = capsys.readouterr().out
+    assert "(ACTIONS_CACHE_MODE is none): Nix does not read the cache\n" in said
+    assert "::warning" not in said
+
+
 @pytest.mark.parametrize("facts", [SCANNING, BARE_MACHINE])
 def test_where_nix_cannot_read_it_one_warning_says_so(facts: Facts, capsys: pytest.CaptureFixture[str]) -> None:
     job = context({**ACTION, "http_proxy": "http://proxy:3128"})
@@ -247,7 +257,7 @@ def test_of_another_cache_neither_gets_them(cache: str) -> None:
         assert access.lanes == ()
 
 
-def test_no_program_that_is_started_gets_them() -> None:
+def test_no_nix_that_the_uploader_starts_gets_them() -> None:
     assert set(HERE) <= {name for name in HERE if name.startswith(table.credential_prefixes())}
 
 
