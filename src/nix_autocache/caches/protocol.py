@@ -20,6 +20,13 @@ Body: TypeAlias = bytes | Iterable[bytes]
 """The whole body, or its pieces. The pieces must be iterable twice: some servers must know the size first."""
 
 
+@runtime_checkable
+class Archive(Protocol):
+    """A body that knows the size of the NAR that it holds, in bytes."""
+
+    nar_size: int
+
+
 @dataclass(frozen=True)
 class Content:
     """An object that is being read: its size in bytes, if the cache gives it, and its pieces.

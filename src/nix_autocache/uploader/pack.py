@@ -25,6 +25,7 @@ class Packing:
 
     def __init__(self, info: PathInfo, codec: Codec) -> None:
         self.info = info
+        self.nar_size = info.nar_size
         self.codec = codec
         self.url = archive_url(info, codec)
         self.file: NarFile | None = None

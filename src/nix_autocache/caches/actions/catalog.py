@@ -1,0 +1,197 @@
+"""What a job can read of the Actions cache: the indexes of its lanes, without what the service no longer has.
+
+They are looked up with the first question: for each branch that this job may read, the newest pack of all lanes, and
+the newest of its own. Then a question for a path costs a request only for an entry that was not looked up yet. One that
+is gone takes along its narinfos, and all that refer to them, before any of these is answered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from ...errors import CacheError
+from . import trailer
+from .index import Entry, Head, Index, Item, closure, forget, prune, union, without
+from .keys import archive_of, parse_pack
+from .links import Links
+from .lookups import Lookups
+
+_DAY: Final = 86400
+_STALE: Final = 2  # days after which the use of an entry is written down, even if nothing else is
+_SETTLED: Final = 600  # seconds after which a finished entry is found by everybody
+
+
+class Catalog:
+    """The job's own branch may take `size` bytes. Used from many threads at once; methods raise CacheBusy, and
+    CacheError."""
+
+    def __init__(self, lookups: Lookups, links: Links, size: int) -> None:
+        self._lookups, self._links, self._size = lookups, links, size
+        self._loading, self._lock = threading.Lock(), threading.Lock()
+        self._refused: CacheError | None = None
+        self._is_loaded = False
+        self._unjoined = ""  # our lane's newest pack, if the newest pack of all lanes takes no account of it
+        self._own, self._foreign, self._view = Index(), Index(), Index()
+        self._archives: dict[str, Item] = {}
+        self._mine: set[str] = set()  # entries of this process: there, whatever a lookup says
+        self._gone: set[str] = set()  # entries that were not found
+        self._used: set[str] = set()  # entries whose narinfos were asked for
+        self._lost: set[str] = set()  # items that were in view
+        self._closed: set[str] = set()  # items of which all that they need is known to be there
+
+    def load(self) -> None:
+        """Look up the indexes, unless that was done. What the service refused is raised again, without a request."""
+        with self._loading:
+            if self._refused:
+                raise self._refused
+            if not self._is_loaded:
+                try:
+                    found = self._lookups.begin()
+                except CacheError as error:
+                    self._refused = error
+                    raise
+                with self._lock:
+                    self._own, self._foreign, self._unjoined = found.own, found.foreign, found.unjoined
+                    self._look_again()
+                self._is_loaded = True
+
+    def get(self, name: str) -> Item | None:
+        """An item that is there with its archive and all that it needs."""
+        self.load()
+        while True:
+            with self._lock:
+                view, item = self._view, self._view.items.get(name)
+                if item is None or name in self._closed:
+                    return item
+                names, entries = self._unclear(item)
+            if gone := self._links.missing(entries):
+                self.forget(gone)
+                continue
+            with self._lock:
+                self._used |= entries
+                if view is self._view:
+                    self._closed |= names
+                    return item
+
+    def archive(self, name: str) -> Item | None:
+        """An item whose archive has this name."""
+        self.load()
+        with self._lock:
+            if not self._archives:
+                self._archives = {item.archive: item for item in self._view.items.values() if item.archive}
+            return self._archives.get(name)
+
+    def size_of(self, key: str) -> int:
+        """The bytes of an entry's archives; 0 if it is not in view."""
+        entry = self._view.entries.get(key)
+        return entry.size if entry else 0
+
+    def has_lost(self, name: str) -> bool:
+        """True if it was there, and went with an entry."""
+        with self._lock:
+            return name in self._lost
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Take entries for gone."""
+        with self._lock:
+            self._gone |= set(keys) - self._mine
+            self._look_again()
+
+    @property
+    def is_stale(self) -> bool:
+        """True if the next job would find more, or for longer, if this one wrote an index."""
+        if not self._is_loaded:
+            return False
+        today = _today()
+        entries = {**self._foreign.entries, **self._own.entries}
+        used = [entries[key] for key in self._used if key in self._own.entries]
+        return bool(self._unjoined) or any(today - entry.used > _STALE for entry in used)
+
+    def refresh(self) -> None:
+        """Take account of the newest pack of this branch, which another job may have just finished."""
+        self.load()
+        newest = self._lookups.newest()
+        if newest and not self._own.has_taken(newest.key):
+            index = self._lookups.read(newest)
+            with self._lock:
+                self._own = union([self._own, index])
+                self._look_again()
+            if index.has_taken(self._unjoined):
+                self._unjoined = ""
+
+    def index_with(self, key: str, entries: Mapping[str, Entry], items: Mapping[str, Item]) -> Index:
+        """The index for this job's pack `key`: these, and all that is known of the branch.
+
+        Raises CacheBusy if that is not known at the moment: the index would hide it from the next jobs.
+        """
+        pack = parse_pack(key)
+        assert pack, "it is one of ours"
+        with suppress(CacheError):  # a job that may not read may write all the same
+            self.load()
+        with self._lock:
+            own, foreign, used, gone = self._own, self._foreign, set(self._used), set(self._gone)
+        mine = Index(entries, items, {pack.lane: Head(pack.tail, _now())})
+        young = {each for each in gone if each in own.entries and _now() - own.entries[each].made < _SETTLED}
+        known = union([mine, forget(own, gone - young), replace(forget(foreign, gone), heads={})])
+        known = without(known, [name for name, item in known.items.items() if item.entry not in {"", *known.entries}])
+        roots = [name for name, item in known.items.items() if _is_of(item, pack.scope, foreign)]
+        kept = closure(known, roots)
+        today = _today()
+        kept_entries = {
+            each: replace(entry, used=today) if each in used else entry for each, entry in kept.entries.items()
+        }
+        return prune(replace(kept, entries=kept_entries), pack.scope, self._size, trailer.LETTERS)
+
+    def adopt(self, index: Index, entries: Mapping[str, Entry]) -> None:
+        """An index of ours is visible now, with these entries of this process."""
+        with self._lock:
+            self._own = index
+            self._mine |= entries.keys()
+            self._unjoined = ""
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """The caller holds the lock."""
+        before = self._view.items.keys()
+        self._view = forget(union([self._own, self._foreign]), self._gone)
+        self._lost = (self._lost | (before - self._view.items.keys())) - self._view.items.keys()
+        self._archives = {}
+        self._closed = set()
+
+    def _unclear(self, item: Item) -> tuple[set[str], set[str]]:
+        """The items that this one needs, itself included, of which that is not known, and their entries."""
+        names, todo = {item.name}, [item]
+        entries = set()
+        while todo:
+            each = todo.pop()
+            if each.entry and each.entry not in self._mine:
+                entries.add(each.entry)
+            new = [
+                need
+                for name in each.needs
+                if name not in names and name not in self._closed and (need := self._view.items.get(name))
+            ]
+            names.update(need.name for need in new)
+            todo += new
+        return names, entries
+
+
+def _is_of(item: Item, scope: str, foreign: Index) -> bool:
+    """True if the branch of this scope keeps the item for its own sake, not only where another item needs it."""
+    if not item.entry:
+        return item.name not in foreign.items
+    pack = parse_pack(item.entry)
+    return pack.scope == scope if pack else bool(archive_of(item.entry)) and item.entry not in foreign.entries
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _today() -> int:
+    return _now() // _DAY
