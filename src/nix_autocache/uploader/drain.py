@@ -97,7 +97,7 @@ class Drain:
     @property
     def refused(self) -> str:
         """Why the drain ended by itself: nothing can be pushed with these credentials."""
-        return self._ledger.refused
+        return self._tasks.refusals.reason
 
     @property
     def silence(self) -> float:

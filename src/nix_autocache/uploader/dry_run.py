@@ -32,6 +32,8 @@ TIMEOUT: Final = 5.0  # seconds for one answer, retries included
 class DryRun:
     """Asks the pusher that `make` returns. Raises nothing that `make` raises, but reports it."""
 
+    seals = False
+
     def __init__(self, make: Callable[[], Pusher], timeout: float = TIMEOUT) -> None:
         self._make, self._timeout = make, timeout
         self._lock = threading.Lock()  # for `_waiting_since` and `_reported`
@@ -86,8 +88,6 @@ class DryRun:
 
     def publish(self, uploaded: Uploaded) -> None:
         pass
-
-    seals = False
 
     def seal(self) -> None:
         pass

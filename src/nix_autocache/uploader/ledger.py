@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from ..errors import as_error, one_line
 from ..nix.narinfo import Uploaded
@@ -22,8 +22,6 @@ from .graph import Graph, follows
 from .plan import Plan
 from .progress import Progress
 from .unsealed import Sealed, Unsealed
-
-_REFUSALS: Final = 3  # paths refused in a row, after which the cache itself is asked whether it is the credentials
 
 Realised: TypeAlias = tuple[Uploaded, StorePath]
 """A realisation that can be published as soon as the path is visible that it names."""
@@ -38,7 +36,6 @@ class Ledger:
 
     def __init__(self, sealed: Sealed | None = None) -> None:
         self.changed = threading.Event()
-        self.refused = ""  # why nothing can be pushed with these credentials
         self._lock = threading.Lock()
         self._graph = Graph()
         self._entries = Entries()
@@ -46,7 +43,6 @@ class Ledger:
         self._outcomes: list[Outcome] = []
         self._counts: Counter[str] = Counter()
         self._pushed_bytes = 0
-        self._refusals, self._refusals_allowed = 0, _REFUSALS
 
     @property
     def known(self) -> Container[str]:
@@ -113,7 +109,6 @@ class Ledger:
 
     def published(self, uploaded: Uploaded) -> list[Uploaded]:
         """The narinfo of a path is visible."""
-        self._refusals = 0
         return self._settle(Outcome(uploaded.path, uploaded.what, uploaded.size))
 
     def failed(self, path: StorePath, reason: str) -> list[Uploaded]:
@@ -141,19 +136,6 @@ class Ledger:
                 self._entries.settle(outcome.path, reason)
                 if outcome.what != "realised":
                     self._record(Outcome(outcome.path, "failed", reason=reason))
-
-    def count_refusal(self) -> bool:
-        """Count a path that the cache refused to take with our credentials.
-
-        True when so many were refused in a row that the cache itself must be asked; after each time it takes twice as
-        many. A single path may be refused for its own sake.
-        """
-        with self._lock:
-            self._refusals += 1
-            if self._refusals < self._refusals_allowed:
-                return False
-            self._refusals, self._refusals_allowed = 0, 2 * self._refusals_allowed
-            return True
 
     def take_settled(self) -> tuple[list[Outcome], list[Pending]]:
         """Outcomes and finished entries since the last call."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Protocol
 
-from ..caches.protocol import ObjectCache, PathCache
+from ..caches.protocol import ObjectCache
 from ..errors import CacheError, CredentialsError
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey
@@ -182,51 +182,6 @@ class BinaryCache:
     def settle(self) -> None:
         if self.index and not self.seals:  # what seals has an index of its own
             self.reading.write_index(self.cache, self.index)
-
-
-@dataclass(frozen=True)
-class WholePaths:
-    """Pushes to a cache that takes whole paths and finds out by itself which it has."""
-
-    cache: PathCache
-
-    def check(self, store_dir: str) -> None:
-        pass
-
-    def reach(self) -> None:
-        pass
-
-    def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
-        return {info.path: ABSENT for info in infos}
-
-    def find(self, info: PathInfo) -> Found:
-        return ABSENT
-
-    def archive(self, info: PathInfo) -> str:
-        return ""
-
-    def upload(self, info: PathInfo, found: Found) -> Uploaded:
-        return Uploaded(info.path, info.nar_size, b"")
-
-    def describe(self, info: PathInfo, file: NarFile) -> Uploaded:
-        return Uploaded(info.path, 0, b"")
-
-    def realise(self, realised: Realisation) -> Uploaded | None:
-        return None
-
-    def publish(self, uploaded: Uploaded) -> None:
-        self.cache.copy(uploaded.path)
-
-    seals = False
-
-    def seal(self) -> None:
-        pass
-
-    def sealed(self, path: StorePath) -> bool:
-        return True
-
-    def settle(self) -> None:
-        pass
 
 
 def _name(path: StorePath) -> str:

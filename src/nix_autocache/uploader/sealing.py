@@ -40,8 +40,9 @@ class Sealing:
         if not isinstance(error, Error):
             log.exception()
         reason = one_line(as_error(error))
-        if isinstance(error, CredentialsError):
-            self._tasks.refuse(reason)
+        if isinstance(error, CredentialsError):  # the entries stay in the queue for newer ones
+            self._tasks.refusals.reason = reason
+            self._tasks.stop.set()
             return
         self._tasks.look_again()  # the archives are lost, too
         self._ledger.not_sealed(f"the cache took it and did not make it visible: {reason}")

@@ -82,7 +82,7 @@ class UploadSpec:
 
     def _pusher(self, opened: Cache | None, reading: NixReading | None) -> Pusher:
         from ..caches.protocol import PathCache
-        from .push import WholePaths
+        from .whole_paths import WholePaths
 
         cache = opened or self.access.open(self.secret_key)
         return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, reading)

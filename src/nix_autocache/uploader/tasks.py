@@ -26,6 +26,7 @@ from .pack import STREAMED
 from .plan import Plan
 from .presence import Found
 from .push import Pusher
+from .refusals import Refusals
 from .workers import Budget, Once, Workers
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Tasks:
         self._gate = Gate()
         self._archives = Archives()
         self._ranks = count()
-        self._asking = threading.Lock()  # whether the credentials are taken
+        self.refusals = Refusals(lambda: self._retrying(lambda: pusher.check(store_dir), _CHECK))
 
     def begin(self) -> None:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
@@ -91,11 +92,6 @@ class Tasks:
     def seal(self) -> None:
         """From a task: have the cache seal what was published. Raises what `Pusher.seal` raises for good."""
         self._retrying(self._pusher.seal)
-
-    def refuse(self, reason: str) -> None:
-        """End: nothing can be pushed with these credentials. What is in the queue stays there for newer ones."""
-        self._ledger.refused = reason
-        self.stop.set()
 
     def settle(self, longest: float = _SETTLE) -> None:
         """Leave what makes the next run faster. Without it nothing is lost, so nobody waits for it for long: at most
@@ -178,6 +174,7 @@ class Tasks:
         try:
             self.checked.wait()
             self._retrying(lambda: self._pusher.publish(uploaded))
+            self.refusals.end_row()
             return self._ledger.published(uploaded)
         except BaseException as error:
             return self._fail(uploaded.path, error)
@@ -195,23 +192,8 @@ class Tasks:
             log.exception()  # a bug must not hold the other paths back, and it must not be hidden
         if isinstance(error, ReadOnly):
             return self._ledger.skipped(path, one_line(error))
-        refused = self._refusal() if isinstance(error, CredentialsError) else ""
+        refused = self.refusals.count() if isinstance(error, CredentialsError) else ""
         ready = self._ledger.failed(path, refused or one_line(as_error(error)))
         if refused:  # the rest of the queue stays there for a flush that may have newer credentials
             self.stop.set()
         return ready
-
-    def _refusal(self) -> str:
-        """Why nothing can be pushed with these credentials, if that is so: the cache itself was asked.
-
-        Meanwhile other refused paths wait here: if it is so, they share the reason.
-        """
-        with self._asking:
-            if not self._ledger.refused and self._ledger.count_refusal():
-                try:
-                    self._retrying(lambda: self._pusher.check(self._store_dir), _CHECK)
-                except CredentialsError as error:
-                    self._ledger.refused = one_line(error)
-                except Exception:
-                    return ""  # it says nothing of the credentials
-            return self._ledger.refused

@@ -103,13 +103,6 @@ def test_what_is_forgotten_is_unknown_and_what_is_in_work_stays() -> None:
     assert other.path not in ledger.known
 
 
-def test_the_cache_is_asked_after_three_refusals_in_a_row_and_then_more_rarely() -> None:
-    ledger = Ledger()
-    assert [ledger.count_refusal() for _ in range(2)] == [False, False]
-    ledger.published(Uploaded(OUT.path, 5, b""))
-    assert [ledger.count_refusal() for _ in range(9)] == [False, False, True, *[False] * 5, True]
-
-
 def test_the_drain_is_woken_by_what_it_has_to_write_down() -> None:
     ledger = Ledger()
     admitted(ledger, OUT, info("other"))
