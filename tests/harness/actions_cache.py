@@ -43,7 +43,9 @@ START: Mapping[str, Any] = {
     "upload_link": 3600,  # seconds; a negative number makes links that have expired
     "download_link": 600,
     "latency": 0.0,  # seconds before each answer
-    "faults": [],  # each {"of": a pattern of `METHOD path`, "times", "status", "cut": bytes of the body, "whole": true}
+    # Each {"of": a pattern of a name in `calls`}, "after" so many, for so many "times"; with "status" and "retry_after",
+    # with "cut", the bytes that are left of a blob's content, or with "whole", for which the range is ignored.
+    "faults": [],
     "calls": {},  # how often each method was called; blobs as `GET blob`, `PUT block`
 }
 
@@ -173,11 +175,15 @@ class Service:
         return any(path.startswith(f"/{AZURE_ACCOUNT}/{CONTAINER}/{entry.blob}?") for entry in self.entries)
 
     def fault(self, asked: str) -> Mapping[str, Any]:
-        """The fault for a request, if there is one; each is there for so many times."""
+        """The fault for a request, if there is one; each is there for so many times, once without `times`."""
         for fault in self.state["faults"]:
-            if fault.get("times", 1) and re.search(fault["of"], asked):
-                fault["times"] = fault.get("times", 1) - 1
-                return dict(fault)
+            if not fault.get("times", 1) or not re.search(fault["of"], asked):
+                continue
+            if fault.get("after", 0):
+                fault["after"] -= 1
+                continue
+            fault["times"] = fault.get("times", 1) - 1
+            return dict(fault)
         return {}
 
     def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -283,3 +283,13 @@ def test_trouble_of_any_part_says_how_long_and_passes(actions: Actions, of: str)
         save_and_restore("key-1")
     assert caught.value.retry_after == 3.0
     assert save_and_restore("key-2") == b"key-2"
+
+
+def test_a_token_that_ends_is_no_surprise(actions: Actions) -> None:
+    service = service_of(actions)
+    actions.control(faults=[{"of": "Create|Finalize|Get", "after": 2, "times": 9, "status": 401}])
+    save(service, "key", b"x")
+    with pytest.raises(CredentialsError):
+        service.find(["key"])
+    with pytest.raises(CredentialsError):
+        service.reserve("other")

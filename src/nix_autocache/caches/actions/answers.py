@@ -74,7 +74,7 @@ def link(what: str, answer: Mapping[str, object], name: str, base: str = "") -> 
         absolute = urljoin(base, url) if isinstance(url, str) and url else ""
     except ValueError:  # such as half an IPv6 address
         absolute = ""
-    if not _is_link(absolute):
+    if not is_link(absolute):
         surprise(what, f"its answer has no link in {name}")
     return absolute
 
@@ -87,7 +87,7 @@ def matched(what: str, answer: Mapping[str, object], name: str, keys: Sequence[s
     return key
 
 
-def _is_link(url: str) -> bool:
+def is_link(url: str) -> bool:
     """True for an HTTP URL that can be asked as it stands."""
     target = parse_target(url)
     if not target or len(url) > _LONGEST_LINK or not re.fullmatch("[!-~]+", url):

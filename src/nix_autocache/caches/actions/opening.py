@@ -6,6 +6,7 @@ packages/cache/src/internal/config.ts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from ...errors import CacheError, ReadOnly
 from ..protocol import Content
 from ..redirects import Target, parse_target
-from .answers import WHERE
+from .answers import WHERE, is_link
 from .service import ActionsService, Calls, Located, Part, Upload
 from .transport import Transport
 from .v1 import V1
@@ -68,9 +69,9 @@ def open_service(environ: Mapping[str, str], version: str) -> ActionsService | N
     if mode == "none" or not url or (speaks_v2 and not token):
         return None
     base = parse_target(url)
-    if not base or not url.isascii() or not url.isprintable() or "?" in url:
+    if not base or not is_link(url) or "?" in url:
         raise CacheError(f"{WHERE}: {name} is no URL of a service")
-    if not token.isascii() or not token.isprintable():
+    if not re.fullmatch("[!-~]*", token):
         raise CacheError(f"{WHERE}: ACTIONS_RUNTIME_TOKEN is no token")
     transport = Transport(Target(base.origin, "/") if speaks_v2 else base, token, environ)
     calls = V2(transport, version) if speaks_v2 else V1(transport, url, version)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from ... import __version__
-from ...errors import CacheBusy
+from ...errors import CacheBusy, CacheError, one_line
 from ..http1 import Connection, Response
 from ..http_read import Reader
 from ..http_servers import Servers
@@ -22,7 +22,7 @@ from . import ranges
 from .answers import WHERE, Words, broken, surprise
 from .service import Expired, Part
 
-AGENT: Final = {"User-Agent": f"nix-autocache/{__version__} (+https://github.com/nix-autocache/nix-autocache)"}
+_AGENT: Final = {"User-Agent": f"nix-autocache/{__version__} (+https://github.com/nix-autocache/nix-autocache)"}
 _CALL: Final = 20.0  # seconds for a call of the service, which takes 0.3
 _BLOCK: Final = 180.0  # seconds for a block of 8 MiB
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a call
@@ -32,12 +32,18 @@ _EXPIRED: Final = frozenset({401, 403})
 
 
 class Transport:
-    """Used from many threads at once. `words` makes messages of what the servers say."""
+    """Used from many threads at once. `words` makes messages of what the servers say.
+
+    Raises CacheError for a proxy or certificates that the environment names and nobody can use.
+    """
 
     def __init__(self, base: Target, token: str, environ: Mapping[str, str]) -> None:
         self._token = {"Authorization": f"Bearer {token}"} if token else {}
         path = base.path.rstrip("/")
-        self._servers = Servers(base.origin, path, {}, environ)
+        try:
+            self._servers = Servers(base.origin, path, {}, environ)
+        except OSError as error:  # the file with the certificates
+            raise CacheError(f"{WHERE}: the certificates cannot be read: {one_line(error)}") from None
         self._reader = Reader(self._servers)
         self.words = Words([secret for secret in (token, path) if len(secret) >= _LONG])
 
@@ -78,10 +84,8 @@ class Transport:
         self._servers.close_connections()
 
     def _send(self, what: str, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> Response:
-        pool = self._servers.pool(target.origin)
         sizes = {} if body is None else {"Content-Length": str(len(body))}
         timeout = _BLOCK if body and len(body) > _SMALL else _CALL
-        head = pool.origin.request(method, target.path, {**AGENT, **sizes, **headers})
 
         def send(connection: Connection) -> Response:
             # A server that refuses a body often closes the connection, but responds before.
@@ -91,6 +95,8 @@ class Transport:
             return connection.response()
 
         try:
+            pool = self._servers.pool(target.origin)
+            head = pool.origin.request(method, target.path, {**_AGENT, **sizes, **headers})
             return pool.use(send)
         except OSError as error:
             raise broken(what, error) from None
@@ -101,7 +107,7 @@ class Transport:
         if target is None:
             surprise(what, "the link is no URL")
         try:
-            pool, connection, response = self._reader.begin(target, {**AGENT, "Range": ranges.asked(start, end)})
+            pool, connection, response = self._reader.begin(target, {**_AGENT, "Range": ranges.asked(start, end)})
         except OSError as error:
             raise broken(what, error) from None
         span = ranges.answered(response.status, response.headers, start, end)

@@ -97,7 +97,7 @@ class BlobUpload:
             return
         if tried and is_found(self._service, self._key):
             return
-        refusal = self._transport.words.refusal(what, response)
+        refusal = self._transport.words.refusal(what, response, writes=True)
         if response.status in _UNKNOWN and not isinstance(refusal, ReadOnly):
             raise CacheBusy(f"{WHERE}: {what}: the service does not know the upload yet")
         raise refusal

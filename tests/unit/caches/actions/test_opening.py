@@ -64,6 +64,8 @@ def test_a_job_may_have_no_actions_cache(more: Mapping[str, str]) -> None:
         {"ACTIONS_RESULTS_URL": "results"},
         {"ACTIONS_RESULTS_URL": "http://[::1/"},
         {"ACTIONS_RESULTS_URL": "http://host/€"},
+        {"ACTIONS_RESULTS_URL": "http://host/a HTTP/1.1"},
+        {"ACTIONS_RESULTS_URL": f"http://{'h' * 70}/"},
         {"ACTIONS_RUNTIME_TOKEN": "a\r\nHost: b"},
         {"ACTIONS_RUNTIME_TOKEN": "secret€"},
     ],
@@ -109,3 +111,10 @@ def test_connections_are_kept_until_they_are_closed() -> None:
         service.close_connections()
         service.find(["a"])
         assert server.connections == 2
+
+
+def test_certificates_that_cannot_be_read_are_said() -> None:
+    with scripted.in_thread(Answer()) as server:
+        more = {"ACTIONS_RESULTS_URL": "https://results.example.org/", "SSL_CERT_FILE": "/does/not/exist"}
+        with pytest.raises(CacheError, match="certificates"):
+            open_service(environ(server, **more), VERSION)
