@@ -43,7 +43,7 @@ START: Mapping[str, Any] = {
     "upload_link": 3600,  # seconds; a negative number makes links that have expired
     "download_link": 600,
     "latency": 0.0,  # seconds before each answer
-    # Each {"of": a pattern of a name in `calls`}, "after" so many of them, for so many "times"; with "status" and perhaps
+    # Each {"of": a pattern of a name in `calls`}, "after" so many, for so many "times"; with "status" and perhaps
     # "retry_after", with "cut", the bytes that are left of a blob, or with "whole", for which the range is ignored.
     "faults": [],
     "calls": {},  # how often each method was called; blobs as `GET blob`, `PUT block`
