@@ -84,9 +84,9 @@ class ObjectCache(Protocol):
     def seal(self) -> None:
         """Make everything that was put so far visible to others.
 
-        Objects become visible in the order in which they were put. Where one cannot be, it is lost, `get` finds it no
-        more, and so are all that were put after it until this method has raised the CacheError. After CacheBusy
-        nothing is lost, and this can be called again.
+        A narinfo becomes visible only together with, or after, its archive and those of its references. What cannot
+        be made visible is lost, with all that needs it: `get` finds it no more, and the next call raises CacheError,
+        while all else is visible. After CacheBusy nothing is lost. Nothing may be put meanwhile.
         """
 
     def sealed(self, name: str) -> bool:

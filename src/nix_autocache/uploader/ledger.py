@@ -124,18 +124,21 @@ class Ledger:
             for outcome in self._unsealed.take_all():
                 self._record(outcome)
 
-    def not_sealed(self, reason: str) -> None:
-        """The cache has lost what it had not sealed. Nothing may be in work: it could refer to that."""
+    def not_sealed(self, what: str, reason: str) -> None:
+        """The cache has lost what it had not sealed, which so failed or was skipped. Nothing may be in work: it could
+        refer to that."""
         with self._lock:
             lost = self._unsealed.take_lost()
             for outcome in self._unsealed.take_all():
                 self._record(outcome)
             for outcome in lost:
+                missing = Outcome(outcome.path, what, reason=reason)
                 self._graph.forget(outcome.path)
-                self._graph.settle(Outcome(outcome.path, "failed", reason=reason))
-                self._entries.settle(outcome.path, reason)
-                if outcome.what != "realised":
-                    self._record(Outcome(outcome.path, "failed", reason=reason))
+                self._graph.settle(missing)
+                if outcome.what == "realised":  # it is reported with its path
+                    self._entries.settle(outcome.path, reason if what == "failed" else "")
+                else:
+                    self._record(missing)
 
     def take_settled(self) -> tuple[list[Outcome], list[Pending]]:
         """Outcomes and finished entries since the last call."""

@@ -6,7 +6,7 @@ that refers to it must not become visible.
 
 from __future__ import annotations
 
-from ..errors import CredentialsError, Error, as_error, one_line
+from ..errors import CredentialsError, Error, ReadOnly, as_error, one_line
 from ..system import log
 from .ledger import Ledger
 from .tasks import Tasks
@@ -45,4 +45,7 @@ class Sealing:
             self._tasks.stop.set()
             return
         self._tasks.look_again()  # the archives are lost, too
-        self._ledger.not_sealed(f"the cache took it and did not make it visible: {reason}")
+        if isinstance(error, ReadOnly):
+            self._ledger.not_sealed("skipped", reason)
+        else:
+            self._ledger.not_sealed("failed", f"the cache took it and did not make it visible: {reason}")

@@ -1,8 +1,8 @@
 """What is in the cache, and is not visible to others before the cache seals it; see `ObjectCache.seal`.
 
-Objects become visible in the order in which they were put, so that a path may be published as soon as its references
-are in the cache. Its outcome is told, and its entry leaves the queue, only when it is sealed: an uploader that is
-killed before that has lost nothing. Not for two threads at once; `Ledger` locks it.
+No narinfo becomes visible before those of its references, so that it may be put as soon as these are in the cache. The
+outcome of a path is told, and its entry leaves the queue, only when it is sealed: an uploader that is killed before
+that has lost nothing. Not for two threads at once; `Ledger` locks it.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Simulation:
         """For good, or as far as this uploader waits for it: then the cache has it all the same."""
         if self.schedule.random() < 0.5:
             self.cache.lose()
-        self.ledger.not_sealed("no room")
+        self.ledger.not_sealed("failed", "no room")
         self.write()
         assert self.ledger.unsealed == 0
         self.ledger.forget_failures()
@@ -208,7 +208,7 @@ def test_what_was_pushed_before_a_seal_failed_and_is_found_there_was_pushed() ->
     ledger = Ledger(cache.is_sealed)
     admitted(ledger, "one")
     ledger.published(Uploaded(path("one"), 5, b""))
-    ledger.not_sealed("busy")
+    ledger.not_sealed("failed", "busy")
     assert outcomes(ledger) == [("one", "failed", 0)]
     ledger.forget_failures()
     admitted(ledger, "one")

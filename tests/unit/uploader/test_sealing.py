@@ -201,6 +201,14 @@ def test_a_cache_that_only_lets_read_fails_nothing(drained: Draining, cache: Sea
     assert cache.sealings == 0
 
 
+def test_one_that_says_so_only_when_it_seals_fails_nothing_either(drained: Draining, cache: SealingCache) -> None:
+    published(drained, cache)
+    cache.troubles = [ReadOnly("this token may not write")]
+    assert drained.flush()
+    assert outcomes(drained) == dict.fromkeys(PATHS, "skipped")
+    assert (entries(drained.queue.new), entries(drained.queue.failed)) == (set(), set())
+
+
 def test_what_refers_to_something_lost_waits_for_it(drained: Draining, cache: SealingCache) -> None:
     """It was built while the cache was being sealed, and is not begun before it is known what became of that."""
     published(drained, cache)
