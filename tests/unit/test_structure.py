@@ -143,6 +143,26 @@ assert "boto3" not in sys.modules and "actions_toolkit" not in sys.modules
     assert done.returncode == 0, done.stderr
 
 
+def test_a_job_with_the_cache_of_its_host_loads_no_client_of_object_stores() -> None:
+    """Its packages lack them: see requirements/gha.txt."""
+    script = """
+import sys
+sys.modules.update(dict.fromkeys(["obstore", "boto3", "botocore"]))  # to import one raises ImportError
+from nix_autocache.caches.opening import open_cache
+from nix_autocache.caches.protocol import Access
+from nix_autocache.ci.lane import Lane
+from nix_autocache.nix.store import Nix
+from nix_autocache.nix.store_url import parse_cache_url
+from pathlib import Path
+import nix_autocache.uploader.process.main, nix_autocache.uploader.process.states, nix_autocache.uploader.drain
+import nix_autocache.uploader.push, nix_autocache.uploader.read_proxy.ahead, nix_autocache.uploader.foreground
+access = Access({"ACTIONS_CACHE_URL": "http://127.0.0.1:1/"}, Nix(Path("/")), None, lanes=(Lane("0" * 16, "0" * 8),))
+open_cache(parse_cache_url("gha://"), access)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_functions_stay_short() -> None:
     long = []
     for path in PACKAGE.rglob("*.py"):

@@ -88,9 +88,10 @@ class Context:
 
     def lacks(self, destination: Destination) -> str:
         """The credentials that this job lacks, and why; empty if it has all."""
-        if destination.url.row.kept_by_host and destination.public_keys and not destination.key_source:
+        has_key = bool(destination.key_source) or destination.unsigned  # where it needs none
+        if not has_key and destination.url.row.kept_by_host:
             return "public-keys are given and no signing-key, so nothing could verify what this job would write"
-        if not destination.key_source and not destination.unsigned:
+        if not has_key:
             return "there is no signing-key (a fork's pull request sees an empty secret)"
         if self.settings.aws_role and not self.identity:
             return (

@@ -44,6 +44,10 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
     if state.separate_user:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
         return FlushResult.of_queue(context.job.queue, why)
+    here = context.destination().url.without_secrets
+    if here != state.cache:  # as in a step that cannot reach the host's own cache
+        why = f"{state.cache} is not the cache of this step, which is {here}; the end of the job tries again"
+        return FlushResult.of_queue(context.job.queue, why)
     context.host.info(f"{answer.error if answer else 'no uploader is alive'}; uploading from here")
     if answer:
         uploader.stop()  # this step's credentials may be newer than those it was given
@@ -54,9 +58,6 @@ def _drain_here(context: Context, state: JobState, deadline: float, tell: Callab
     from ..uploader.foreground import drain_here  # most jobs have an uploader, and need none of it
 
     destination, queue = context.destination(), context.job.queue
-    here = destination.url.without_secrets
-    if here != state.cache:  # as in a step that cannot reach the host's own cache
-        return FlushResult.of_queue(queue, f"this step has the cache {here}; the end of the job tries {state.cache}")
     spec = upload_spec.of_job(context, state, destination, secrets.read(context, destination))
     try:
         context.host.mask(str(spec.secret_key or ""))

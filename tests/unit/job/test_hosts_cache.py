@@ -94,7 +94,10 @@ def test_it_is_the_default_where_a_step_has_its_variables(environ: dict[str, str
     made = plan(context(environ))
     assert str(made.destination.url) == "gha://"
     assert (made.verdict.push, made.dry_run, made.read_proxy) == (True, False, True)
-    assert made.destination.with_job_key().job_key, "what Nix reads is signed for this job alone"
+    known = made.destination.with_job_key()
+    assert known.job_key, "what Nix reads is signed for this job alone"
+    assert not context(environ).is_dry_run(known)
+    assert context(environ).lacks(known) == ""
     assert any("push to gha:// and read it through our proxy" in line for line in made.lines())
 
 
