@@ -13,24 +13,34 @@ import re
 import sys
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from nix_autocache.caches.actions.cache import ActionsCache
+from nix_autocache.caches.actions.keys import Place
 from nix_autocache.caches.actions.opening import open_service
-from nix_autocache.caches.actions.service import BLOCK, ActionsService, Located
+from nix_autocache.caches.actions.service import BLOCK, ActionsService, Located, Part, Upload
+from nix_autocache.caches.protocol import Content
+from nix_autocache.ci.lane import Lane
 from nix_autocache.errors import CacheBusy, CacheError, one_line
+from nix_autocache.nix import base32
+from nix_autocache.nix.narinfo import NarFile, render
+from nix_autocache.nix.store import PathInfo, StorePath
 
 PREFIX: Final = "nix-autocache-probe/"
 VERSION: Final = "70726f6265" + "0" * 54  # "probe"
 PERMISSIONS: Final = {1: "read", 2: "write", 3: "read and write"}
+PATHS: Final = 300
 PATIENCE: Final = 120.0  # seconds for an entry to be found
 
 Rows: TypeAlias = Iterator[tuple[str, str]]
@@ -38,13 +48,15 @@ Rows: TypeAlias = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Probe:
-    """`nonce` makes the keys of this run its own. `blocks`, of 8 MiB each, are those of a large entry."""
+    """`nonce` makes the keys of this run its own. A large entry has so many `blocks` of 8 MiB, and a store path
+    `path_size` bytes."""
 
     service: ActionsService
     environ: Mapping[str, str]
     nonce: str
     blocks: int = 8
     creations: int = 400
+    path_size: int = 300_000
 
     def key(self, name: str) -> str:
         return f"{PREFIX}{self.nonce}/{name}"
@@ -143,6 +155,98 @@ def age(probe: Probe) -> Rows:
     probe.save(of_day(today), [b"x"])
 
 
+@dataclass
+class Counted:
+    """A service, with the number of its calls. Blobs are not counted: a job's limits are those of the service."""
+
+    service: ActionsService
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def find(self, keys: Sequence[str]) -> Located | None:
+        self.calls["lookups"] += 1
+        return self.service.find(keys)
+
+    def reserve(self, key: str) -> Upload | None:
+        self.calls["creations"] += 1
+        upload = self.service.reserve(key)
+        return CountedUpload(upload, self.calls) if upload else None
+
+    def read(self, url: str, start: int, end: int) -> Part | None:
+        return self.service.read(url, start, end)
+
+    def stream(self, url: str, start: int, end: int) -> Content | None:
+        return self.service.stream(url, start, end)
+
+    def close_connections(self) -> None:
+        self.service.close_connections()
+
+
+@dataclass(frozen=True)
+class CountedUpload:
+    upload: Upload
+    calls: Counter[str]
+
+    def put(self, offset: int, block: bytes) -> None:
+        self.upload.put(offset, block)
+
+    def finish(self, size: int) -> None:
+        self.calls["finalizations"] += 1
+        self.upload.finish(size)
+
+
+def job(probe: Probe) -> Rows:
+    """The calls of a cold job of PATHS, and of a warm one that reads all of them, once they can be found."""
+    paths = [StoredPath.made(os.urandom(probe.path_size)) for _ in range(PATHS)]
+    for name, use in (("cold", put_all), ("warm", get_all)):
+        counted = Counted(probe.service)
+        taken = seconds(partial(use, opened(probe, counted), paths))
+        calls = ", ".join(f"{number} {what}" for what, number in sorted(counted.calls.items()))
+        yield f"a {name} job of {PATHS} paths", f"{calls}; {taken:.1f} s"
+        begun = time.monotonic()
+        while opened(probe, probe.service).get(paths[0].name) is None and time.monotonic() - begun < PATIENCE:
+            time.sleep(0.1)
+
+
+def opened(probe: Probe, service: ActionsService) -> ActionsCache:
+    lane = Lane(probe.nonce.replace("-", "")[-16:].rjust(16, "0"), "0" * 8)
+    return ActionsCache(service, [Place(lane, "probe")], probe.environ, "/nix/store")
+
+
+@dataclass(frozen=True)
+class StoredPath:
+    """A store path of one file, as it is not compressed."""
+
+    archive: str
+    content: bytes = field(repr=False)
+    name: str
+    narinfo: bytes
+
+    @classmethod
+    def made(cls, content: bytes) -> StoredPath:
+        digest = base32.encode(sha256(content).digest())
+        path = StorePath(f"/nix/store/{digest[:32]}-probe")
+        info = PathInfo(path, "", (), f"sha256:{digest}", len(content), "", ())
+        file = NarFile(f"nar/{digest}.nar", "none", digest, len(content))
+        return cls(file.url, content, f"{digest[:32]}.narinfo", render(info, file, None).encode())
+
+
+def put_all(cache: ActionsCache, paths: list[StoredPath]) -> None:
+    """As an uploader does: it asks, puts, and makes visible."""
+    for path in paths:
+        if cache.get(path.name) is None:
+            cache.put(path.archive, path.content, "")
+            cache.put(path.name, path.narinfo, "")
+    cache.seal()
+
+
+def get_all(cache: ActionsCache, paths: list[StoredPath]) -> None:
+    """As Nix does. Raises CacheError for what is not as it was put."""
+    for path in paths:
+        content = cache.open(path.archive) if cache.get(path.name) == path.narinfo else None
+        if content is None or b"".join(content.pieces) != path.content:
+            raise CacheError(f"{path.name} is not what was put there")
+
+
 def limit(probe: Probe) -> Rows:
     """New entries until the service wants a pause: the last measure, since all jobs of the repository share it."""
     begun = time.monotonic()
@@ -157,7 +261,7 @@ def limit(probe: Probe) -> Rows:
 
 
 MEASURES: Final[Mapping[str, Callable[[Probe], Rows]]] = {
-    measure.__name__: measure for measure in (token, keys, requests, delay, throughput, age, limit)
+    measure.__name__: measure for measure in (token, keys, requests, delay, throughput, age, job, limit)
 }
 
 

@@ -55,6 +55,11 @@ def test_the_workflow_measures_what_only_github_shows(actions: Actions, tmp_path
     assert found["download, 8 ranges at once"].endswith(" MB/s")
     assert 500 < int(found["a link to read is valid for"].partition(" ")[0]) <= 600
     assert found["entries of runs in the last 30 days"] == "none"
+    cold, warm = (found[f"a {state} job of 300 paths"].partition(";")[0] for state in ("cold", "warm"))
+    assert sum(map(int, re.findall(r"\d+", cold))) <= 7
+    assert sum(map(int, re.findall(r"\d+", warm))) <= 3
+    assert "1 creations" in cold
+    assert "creations" not in warm
     assert "then 40 s" in found["reservations until a pause"]
 
 
