@@ -21,7 +21,10 @@ FAULTS = ("gone", "changed", "cut", "longer", "broken", "busy", "refused", "bug"
 
 @dataclass
 class FaultyCache(VisibleAtOnce):
-    """`faults` are by name. What is in `late` is answered when its event is set; archives after their first piece."""
+    """`faults` are by name. What is in `late` is answered when its event is set; archives after their first piece.
+
+    `get_many` leaves out what is faulty, and all after the first that breaks the connection.
+    """
 
     objects: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -29,6 +32,7 @@ class FaultyCache(VisibleAtOnce):
     asked: Counter[str] = field(default_factory=Counter)
     busy: bool = False
     tells_sizes: bool = True
+    together: int = 1
 
     def add(
         self, number: int, archive: bytes, references: Sequence[int] = (), key: SecretKey | None = None
@@ -61,6 +65,17 @@ class FaultyCache(VisibleAtOnce):
     def get(self, name: str) -> bytes | None:
         content = self.open(name)
         return None if content is None else b"".join(content.pieces)
+
+    def get_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        found: dict[str, bytes | None] = {}
+        for name in names:
+            try:
+                found[name] = self.get(name)
+            except CacheBusy:
+                break
+            except (CacheError, ValueError):
+                continue
+        return found
 
     def open(self, name: str) -> Content | None:
         self.asked[name] += 1

@@ -15,6 +15,8 @@ refuse=STATUS   to GET and PUT of whatever matches `of=PATTERN`
 immutable=STATUS                           what is there cannot be put again
 locked=STATUS   to the first PUT of each name
 gzip, http10, endless
+silent          no answer for a second
+break-at=SIZE   the first response to GET with more bytes breaks there; then a range may begin anywhere
 region=NAME     an S3 bucket in that region, to whoever signs for another; with region-in-text the content says it
 virtual=BUCKET  an S3 endpoint that refuses buckets in the path
 """
@@ -24,6 +26,7 @@ import hashlib
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +44,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     status: int = 0
+    connection: int = 0  # the client's port
 
 
 @dataclass
@@ -95,6 +99,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.say(self.mode("redirect-get"), location=self.there(name))
         if self.mode("refuse") and re.search(self.odd.modes["of"], self.path):
             return self.say(self.mode("refuse"), b"no")
+        if "silent" in self.odd.modes:
+            time.sleep(1)
+        if "break-at" in self.odd.modes and file.is_file():
+            return self.say_until(self.mode("break-at"), file.read_bytes())
         if "endless" in self.odd.modes:
             return self.say(200, b"x" * (8 << 20))
         if not file.is_file() and self.odd.modes.keys() & {"page", "blank"}:
@@ -173,8 +181,23 @@ class Handler(BaseHTTPRequestHandler):
         part.write_bytes(body)
         part.rename(file)
 
+    def say_until(self, limit: int, body: bytes) -> None:
+        """Answers with a body that ends early the first time, and with what a range asks for."""
+        begin = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if begin:
+            start, size = int(begin[1]), len(body)
+            return self.say(206, body[start:], content_range=f"bytes {start}-{size - 1}/{size}")
+        self.odd.requests.append(Request(self.command, self.path, dict(self.headers), 200))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:limit])
+        self.close_connection = True
+        return None
+
     def say(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.odd.requests.append(Request(self.command, self.path, dict(self.headers), status))
+        port = self.client_address[1]
+        self.odd.requests.append(Request(self.command, self.path, dict(self.headers), status, port))
         self.send_response(status)
         headers = {"etag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', **headers}
         for name, value in headers.items():

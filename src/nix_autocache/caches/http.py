@@ -52,6 +52,10 @@ class HttpCache(VisibleAtOnce):
             return None
         raise self._error(name, response)
 
+    @property
+    def together(self) -> int:
+        return self._servers.home.together
+
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         found: dict[str, bytes | None] = {}
         with suppress(OSError):
@@ -77,14 +81,10 @@ class HttpCache(VisibleAtOnce):
         raise self._error(name, response)
 
     def _pieces(self, name: str, pool: Pool, connection: Connection, response: Response) -> Iterator[bytes]:
-        ended = False
         try:
-            yield from connection.content(response)
-            ended = True
+            yield from pool.content(connection, response)
         except OSError as error:
             raise connection_error(self.where, name, error) from None
-        finally:
-            pool.give_back(connection, ended=ended)
 
     def exists(self, name: str) -> bool:
         """Sends HEAD for archives only, and then GET if it is refused: a URL that is signed for GET refuses HEAD."""

@@ -25,23 +25,23 @@ class NoCacheError(OSError):
 
 @dataclass(frozen=True)
 class Response:
-    """A response. Names of `headers` are in lower case."""
+    """A response. Names of `headers` are in lower case; `version` is that of HTTP, as `HTTP/1.1`."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
     content: bytes
+    version: str
 
 
 class Connection:
     """One connection, for one thread at a time.
 
-    `reusable` is false once the server closes it after its response; `version` is that of the last response.
+    `reusable` is false once the server closes it after its response.
     """
 
     def __init__(self, opened: socket.socket) -> None:
         self.reusable = True
-        self.version = ""
         self._socket = opened
         self._stream: IO[bytes] = opened.makefile("rb")
 
@@ -95,9 +95,8 @@ class Connection:
             headers = dict(self._headers())
         except ValueError:
             raise OSError("the server's answer is not HTTP") from None
-        self.version = version
         self.reusable = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Response(status, reason, headers, b"")
+        return Response(status, reason, headers, b"", version)
 
     def content(self, response: Response) -> Iterator[bytes]:
         """The content of a response of any size, piece by piece."""

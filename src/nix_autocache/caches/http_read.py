@@ -56,24 +56,10 @@ class Reader:
             target = next_target
         return pool, connection, response
 
-    def _ask_server(self, method: str, origin: str, targets: Mapping[str, Target]) -> dict[str, Response]:
-        """Sends the requests together; the responses come in order (RFC 9112, 9.3.2: for safe methods only)."""
-        responses: dict[str, Response] = {}
+    def _ask_server(self, method: str, origin: str, targets: Mapping[str, Target]) -> Mapping[str, Response]:
         pool = self._servers.pool(origin)
-        requests = b"".join(pool.origin.request(method, target.path) for target in targets.values())
-
-        def ask(connection: Connection) -> None:
-            connection.send(requests, QUESTION)
-            for name in targets:
-                try:
-                    responses[name] = connection.response(content=method != "HEAD")
-                    self.met_http_1_0 = self.met_http_1_0 or connection.version == "HTTP/1.0"
-                except OSError:
-                    connection.reusable = False
-                    if not responses:
-                        raise
-                if not connection.reusable:
-                    break
-
-        pool.use(ask)
+        requests = {name: pool.origin.request(method, target.path) for name, target in targets.items()}
+        responses = pool.ask_together(requests, QUESTION, content=method != "HEAD")
+        if any(response.version == "HTTP/1.0" for response in responses.values()):
+            self.met_http_1_0 = True
         return responses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -14,8 +14,13 @@ from .http1 import Connection, Response
 from .origin import Origin
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 _IDLE: Final = 30.0  # seconds that an idle connection is kept; servers close them after about a minute
+_MOST: Final = 16  # requests to send together
+_FIRST: Final = 2  # so many while it is not known how long the server thinks
+_THINKS: Final = 0.003  # seconds between two responses, from which more connections are faster
+_FORGET: Final = 60.0  # seconds after which it is found out again
 
 
 class Pool:
@@ -24,6 +29,8 @@ class Pool:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._idle: deque[tuple[float, Callable[[], Connection]]] = deque()
+        self._pace: float | None = None  # seconds between two responses to requests that were sent together
+        self._paced = 0.0  # when that was found out
 
     def open_early(self, count: int) -> None:
         """Open connections in the background, so that the first requests need not wait for them."""
@@ -52,10 +59,47 @@ class Pool:
         """Run `do(connection)` once, with a new connection."""
         return self._use(self.origin.connect(), do)
 
+    @property
+    def together(self) -> int:
+        """How many requests to send together: a server that thinks takes those of a connection in turn."""
+        if self._pace is None or time.monotonic() - self._paced > _FORGET:
+            return _FIRST
+        return 1 if self._pace > _THINKS else _MOST
+
+    def ask_together(
+        self, requests: Mapping[K, bytes], timeout: float, *, content: bool = True
+    ) -> Mapping[K, Response]:
+        """Send requests together; the responses come in order (RFC 9112, 9.3.2: for safe methods only).
+
+        Those to HEAD have no `content`. The last ones may be missing. Raises OSError if there is none.
+        """
+        responses: dict[K, Response] = {}
+        arrived: list[float] = []
+        sent = b"".join(requests.values())
+
+        def ask(connection: Connection) -> None:
+            connection.send(sent, timeout)
+            for each in requests:
+                try:
+                    responses[each] = connection.response(content=content)
+                except OSError:
+                    connection.reusable = False
+                    if not responses:
+                        raise
+                arrived.append(time.monotonic())
+                if not connection.reusable:
+                    break
+
+        self.use(ask)
+        if len(arrived) > 1:
+            self._pace = (arrived[-1] - arrived[0]) / (len(arrived) - 1)
+            self._paced = time.monotonic()
+        return responses
+
     def begin_response(self, request: bytes, timeout: float) -> tuple[Connection, Response]:
         """The response to a request without its content, and the connection to read that from.
 
-        Pass the connection to `give_back` afterwards. Raises OSError.
+        Read it with `content`, or close the connection. Raises OSError.
         """
         if kept := self._take(0):
             try:
@@ -65,6 +109,15 @@ class Pool:
             except OSError:
                 pass
         return _ask(self.origin.connect(), request, timeout)
+
+    def content(self, connection: Connection, response: Response) -> Iterator[bytes]:
+        """The content of a response that was begun, piece by piece. The connection is kept if it is read to its end."""
+        ended = False
+        try:
+            yield from connection.content(response)
+            ended = True
+        finally:
+            self.give_back(connection, ended=ended)
 
     def give_back(self, connection: Connection, *, ended: bool) -> None:
         """Keep a connection if its response was read to the end, else close it."""

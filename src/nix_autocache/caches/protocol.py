@@ -57,6 +57,10 @@ class ObjectCache(Protocol):
         Only for `nix-cache-info` a refusal is raised: see `http_status`.
         """
 
+    @property
+    def together(self) -> int:
+        """For how many objects a thread best asks `get_many`, while other threads do the same."""
+
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         """The content of many objects in a round trip or two. Objects without a clear answer are left out.
 
@@ -126,6 +130,7 @@ class Access:
     `credentials` are those of the AWS role that the job assumes, if it has one. With `anonymous`, no request is signed.
     For a cache that the CI host keeps, `lanes` are those that this job reads, its own first, which it alone writes;
     `size_limit` is in bytes, 0 for none.
+    `only_reads` is for the read proxy, which asks for many small objects.
     """
 
     environ: Mapping[str, str]
@@ -135,3 +140,4 @@ class Access:
     anonymous: bool = False
     lanes: tuple[Lane, ...] = ()
     size_limit: int = 0
+    only_reads: bool = False

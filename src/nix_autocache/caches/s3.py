@@ -26,7 +26,12 @@ def open_s3(url: CacheUrl, access: Access) -> ObjectStoreCache:
     credentials = access.credentials or (None if access.anonymous else _credentials(url, environ))
     config = {"skip_signature": True} if access.anonymous else _signing(credentials, environ)
     return open_store(
-        url, environ, lambda: _opener(config, url, environ), credentials, bucket_region=_region(url, environ)
+        url,
+        environ,
+        lambda: _opener(config, url, environ),
+        credentials,
+        bucket_region=_region(url, environ),
+        reads_signed=access.only_reads and not access.anonymous,
     )
 
 

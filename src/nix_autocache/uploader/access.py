@@ -42,7 +42,7 @@ class CacheAccess:
     def nix(self) -> Nix:
         return Nix(self.nix_bin)
 
-    def open(self, key: SecretKey | None = None) -> Cache:
+    def open(self, key: SecretKey | None = None, *, only_reads: bool = False) -> Cache:
         """Sends no request yet. Raises InputError or CacheError for a URL that cannot be opened."""
         from ..caches.opening import open_cache
         from ..caches.protocol import Access
@@ -55,6 +55,7 @@ class CacheAccess:
             anonymous=self.anonymous,
             lanes=self.lanes,
             size_limit=self.size_limit,
+            only_reads=only_reads,
         )
         return open_cache(self.url, access)
 

@@ -1,6 +1,7 @@
 """HTTP on kept connections: what is answered plainly counts, all else is left to be asked again."""
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +132,25 @@ def test_one_connection_answers_for_what_is_there_and_what_is_not(
     assert cache.get("a") == b"one"
     assert cache.get_many(["a", "empty", "gone"]) == {"a": b"one", "empty": b"", "gone": None}
     assert server.connections == 1  # type: ignore[attr-defined]
+
+
+def test_a_server_that_thinks_is_asked_on_many_connections(
+    tmp_path: Path, serve: partial[ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").write_text("two")
+    cache = cache_of(serve(Plain))
+    assert cache.together == 2, "to find out"
+    cache.get_many(["a", "b"])
+    assert cache.together == 16
+
+    def think(handler: Plain) -> None:
+        time.sleep(0.01)
+        super(Plain, handler).end_headers()
+
+    monkeypatch.setattr(Plain, "end_headers", think)
+    cache.get_many(["a", "b"])
+    assert cache.together == 1
 
 
 def test_a_server_that_ends_each_connection_answers_for_the_first(

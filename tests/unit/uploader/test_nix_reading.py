@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -151,13 +150,8 @@ def test_a_proxy_whose_reports_nobody_takes_does_not_wait_and_loses_no_half_line
     os.close(out)
 
 
-class Asked(Store):
-    def get_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
-        return {name: self.get(name) for name in names}
-
-
 def test_what_nix_was_told_is_missing_is_not_asked_for_and_all_else_is() -> None:
-    cache, reading = Asked(), NixReading()
+    cache, reading = Store(), NixReading()
     infos = [replace(samples.INFO, path=StorePath(f"{STORE}/{base(number)}")) for number in (1, 2)]
     pusher = BinaryCache(
         cache=cache,  # type: ignore[arg-type]

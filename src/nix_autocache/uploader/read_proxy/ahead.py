@@ -7,6 +7,7 @@ round trip: with the first question all archives of its closure are queued.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -72,6 +73,15 @@ class ObjectsAhead:
             return None
         text = self._indexed(name) or self._narinfos.take(name)
         return self._given(name, text) if text else None
+
+    @property
+    def together(self) -> int:
+        """How many narinfos `open_soon` best gets."""
+        return self._objects.together
+
+    def open_soon(self, names: Sequence[str]) -> None:
+        """Get narinfos together that Nix has asked for; `open` then has each."""
+        self._narinfos.get_soon([name for name in names if self._index.get(name.removesuffix(".narinfo")) is None])
 
     def exists(self, name: str) -> bool:
         return self._objects.exists(name)
@@ -151,8 +161,8 @@ class ObjectsAhead:
         return True
 
     def _wake(self, count: int = 1) -> None:
-        """Let more threads look for something to do."""
-        for _ in range(min(count, _AT_ONCE)):
+        """Let more threads look for something to do, of which there is so much more."""
+        for _ in range(min(math.ceil(count / self._objects.share(count)), _AT_ONCE) if count else 0):
             self._workers.start(self._work)
 
     def _work(self) -> None:

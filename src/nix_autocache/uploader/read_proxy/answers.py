@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote
@@ -26,6 +27,13 @@ class Objects(Protocol):
 
     def open_now(self, name: str) -> Content | None:
         """The object if it is here whole. None says nothing. Never waits."""
+
+    @property
+    def together(self) -> int:
+        """How many narinfos to name to `open_soon`; if it is 1, none."""
+
+    def open_soon(self, names: Sequence[str]) -> None:
+        """Get narinfos ready for `open`, all together."""
 
     def open(self, name: str) -> Content | None: ...
 
@@ -59,6 +67,19 @@ class Answers:
                 request = replace(request, keep=False)
                 head = _head("501 Not Implemented" if method else "400 Bad Request", request, 0)
         return self.finish(connection, head, request)
+
+    def is_for_narinfo(self, request: Request) -> bool:
+        return request.method == "GET" and request.path.endswith(".narinfo") and request.path.startswith(self._prefix)
+
+    @property
+    def together(self) -> int:
+        """How many requests for narinfos one thread best answers."""
+        return self._objects.together
+
+    def soon(self, requests: Iterable[Request]) -> None:
+        """Get ready to answer requests for narinfos, all together."""
+        with suppress(Exception):  # each is asked for again, and then says what it is
+            self._objects.open_soon([request.path.removeprefix(self._prefix) for request in requests])
 
     def finish(self, connection: socket.socket, answer: bytes | memoryview, request: Request) -> bool:
         """Send the rest of an answer. True if the connection can be used again."""

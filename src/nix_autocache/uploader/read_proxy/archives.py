@@ -5,9 +5,10 @@ Nix fetches the references of a path before the path itself, so the archive that
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,7 +16,7 @@ from ...caches.protocol import Content
 from ...errors import CacheBusy
 from .fetch import Fetch, State, differs, verified
 from .hints import Archive
-from .objects import CacheObjects
+from .objects import BY_QUESTION, CacheObjects
 from .spool import SMALL, Spool
 
 _HELD: Final = 30.0  # seconds for which an archive waits for Nix
@@ -60,13 +61,39 @@ class Archives:
         with self._lock:
             if not self._objects.may_fetch_ahead:
                 return None
-            for queue in (self._small, self._large if self._large_running < _LARGE_AT_ONCE else {}):
-                if queue:
-                    name, archive = queue.popitem()
-                    if fetch := self._begin(archive):
-                        return partial(self._run, fetch, partial(self._objects.open_ahead, name, archive.size))
-                    queue[name] = archive
+            if together := self._take(self._small, self._objects.share(len(self._small)), BY_QUESTION):
+                return partial(self._run_together, together)
+            free = _LARGE_AT_ONCE - self._large_running
+            for fetch in self._take(self._small, 1) or self._take(self._large, min(1, free)):
+                return partial(self._run_ahead, fetch)
         return None
+
+    def _take(self, queue: dict[str, Archive], count: int, largest: float = math.inf) -> list[Fetch]:
+        """Begin with the last `count` of a queue, as long as they are not larger. The caller holds the lock."""
+        taken: list[Fetch] = []
+        while queue and len(taken) < count:
+            name, archive = queue.popitem()
+            fetch = self._begin(archive) if archive.size <= largest else None
+            if fetch is None:
+                queue[name] = archive
+                break
+            taken.append(fetch)
+        return taken
+
+    def _run_together(self, fetches: Sequence[Fetch]) -> None:
+        names = [fetch.archive.name for fetch in fetches]
+        try:
+            found = self._objects.get_many(names, ahead=True)
+        except Exception:
+            found = {}
+        for fetch in fetches:
+            if (name := fetch.archive.name) in found:
+                self._run(fetch, partial(_whole, found[name]))
+            else:
+                self._run_ahead(fetch)
+
+    def _run_ahead(self, fetch: Fetch) -> None:
+        self._run(fetch, partial(self._objects.open_ahead, fetch.archive.name, fetch.archive.size))
 
     def open_now(self, name: str) -> Content | None:
         """A small archive that is here whole; None does not say that it is missing."""
@@ -170,3 +197,7 @@ class Archives:
             del self._fetches[fetch.archive.name]
         if fetch.state is not State.RUNNING:
             fetch.room.close()
+
+
+def _whole(text: bytes | None) -> Content | None:
+    return None if text is None else Content(len(text), iter([text]))

@@ -38,6 +38,7 @@ class EmbeddedObjects:
     """
 
     is_empty = True
+    together = 1
 
     def __init__(self, directories: Sequence[Path], key: SecretKey, store_dir: str) -> None:
         self._directories = directories
@@ -48,6 +49,9 @@ class EmbeddedObjects:
 
     def open_now(self, name: str) -> Content | None:
         """None: a file is read when it is asked for, which may take a moment."""
+
+    def open_soon(self, names: Sequence[str]) -> None:
+        """Nothing is far away."""
 
     def open(self, name: str) -> Content | None:
         """None if it is missing, or not as we write it."""

@@ -77,7 +77,7 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
     from .objects import CacheObjects
     from .spool import Spool
 
-    cache, store_dir = spec.access.open(), spec.access.nix.store_dir
+    cache, store_dir = spec.access.open(only_reads=True), spec.access.nix.store_dir
     assert not isinstance(cache, PathCache), "it has objects to read"
     index, reports = Index(store_dir, spec.trusted), Reports(sys.stdout.fileno())
     objects = CacheObjects(cache, index.forget, reports.missed)

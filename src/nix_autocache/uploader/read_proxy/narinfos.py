@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from .objects import CacheObjects
@@ -81,10 +83,16 @@ class Narinfos:
         with self._lock:
             if not self._queue or self._bytes > _MOST_BYTES or not self._objects.may_fetch_ahead:
                 return None
-            name = next(iter(self._queue))
-            del self._queue[name]
-            self._answers[name] = answer = Answer()
-        return partial(self._fetch_ahead, name, answer)
+            names = list(islice(self._queue, self._objects.share(len(self._queue))))
+            answers = self._begin(names)
+        return partial(self._fetch_together, answers, ahead=True)
+
+    def get_soon(self, names: Sequence[str]) -> None:
+        """Fetch narinfos together for which Nix has asked; `get` then has each."""
+        with self._lock:
+            self._asked.update(dict.fromkeys(names, time.monotonic()))
+            answers = self._begin([name for name in names if name not in self._answers])
+        self._fetch_together(answers, ahead=False)
 
     def tidy(self) -> None:
         """Drop what Nix has not taken."""
@@ -100,8 +108,23 @@ class Narinfos:
     def is_empty(self) -> bool:
         return not self._answers
 
-    def _fetch_ahead(self, name: str, answer: Answer) -> None:
-        self._fetch(name, answer, partial(self._objects.get_ahead, name), hold=True)
+    def _begin(self, names: Iterable[str]) -> Mapping[str, Answer]:
+        """The caller holds the lock."""
+        answers = {name: Answer() for name in names}
+        for name in answers:
+            self._queue.pop(name, None)
+        self._answers |= answers
+        return answers
+
+    def _fetch_together(self, answers: Mapping[str, Answer], *, ahead: bool) -> None:
+        found: Mapping[str, bytes | None] = {}
+        with suppress(Exception):
+            found = self._objects.get_many(list(answers), ahead=ahead)
+        alone = self._objects.get_ahead if ahead else self._objects.get
+        for name, answer in answers.items():
+            ask = partial(found.get, name) if name in found else partial(alone, name)
+            with suppress(Exception):  # Nix asks for it, and gets the error
+                self._fetch(name, answer, ask, hold=True)
 
     def _fetch(self, name: str, answer: Answer, ask: Callable[[], bytes | None], *, hold: bool = False) -> bytes | None:
         """Ask, and answer all who wait; with `hold` also those who come later."""

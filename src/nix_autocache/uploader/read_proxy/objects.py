@@ -5,14 +5,16 @@ Nix aborts a build when a substituter answers with an error, and goes on when an
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from ...caches.http_status import INFO
 from ...caches.protocol import Content, ObjectCache
 from ...errors import CacheBusy, CacheError, one_line
+from ...nix.store import HASH_PART
 from ...system import log
 from ..presence import decoded
 
@@ -29,7 +31,8 @@ _AHEAD_PAUSE: Final = 5.0  # seconds without fetching ahead after a failure of i
 _QUIET: Final = 20.0  # seconds without a request after which servers have closed connections
 _EARLY: Final = 4  # connections that are opened then
 _MANY: Final = 32  # connections for what an index names
-_BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
+_FEW: Final = 4  # objects for which one connection is as fast as four
+BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
 
 
 class CacheObjects:
@@ -87,9 +90,31 @@ class CacheObjects:
         """A small object that Nix has not asked for. A failure is raised, and is none of those that close the cache."""
         return _readable(name, self._ahead(name, self._cache.get))
 
+    @property
+    def together(self) -> int:
+        """How many small objects one thread best asks for."""
+        return self._cache.together
+
+    def share(self, count: int) -> int:
+        """The same if `count` are to be asked for, so that all connections have some."""
+        return min(self.together, max(_FEW, math.ceil(count / _MANY)))
+
+    def get_many(self, names: Sequence[str], *, ahead: bool) -> Mapping[str, bytes | None]:
+        """Small objects that Nix has asked for, or will. Those without a plain answer are left out: ask for each."""
+        asked = time.monotonic()
+        if len(names) < 2 or asked < self._closed_until or not all(map(_NAME.fullmatch, names)):
+            return {}
+        self._asked = asked
+        found = {name: text for name, text in self._cache.get_many(names).items() if _is_of(name, text)}
+        for name in [name for name, text in found.items() if text is None]:
+            self._missing(name)
+            if not ahead:
+                self._missed(name, asked)
+        return {name: _readable(name, text) for name, text in found.items()}
+
     def open_ahead(self, name: str, size: int) -> Content | None:
         """As `get_ahead`, for an archive of about this size."""
-        if size > _BY_QUESTION:
+        if size > BY_QUESTION:
             return self._ahead(name, self._cache.open)
         text = self._ahead(name, self._cache.get)
         return None if text is None else Content(len(text), iter([text]))
@@ -145,6 +170,11 @@ class CacheObjects:
         except CacheError:
             pass  # a refusal is an answer, too
         return True
+
+
+def _is_of(name: str, text: bytes | None) -> bool:
+    """False for a narinfo of another path: nothing else tells that the answers came in order."""
+    return text is None or not name.endswith(".narinfo") or b"/" + name[:HASH_PART].encode() in text
 
 
 def _readable(name: str, text: bytes | None) -> bytes | None:

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from typing import Final
 from ...errors import one_line
 from ...system import log
 from .answers import Answers, Objects, send
-from .client import Client
+from .client import Client, Request
 from .connections import Connections
 from .peers import AllowedUsers, user_of
 from .workers import Workers
@@ -46,6 +46,7 @@ class ReadServer:
         self._workers = Workers(_MOST, "answer")
         self._lock = threading.Lock()
         self._returned: deque[Client] = deque()
+        self._questions: list[tuple[Client, Request]] = []  # for narinfos that are not here
         self._wake, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._ending = False
@@ -62,6 +63,7 @@ class ReadServer:
         while not self._ending:
             for key, _ in self._selector.select(poll_interval):
                 self._handle(key.data)
+            self._answer_questions()
             if time.monotonic() - looked > poll_interval:
                 looked = time.monotonic()
                 self._connections.close_expired()
@@ -137,6 +139,8 @@ class ReadServer:
             answer = self._answers.now(request)
             if answer is None:
                 client.busy = True
+                if self._answers.is_for_narinfo(request):
+                    return self._questions.append((client, request))
                 return self._work(client, partial(self._answers.later, client.connection, request))
             rest = send(client.connection, answer)
             if rest is None or (not rest and not request.keep):
@@ -146,6 +150,28 @@ class ReadServer:
                 return self._work(client, partial(self._answers.finish, client.connection, rest, request))
             self._connections.mark(client.connection, answered=True)
         return None
+
+    def _answer_questions(self) -> None:
+        """Let other threads answer what came in this turn; what one answers together costs one change of threads."""
+        questions, self._questions = self._questions, []
+        together = self._answers.together
+        for start in range(0, len(questions), together):
+            group = questions[start : start + together]
+            if len(group) == 1:
+                for client, request in group:
+                    self._work(client, partial(self._answers.later, client.connection, request))
+            elif not self._workers.start(partial(self._do_together, group)):
+                for client, _ in group:
+                    self._close(client)
+
+    def _do_together(self, questions: Sequence[tuple[Client, Request]]) -> None:
+        self._answers.soon(request for _, request in questions)
+        for client, request in questions:
+            keep = False
+            try:
+                keep = self._answers.later(client.connection, request)
+            finally:
+                self._end(client, keep=keep)
 
     def _work(self, client: Client, job: Callable[[], bool]) -> None:
         """Let another thread do it: the connection stays open if it returns True."""
@@ -160,15 +186,19 @@ class ReadServer:
                 self._connections.mark(client.connection, answered=False)
                 keep = self._answers.later(client.connection, request)
         finally:
-            self._connections.mark(client.connection, answered=True)
-            with self._lock:
-                client.busy = False
-                client.ended = not keep
-                is_for_loop = client.muted or client.ended or client.has_more
-                if is_for_loop:
-                    self._returned.append(client)
+            self._end(client, keep=keep)
+
+    def _end(self, client: Client, *, keep: bool) -> None:
+        """The client has its answer: from now on it is listened to."""
+        self._connections.mark(client.connection, answered=True)
+        with self._lock:
+            client.busy = False
+            client.ended = not keep
+            is_for_loop = client.muted or client.ended or client.has_more
             if is_for_loop:
-                self._wake_up()
+                self._returned.append(client)
+        if is_for_loop:
+            self._wake_up()
 
     def _take_back(self) -> None:
         """Look at the clients that other threads are done with."""

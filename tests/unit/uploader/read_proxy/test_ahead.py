@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,14 +28,20 @@ LARGE = random.Random(0).randbytes(spool.SMALL + 300_000)
 class Proxy:
     """The proxy's objects before a faulty cache."""
 
-    def __init__(self, directory: Path, memory: int = 1 << 25, disk: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        memory: int = 1 << 25,
+        disk: int = 1 << 30,
+        missed: Callable[[str, float], None] = lambda *_: None,
+    ) -> None:
         self.cache = FaultyCache()
         self.memory, self.disk = memory, disk
         self.spool = Spool(directory, memory, disk)
         self.store = directory / "store"
         self.store.mkdir(exist_ok=True)
         self.index = Index("/nix/store", [KEY.public])
-        objects = CacheObjects(self.cache, self.index.forget)  # type: ignore[arg-type]
+        objects = CacheObjects(self.cache, self.index.forget, missed)  # type: ignore[arg-type]
         self.ahead = ObjectsAhead(objects, self.spool, self.store, self.index)
 
     def load(self, *names: str) -> None:
@@ -308,6 +315,31 @@ def test_an_archive_that_is_wrong_is_not_served_for_an_index(proxy: Proxy) -> No
 
 
 @pytest.mark.soak
+def test_what_is_asked_for_together_is_asked_once_and_what_is_missing_is_told(tmp_path: Path) -> None:
+    missed: list[str] = []
+    proxy = Proxy(tmp_path, missed=lambda name, when: missed.append(name))
+    proxy.cache.together = 16
+    names = [proxy.cache.add(number, b"x" * (number + 1))[0] for number in range(3)]
+    gone = f"{base(9)[:32]}.narinfo"
+    proxy.ahead.open_soon([*names, gone])
+    assert [proxy.read(name) for name in names] == [proxy.cache.objects[name] for name in names]
+    assert proxy.read(gone) is None
+    assert missed == [gone]
+    assert {proxy.cache.asked[name] for name in [*names, gone]} == {1}
+
+
+def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path) -> None:
+    """A server that mixes up the answers to requests that were sent together."""
+    proxy = Proxy(tmp_path)
+    names = [proxy.cache.add(number, b"x" * (number + 1))[0] for number in range(2)]
+    right = dict(proxy.cache.objects)
+    proxy.cache.get_many = lambda names: {  # type: ignore[method-assign]
+        name: right[other] for name, other in zip(names, reversed(names), strict=True)
+    }
+    proxy.ahead.open_soon(names)
+    assert [proxy.read(name) for name in names] == [right[name] for name in names]
+
+
 @given(data=some.data())
 @settings(max_examples=seeds(300))
 @pytest.mark.slow
@@ -327,6 +359,7 @@ def test_what_is_served_is_what_the_cache_has_or_an_error(
         some.dictionaries(some.sampled_from(archive_names), some.sampled_from(FAULTS), max_size=6)
     )
     proxy.cache.tells_sizes = data.draw(some.booleans())
+    proxy.cache.together = data.draw(some.sampled_from([1, 2, 16]))
     if indexed := data.draw(some.lists(some.sampled_from([narinfo for narinfo, _ in names]), unique=True)):
         proxy.load(*indexed)
     questions = data.draw(some.lists(some.sampled_from(every), max_size=60))
@@ -339,6 +372,8 @@ def test_what_is_served_is_what_the_cache_has_or_an_error(
         assert found in {None, proxy.cache.objects[name]}
 
     with ThreadPoolExecutor(8) as pool:
+        if data.draw(some.booleans()):
+            proxy.ahead.open_soon([name for name, _ in names])
         list(pool.map(check, [name for name, _ in names]))
         list(pool.map(check, questions))
         proxy.cache.faults = {}

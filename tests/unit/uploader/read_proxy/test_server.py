@@ -4,8 +4,8 @@ import http.client
 import random
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
 from nix_autocache.uploader.read_proxy import connections, launch
+from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
+from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
 from nix_autocache.uploader.read_proxy.peers import AllowedUsers
 from nix_autocache.uploader.read_proxy.server import ReadServer
+from nix_autocache.uploader.read_proxy.spool import Spool
 from tests.harness.soak import seeds
 from tests.harness.waiting import wait_for
 
@@ -33,8 +36,10 @@ class Cache:
 
     def __init__(self) -> None:
         self.opened: list[str] = []
+        self.groups: list[int] = []
         self.error: Exception | None = None
         self.whole = True  # whether the error is for every object
+        self.together = 1
 
     def open_connections(self, count: int) -> None: ...
 
@@ -43,7 +48,13 @@ class Cache:
     def get(self, name: str) -> bytes | None:
         if self.error and (self.whole or name != INFO):
             raise self.error
+        if name.startswith("0000"):
+            return f"StorePath: /{name[:32]}-x\n".encode()
         return b"StorePath: x\n" if name == NARINFO else None
+
+    def get_many(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        self.groups.append(len(names))
+        return {name: f"StorePath: /{name[:32]}-x\n".encode() for name in names}
 
     def open(self, name: str) -> Content | None:
         self.opened.append(name)
@@ -63,9 +74,11 @@ def cache() -> Cache:
 
 
 @pytest.fixture
-def port(cache: Cache) -> Iterator[int]:
+def port(cache: Cache, tmp_path: Path) -> Iterator[int]:
     listening = launch.listen(0)
-    server = ReadServer(listening, CacheObjects(cache, str), AllowedUsers(Nix(Path("/"))), NONCE)  # type: ignore[arg-type]
+    objects = CacheObjects(cache, str)  # type: ignore[arg-type]
+    ahead = ObjectsAhead(objects, Spool(tmp_path), tmp_path, Index("/nix/store", []))
+    server = ReadServer(listening, ahead, AllowedUsers(Nix(Path("/"))), NONCE)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
     server.shutdown()
@@ -161,6 +174,21 @@ def test_requests_are_answered_in_order_however_they_are_cut(port: int) -> None:
                 received += piece
             assert received.startswith(answers)
             assert received.count(b"HTTP/1.1 ") == 3
+
+
+def test_many_who_ask_at_once_are_asked_for_together_and_each_has_its_own_answer(port: int, cache: Cache) -> None:
+    cache.together = 8
+    with ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(60)]
+        for turn in range(3):
+            names = [f"{turn:016d}{number:016d}" for number in range(len(clients))]
+            for client, name in zip(clients, names, strict=True):
+                client.sendall(f"GET /{NONCE}/{name}.narinfo HTTP/1.1\r\n\r\n".encode())
+            answers = [client.recv(1000) for client in clients]
+            assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [
+                f"StorePath: /{name}-x\n".encode() for name in names
+            ]
+    assert 1 < max(cache.groups) <= 8
 
 
 @pytest.mark.parametrize("head", [b"GET /" + b"x" * 70_000, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000])
