@@ -62,6 +62,15 @@ class Silent(Plain):
         self.rfile.read()  # until nobody waits any more
 
 
+class Thinking(Plain):
+    wbufsize = -1  # so that an answer is one packet
+    seconds = 0.0
+
+    def do_GET(self) -> None:
+        time.sleep(self.seconds)
+        super().do_GET()
+
+
 class Chunked(Plain):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -139,16 +148,11 @@ def test_a_server_that_thinks_is_asked_on_many_connections(
 ) -> None:
     (tmp_path / "a").write_text("one")
     (tmp_path / "b").write_text("two")
-    cache = cache_of(serve(Plain))
+    cache = cache_of(serve(Thinking))
     assert cache.together == 2, "to find out"
     cache.get_many(["a", "b"])
     assert cache.together == 16
-
-    def think(handler: Plain) -> None:
-        time.sleep(0.01)
-        super(Plain, handler).end_headers()
-
-    monkeypatch.setattr(Plain, "end_headers", think)
+    monkeypatch.setattr(Thinking, "seconds", 0.01)
     cache.get_many(["a", "b"])
     assert cache.together == 1
 
