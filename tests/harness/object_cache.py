@@ -120,6 +120,7 @@ class SealingCache:
     goes_on: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     seals: ClassVar[bool] = True
+    together: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self.goes_on.set()

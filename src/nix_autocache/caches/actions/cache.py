@@ -41,6 +41,7 @@ class ActionsCache:
     """`places` are the lanes that this job reads, its own first; `size` is what its branch may take, in bytes."""
 
     seals: Final = True
+    together: Final = 1
 
     def __init__(
         self,
