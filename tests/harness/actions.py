@@ -27,7 +27,7 @@ STORE = "/nix/store"
 SYSTEM = "x86_64-linux"
 
 
-class Killed(BaseException):
+class Killed(SystemExit):
     """The job's process is gone. Nothing that it does reaches the service any more."""
 
 
@@ -53,7 +53,9 @@ class Repository:
     def evict(self, key: str) -> None:
         self.entries = [each for each in self.entries if each.key != key]
 
-    def keys(self) -> list[str]:
+    @property
+    def stored(self) -> list[str]:
+        """The keys of its entries, the oldest first."""
         return [each.key for each in self.entries]
 
 
@@ -112,11 +114,11 @@ class Job:
         return None if content is None else Content(end - start, self.pieces(content[start:end]))
 
     def pieces(self, content: bytes) -> Iterator[bytes]:
-        for start in range(0, len(content), 1000):
+        for start in range(0, len(content), 10_000):
             if self.cut and start >= self.cut:
                 self.cut = 0
                 raise CacheBusy("the connection was closed")
-            yield content[start : start + 1000]
+            yield content[start : start + 10_000]
 
     def content(self, url: str) -> bytes | None:
         if url in self.expired:

@@ -190,7 +190,7 @@ def prune(index: Index, scope: str, size: int, letters: int) -> Index:
         texts[item.entry] += len(item.text)
     letters -= texts[""]
     dropped: set[str] = set()
-    last_first = sorted(index.entries.items(), key=lambda each: (-each[1].used, -each[1].made, each[0]))
+    last_first = sorted(index.entries.items(), key=lambda each: (-each[1].used, -each[1].made))
     for number, (key, entry) in enumerate(last_first):
         pack = parse_pack(key)
         counted = entry.size if archive_of(key) or (pack and pack.scope == scope) else 0

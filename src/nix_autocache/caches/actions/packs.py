@@ -7,11 +7,13 @@ each method: GitHub limits reservations, and that must hold up nothing else.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Final, TypeAlias, TypeVar
 
 from ...errors import CacheBusy, CacheError
+from ..protocol import Body
 from ..retry import LONGEST, Gate, retrying
 from . import background
 from .service import BLOCK, ActionsService, Upload
@@ -111,3 +113,18 @@ class Pack:
             self.error = self.error or error
             self._sending -= 1
             self._changed.notify_all()
+
+
+def begun(body: Body) -> Iterator[bytes]:
+    """The pieces. Those of the first block are made now: archives are compressed side by side, appended one by one."""
+    if isinstance(body, bytes):
+        return iter([body])
+    pieces = iter(body)
+    first: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        first.append(piece)
+        size += len(piece)
+        if size >= BLOCK:
+            break
+    return chain(first, pieces)

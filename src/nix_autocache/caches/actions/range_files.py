@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -43,19 +43,22 @@ class RangeFiles:
     def pieces(self, key: str, total: int, start: int, end: int) -> Iterator[bytes]:
         """Bytes of an entry with `total` bytes of archives; fewer if it is gone. Raises CacheError and CacheBusy."""
         size = total if self._links.ignores_ranges else self._size
-        while start < end:
-            begin = start - start % size
-            stop = min(end, begin + size)
-            begins = range(begin, min(end, begin + (1 + _AHEAD) * size), size)
-            files = [self._hold(key, each, min(total, each + size)) for each in begins]
-            try:
-                for piece in files[0].pieces(start, stop) if files[0] else self._direct(key, start, stop):
+        held: dict[int, RangeFile | None] = {}
+        try:
+            while start < end:
+                begin = start - start % size
+                stop = min(end, begin + size)
+                for each in range(begin, min(end, begin + (1 + _AHEAD) * size), size):
+                    held[each] = held.get(each) or self._hold(key, each, min(total, each + size))
+                file = held[begin]
+                for piece in file.pieces(start, stop) if file else self._direct(key, start, stop):
                     yield piece
                     start += len(piece)
-            finally:
-                self._release(files)
-            if start < stop:
-                return
+                if start < stop:
+                    return
+                self._release([held.pop(begin)])
+        finally:
+            self._release(held.values())
 
     def _direct(self, key: str, start: int, end: int) -> Iterator[bytes]:
         content = self._links.stream(key, start, end)
@@ -128,7 +131,7 @@ class RangeFiles:
         if file.filled < file.end:
             raise CacheBusy("the Actions cache sent less than it announced")
 
-    def _release(self, files: Sequence[RangeFile | None]) -> None:
+    def _release(self, files: Iterable[RangeFile | None]) -> None:
         with self._lock:
             for file in filter(None, files):
                 file.users -= 1

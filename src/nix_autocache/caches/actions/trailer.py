@@ -103,10 +103,13 @@ def _item(first: str, text: str, entries: Sequence[tuple[str, Entry]]) -> Item |
 def _heads(heads: object) -> dict[str, Head]:
     if not isinstance(heads, Mapping) or len(heads) > _HEADS:
         raise CacheError("its heads are wrong")
-    found = {lane: _HEAD.fullmatch(head) for lane, head in heads.items() if isinstance(head, str)}
-    if len(found) < len(heads) or not all(_LANE.fullmatch(lane) for lane in found):
-        raise CacheError("its heads are wrong")
-    return {lane: Head(head[1], int(head[2])) for lane, head in found.items() if head}
+    found: dict[str, Head] = {}
+    for lane, text in heads.items():
+        head = _HEAD.fullmatch(text) if isinstance(text, str) else None
+        if not head or not _LANE.fullmatch(lane):
+            raise CacheError("its heads are wrong")
+        found[lane] = Head(head[1], int(head[2]))
+    return found
 
 
 def read(service: ActionsService, pack: Located, part: Part) -> Index | None:

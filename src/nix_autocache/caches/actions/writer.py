@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
 from ...errors import CacheBusy, CacheError, as_error, one_line
@@ -23,9 +22,8 @@ from . import background, trailer
 from .big_archives import BIG, BigArchives
 from .catalog import Catalog
 from .index import Entry, Item
-from .packs import Pack, Sender
+from .packs import Pack, Sender, begun
 from .pending import Pending, Placed
-from .service import BLOCK
 
 _PATIENCE: Final = 20.0  # seconds for the question what other jobs have sealed
 
@@ -51,6 +49,7 @@ class Writer:
         self._appending = threading.Lock()
         self._never = threading.Event()
         self._open: Pack | None = None
+        self._timer = threading.Timer(0, lambda: None)  # the open pack's
         self._ended: list[Pack] = []  # to be sealed
         self._entries: dict[str, Entry] = {}  # finished entries of this process
 
@@ -84,7 +83,7 @@ class Writer:
             raise failure if isinstance(failure, CacheError) else CacheError(one_line(failure))
 
     def _pack(self, name: str, body: Body) -> None:
-        pieces = _begun(body)
+        pieces = begun(body)
         with self._appending:
             pack = self._opened()
             offset = pack.size
@@ -94,6 +93,7 @@ class Writer:
             except BaseException:
                 if pack.error:
                     self._open = None
+                    self._timer.cancel()
                     self.pending.lose_entry(pack.key, pack.error)
                 raise
             self.pending.place(name, Placed(pack.key, offset, pack.size - offset))
@@ -112,10 +112,10 @@ class Writer:
         """The open pack. The caller holds `_appending`."""
         if not self._open:
             pack = self._open = self._sender.pack(self._new_key)
-            timer = threading.Timer(self._limits.age, self._grow_old, [pack])
-            timer.daemon = True
+            self._timer = threading.Timer(self._limits.age, self._grow_old, [pack])
+            self._timer.daemon = True
             with suppress(RuntimeError):  # this machine starts no further thread: it is sealed later
-                timer.start()
+                self._timer.start()
         return self._open
 
     def _grow_old(self, pack: Pack) -> None:
@@ -128,6 +128,7 @@ class Writer:
     def _end(self, pack: Pack) -> None:
         """Take no more into the open pack. The caller holds `_appending`."""
         self._open = None
+        self._timer.cancel()
         self._ended.append(pack)
 
     def _seal_in_background(self) -> None:
@@ -182,21 +183,6 @@ class Writer:
         self._catalog.adopt(index, entries)
         self.pending.seal(items)
         self.pending.lose(items.keys() - index.items.keys(), CacheError("`cache-size` is too small for this job"))
-
-
-def _begun(body: Body) -> Iterator[bytes]:
-    """The pieces. Those of the first block are made now: archives are compressed side by side, appended one by one."""
-    if isinstance(body, bytes):
-        return iter([body])
-    pieces = iter(body)
-    begun: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        begun.append(piece)
-        size += len(piece)
-        if size >= BLOCK:
-            break
-    return chain(begun, pieces)
 
 
 def _entry(size: int) -> Entry:

@@ -219,7 +219,7 @@ def test_an_entry_that_is_gone_takes_along_all_that_refers_to_it() -> None:
     push(second, 2, archive(2), [1])
     push(second, 3, archive(3))
     second.seal()
-    repository.evict(repository.keys()[0])
+    repository.evict(repository.stored[0])
     found = opened(Job(repository, [MAIN]), 1)
     assert [bool(found.get(narinfo_name(number))) for number in (2, 1, 3)] == [False, False, True]
     assert content_of(found, archive(1)) is None
@@ -232,7 +232,7 @@ def test_an_entry_that_goes_meanwhile_is_noticed_when_it_is_read() -> None:
     first.seal()
     found = opened(Job(repository, [MAIN]), 1)
     assert found.get(narinfo_name(1))
-    repository.evict(repository.keys()[0])
+    repository.evict(repository.stored[0])
     assert content_of(found, archive(1)) is None
     assert found.get(narinfo_name(1)) is None
     found.put(archive_name(archive(2)), archive(2), "")
@@ -248,7 +248,7 @@ def test_a_link_that_expired_is_asked_for_once_more() -> None:
     job = Job(repository, [MAIN])
     found = opened(job, 1)
     assert found.get(narinfo_name(1))
-    job.expired |= {f"{MAIN} {repository.keys()[0]} {number}" for number in range(job.links + 1)}
+    job.expired |= {f"{MAIN} {repository.stored[0]} {number}" for number in range(job.links + 1)}
     assert content_of(found, archive(1)) == archive(1)
     assert job.calls["find"] == 3
 
@@ -335,7 +335,7 @@ def test_a_realisation_is_there_as_long_as_its_path() -> None:
     first.put(name, text, "")
     first.seal()
     assert (opened(Job(repository, [MAIN]), 1).get(name) or b"").strip() == text
-    repository.evict(repository.keys()[0])
+    repository.evict(repository.stored[0])
     push(opened(Job(repository, [MAIN]), 1), 2, archive(2))
     assert opened(Job(repository, [MAIN]), 1).get(name) is None
 
