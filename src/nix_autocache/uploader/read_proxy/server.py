@@ -14,8 +14,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -23,15 +22,14 @@ from typing import Final
 from ...errors import one_line
 from ...system import log
 from .answers import Answers, Objects, send
-from .client import Client, Request
+from .client import Client
 from .connections import Connections
+from .elsewhere import Elsewhere
 from .peers import AllowedUsers, user_of
-from .workers import Workers
 
 _LOG_INTERVAL: Final = 30.0  # seconds
 _INTERVAL: Final = 0.5  # seconds between two looks at the time
 _STACK: Final = 256 << 10  # bytes of a thread's stack
-_MOST: Final = 8192  # threads; as many as connections, since each may wait for a slow client
 _AT_ONCE: Final = 64  # connections to accept before the requests of others
 
 
@@ -43,27 +41,22 @@ class ReadServer:
         self._allowed = allowed
         self._connections = Connections()
         self._answers = Answers(objects, f"/{nonce}/" if nonce else "/", self._log_error)
-        self._workers = Workers(_MOST, "answer")
-        self._lock = threading.Lock()
-        self._returned: deque[Client] = deque()
-        self._questions: list[tuple[Client, Request]] = []  # for narinfos that are not here
-        self._wake, self._woken = socket.socketpair()
+        self._elsewhere = Elsewhere(self._answers, self._connections, self._close)
         self._selector = selectors.DefaultSelector()
         self._ending = False
         self._logged = float("-inf")
         threading.stack_size(_STACK)
-        for each in (listening, self._wake, self._woken):
-            each.setblocking(False)
+        listening.setblocking(False)
 
     def serve_forever(self, poll_interval: float = _INTERVAL) -> None:
         """Serve until `shutdown`; idle connections are looked at every `poll_interval` seconds."""
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._take_back)
+        self._selector.register(self._elsewhere.woken, selectors.EVENT_READ, self._take_back)
         looked = time.monotonic()
         while not self._ending:
             for key, _ in self._selector.select(poll_interval):
                 self._handle(key.data)
-            self._answer_questions()
+            self._elsewhere.answer_questions()
             if time.monotonic() - looked > poll_interval:
                 looked = time.monotonic()
                 self._connections.close_expired()
@@ -87,7 +80,7 @@ class ReadServer:
     def shutdown(self) -> None:
         """Make `serve_forever` return soon."""
         self._ending = True
-        self._wake_up()
+        self._elsewhere.wake_up()
 
     def server_close(self) -> None:
         self._listening.close()
@@ -116,17 +109,14 @@ class ReadServer:
         if self._allowed.is_always_allowed(user):
             self._selector.register(connection, selectors.EVENT_READ, client)
         else:  # Nix may have to be asked
-            client.busy = client.muted = True
-            self._work(client, lambda: self._allowed.may_read(user))
+            client.muted = True
+            self._elsewhere.start(client, lambda: self._allowed.may_read(user))
 
     def _receive(self, client: Client) -> None:
         """Read what has come, and answer it if it is a whole request."""
-        if client.busy:
-            with self._lock:
-                if client.busy:  # it sends more, or has hung up, before it has its answer
-                    client.muted = True
-                    self._selector.unregister(client.connection)
-                    return
+        if self._elsewhere.mutes(client):  # it sends more, or has hung up, before it has its answer
+            self._selector.unregister(client.connection)
+            return
         if client.read():
             self._answer_next(client)
         else:
@@ -138,74 +128,18 @@ class ReadServer:
             self._connections.mark(client.connection, answered=False)
             answer = self._answers.now(request)
             if answer is None:
-                client.busy = True
-                if self._answers.is_for_narinfo(request):
-                    return self._questions.append((client, request))
-                return self._work(client, partial(self._answers.later, client.connection, request))
+                return self._elsewhere.answer(client, request)
             rest = send(client.connection, answer)
             if rest is None or (not rest and not request.keep):
                 return self._close(client)
             if rest:
-                client.busy = True
-                return self._work(client, partial(self._answers.finish, client.connection, rest, request))
+                return self._elsewhere.start(client, partial(self._answers.finish, client.connection, rest, request))
             self._connections.mark(client.connection, answered=True)
         return None
 
-    def _answer_questions(self) -> None:
-        """Let other threads answer what came in this turn; what one answers together costs one change of threads."""
-        questions, self._questions = self._questions, []
-        together = self._answers.together
-        for start in range(0, len(questions), together):
-            group = questions[start : start + together]
-            if len(group) == 1:
-                for client, request in group:
-                    self._work(client, partial(self._answers.later, client.connection, request))
-            elif not self._workers.start(partial(self._do_together, group)):
-                for client, _ in group:
-                    self._close(client)
-
-    def _do_together(self, questions: Sequence[tuple[Client, Request]]) -> None:
-        self._answers.soon(request for _, request in questions)
-        for client, request in questions:
-            keep = False
-            try:
-                keep = self._answers.later(client.connection, request)
-            finally:
-                self._end(client, keep=keep)
-
-    def _work(self, client: Client, job: Callable[[], bool]) -> None:
-        """Let another thread do it: the connection stays open if it returns True."""
-        if not self._workers.start(partial(self._do, client, job)):
-            self._close(client)  # somebody has used up the threads of this machine
-
-    def _do(self, client: Client, job: Callable[[], bool]) -> None:
-        keep = False
-        try:
-            keep = job()
-            while keep and (request := client.following()):
-                self._connections.mark(client.connection, answered=False)
-                keep = self._answers.later(client.connection, request)
-        finally:
-            self._end(client, keep=keep)
-
-    def _end(self, client: Client, *, keep: bool) -> None:
-        """The client has its answer: from now on it is listened to."""
-        self._connections.mark(client.connection, answered=True)
-        with self._lock:
-            client.busy = False
-            client.ended = not keep
-            is_for_loop = client.muted or client.ended or client.has_more
-            if is_for_loop:
-                self._returned.append(client)
-        if is_for_loop:
-            self._wake_up()
-
     def _take_back(self) -> None:
         """Look at the clients that other threads are done with."""
-        with suppress(OSError):
-            self._woken.recv(4096)
-        while self._returned:
-            client = self._returned.popleft()
+        for client in self._elsewhere.returned():
             if client.ended:
                 self._close(client)
                 continue
@@ -214,10 +148,6 @@ class ReadServer:
                 self._selector.register(client.connection, selectors.EVENT_READ, client)
             if not client.busy:
                 self._answer_next(client)
-
-    def _wake_up(self) -> None:
-        with suppress(OSError):  # it is awake if there is no room
-            self._wake.send(b"x")
 
     def _close(self, client: Client) -> None:
         self._connections.remove(client.connection)
