@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import obstore
 from obstore import exceptions
@@ -20,12 +19,11 @@ from obstore.store import LocalStore
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
 from .http1 import LARGEST
-from .http_status import INFO, connection_error, does_not_exist, is_absent, is_stored_anyway
+from .http_status import INFO, does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
 from .obstore_errors import Errors, describe
 from .protocol import Body, Content, VisibleAtOnce
 from .retry_after import RetryAfter
-from .signed_reads import SignedReads
 
 if TYPE_CHECKING:
     from obstore import BytesStream
@@ -38,14 +36,12 @@ _PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
 _EARLY: Final = 4  # connections at most that are opened for archives that are streams
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
-_SIGNED: Final = timedelta(minutes=1)  # for which a URL is good
 
 
 class ObjectStoreCache(VisibleAtOnce):
     """`opener` opens a store with given limits. `bucket_region` is the region that S3 is asked in.
 
-    `credentials` are refreshed once when a request is refused, and the request is then an error to retry. With
-    `reads_signed`, small objects are read as `SignedReads` says.
+    `credentials` are refreshed once when a request is refused, and the request is then an error to retry.
     """
 
     def __init__(
@@ -55,8 +51,6 @@ class ObjectStoreCache(VisibleAtOnce):
         environ: Mapping[str, str],
         credentials: AwsCredentials | None = None,
         bucket_region: str = "",
-        *,
-        reads_signed: bool = False,
     ) -> None:
         self.where = url.without_params
         self._credentials = credentials
@@ -68,7 +62,6 @@ class ObjectStoreCache(VisibleAtOnce):
             sign=lambda name: signed_url(self.store, name, "GET"),
             bucket_region=bucket_region,
         )
-        self._signed = SignedReads(self._sign, environ) if reads_signed else None
         # obstore keeps the credentials that it was given: refreshed ones need another store.
         self._opened = lru_cache(maxsize=4)(lambda limits, refreshes: opener(limits))
 
@@ -80,17 +73,11 @@ class ObjectStoreCache(VisibleAtOnce):
         return self.store_for(QUESTION)
 
     def open_connections(self, count: int) -> None:
-        if self._signed:
-            with suppress(exceptions.BaseError, OSError, CacheError):  # the first request raises it again
-                self._signed.open_connections(INFO, count)
-            count = min(count, _EARLY)
         for limits in (*[QUESTION] * count, *[READING] * min(count, _EARLY)):
             with suppress(RuntimeError):  # this machine starts no further thread at the moment
                 threading.Thread(target=self._connect, args=[limits], name="connect", daemon=True).start()
 
     def close_connections(self) -> None:
-        if self._signed:
-            self._signed.close_connections()
         self._opened.cache_clear()  # each client closes its connections when the last request has ended
 
     def _connect(self, limits: Limits) -> None:
@@ -98,11 +85,6 @@ class ObjectStoreCache(VisibleAtOnce):
             obstore.head(self.store_for(limits), INFO)
 
     def get(self, name: str) -> bytes | None:
-        try:
-            if name in (read := self._read_signed([name])):
-                return read[name]
-        except TimeoutError as error:
-            raise connection_error(self.where, name, error) from None
         with self._absences(name), self._translated_errors(name):
             found = obstore.get(self.store, name)
             if found.meta["size"] > LARGEST:
@@ -112,59 +94,27 @@ class ObjectStoreCache(VisibleAtOnce):
 
     @property
     def together(self) -> int:
-        return self._signed.together if self._signed else 1
+        return 1
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        with suppress(TimeoutError):
-            return self._read_signed(names)
         return {}
 
-    def _read_signed(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        """Of the first names, those with a plain answer. Raises TimeoutError."""
-        found: dict[str, bytes | None] = {}
-        if self._signed and INFO not in names:
-            try:
-                for name, response in self._signed.get(names).items():
-                    if response.status == 200:
-                        found[name] = response.content
-                    elif response.status == 404 or (is_absent(name, response.status) and not self._credentials):
-                        found[name] = None
-            except TimeoutError:
-                raise
-            except (exceptions.BaseError, OSError, CacheError):
-                pass  # obstore's own request says what it is
-        return found
-
-    def _sign(self, names: Sequence[str]) -> Sequence[str]:
-        store: Any = self.store  # one that can sign
-        return [str(url) for url in obstore.sign(store, "GET", list(names), _SIGNED)]
-
     def open(self, name: str) -> Content | None:
-        if self._signed:
-            with suppress(exceptions.BaseError, OSError, CacheError):  # obstore's own request says what it is
-                if read := self._signed.open(name):
-                    return Content(read.size, self._resumed(name, read))
         with self._absences(name), self._translated_errors(name):
             found = obstore.get(self.store_for(READING), name)
             return Content(found.meta["size"], self._pieces(name, found.stream(_PIECE)))
         return None
 
-    def _resumed(self, name: str, content: Content) -> Iterator[bytes]:
-        """The pieces; the rest of them by obstore if the connection breaks."""
-        read = 0
-        with suppress(OSError):
-            for piece in content.pieces:
-                read += len(piece)
-                yield piece
-        if read < (content.size or 0):
-            with self._translated_errors(name):
-                rest = obstore.get(self.store_for(READING), name, options={"range": {"offset": read}})
-                yield from self._pieces(name, rest.stream(_PIECE))
-
     def _pieces(self, name: str, stream: BytesStream) -> Iterator[bytes]:
         with self._translated_errors(name):
             for piece in stream:
                 yield bytes(piece)
+
+    def _rest(self, name: str, offset: int) -> Iterator[bytes]:
+        """What comes after the first `offset` bytes of an object."""
+        with self._translated_errors(name):
+            found = obstore.get(self.store_for(READING), name, options={"range": {"offset": offset}})
+            yield from self._pieces(name, found.stream(_PIECE))
 
     def exists(self, name: str) -> bool:
         with self._absences(name), self._translated_errors(name):
@@ -229,8 +179,7 @@ def open_store(
     make_opener: Callable[[], Opener],
     credentials: AwsCredentials | None = None,
     bucket_region: str = "",
-    *,
-    reads_signed: bool = False,
+    kind: type[ObjectStoreCache] = ObjectStoreCache,
 ) -> ObjectStoreCache:
     """The cache that an opener opens. Raises CacheError if the parameters of the URL do not fit together."""
     try:
@@ -238,4 +187,4 @@ def open_store(
         opener(QUESTION)
     except (exceptions.BaseError, OSError, ValueError) as error:
         raise CacheError(f"cannot open {url.without_params}: {describe(error)}") from None
-    return ObjectStoreCache(url, opener, environ, credentials, bucket_region, reads_signed=reads_signed)
+    return kind(url, opener, environ, credentials, bucket_region)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches import signed_reads
+from nix_autocache.caches import signed_bucket
 from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.object_store import ObjectStoreCache
 from nix_autocache.caches.opening import open_cache
@@ -104,7 +104,7 @@ def test_small_objects_are_read_together_on_few_connections(tmp_path: Path) -> N
 
 def test_without_an_answer_nobody_is_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """obstore would wait as long again."""
-    monkeypatch.setattr(signed_reads, "_QUESTION", 0.1)
+    monkeypatch.setattr(signed_bucket, "_QUESTION", 0.1)
     with odd.in_thread(tmp_path, "silent") as server:
         cache = bucket(server, only_reads=True)
         with pytest.raises(CacheBusy, match="no answer in time"):
