@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nix_autocache.caches.actions.cache import ActionsCache
@@ -70,7 +70,7 @@ class Job:
     scopes: Sequence[str]
     calls_left: int = 1_000_000
     calls: Counter[str] = field(default_factory=Counter)
-    troubles: Mapping[str, list[Exception]] = field(default_factory=dict)
+    troubles: dict[str, list[Exception]] = field(default_factory=dict)
     ignores_ranges: bool = False
     expired: set[str] = field(default_factory=set)
     links: int = 0

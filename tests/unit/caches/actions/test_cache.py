@@ -1,6 +1,7 @@
 """The Actions cache: what one job puts others find, in few requests, and nothing of a job that failed."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -106,6 +107,41 @@ def test_a_full_pack_is_sealed_by_itself_and_costs_two_calls() -> None:
     found = opened(reader, 1)
     assert all(found.get(narinfo_name(number)) for number in range(25))
     assert reader.calls["find"] <= 5
+
+
+class HeldJob(Job):
+    """Its first pack is finished when it `goes_on`."""
+
+    def __init__(self, repository: Repository) -> None:
+        super().__init__(repository, [MAIN])
+        self.goes_on = threading.Event()
+
+    def called(self, method: str) -> None:
+        super().called(method)
+        if method == "finish":
+            assert self.goes_on.wait(30)
+
+
+def test_a_narinfo_waits_for_the_pack_of_what_it_needs() -> None:
+    """Archives go up in any order: here that of a reference is in a later pack, and the earlier one is sealed first."""
+    repository = Repository()
+    job = HeldJob(repository)
+    cache = opened(job, 1, Limits(full=2000))
+    cache.get(narinfo_name(0))
+    push(cache, 0, archive(0, 2000))
+    wait_for(lambda: job.calls["finish"] == 1, "the first pack")
+    cache.put(archive_name(archive(2, 2000)), archive(2, 2000), "")
+    push(cache, 1, archive(1))
+    cache.put(narinfo_name(2), narinfo(2, archive(2, 2000), [1]), "")
+    job.goes_on.set()
+    wait_for(lambda: job.calls["finish"] == 2, "the second pack")
+    wait_for(lambda: len(repository.entries) == 2, "the second pack")
+    found = opened(Job(repository, [MAIN]), 1)
+    assert [bool(found.get(narinfo_name(number))) for number in range(3)] == [True, False, False]
+    cache.seal()
+    found = opened(Job(repository, [MAIN]), 1)
+    assert [bool(found.get(narinfo_name(number))) for number in range(3)] == [True, True, True]
+    assert content_of(found, archive(2, 2000)) == archive(2, 2000)
 
 
 def test_an_old_pack_is_sealed_by_itself() -> None:

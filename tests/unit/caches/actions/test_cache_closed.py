@@ -4,7 +4,6 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -27,8 +26,8 @@ SMALL = Limits(full=2500)
 
 
 def references(number: int) -> list[int]:
-    """In this cache; 1000 and more are an upstream's."""
-    return sorted({number // 2, number - 1}) if number else []
+    """In this cache; 1000 and more are an upstream's. Jobs share some paths, and not others."""
+    return sorted({number // 2, number // 3}) if number else []
 
 
 def archive(number: int, variant: int) -> bytes:
@@ -121,12 +120,14 @@ class Jobs(RuleBasedStateMachine):
         lane = data.draw(st.sampled_from(sorted(self.running)))
         cache = self.running[lane][1]
         try:
-            with suppress(CacheError):
-                cache.seal()
-                assert all(cache.sealed(narinfo_name(number)) for number in self.put[lane])
-                self.sealed.setdefault(lane, set()).update(self.put[lane])
+            cache.seal()
+            assert all(cache.sealed(narinfo_name(number)) for number in self.put[lane])
+        except CacheError:
+            self.put[lane] = {number for number in self.put[lane] if cache.sealed(narinfo_name(number))}
         except Killed:
+            self.put[lane] = set()
             ends = True
+        self.sealed.setdefault(lane, set()).update(self.put[lane])
         if ends:
             del self.running[lane]
 
@@ -134,6 +135,12 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data(), calls=st.integers(0, 8))
     def kill(self, data: st.DataObject, calls: int) -> None:
         self.running[data.draw(st.sampled_from(sorted(self.running)))][0].calls_left = calls
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), method=st.sampled_from(["reserve", "put", "finish"]))
+    def refuse(self, data: st.DataObject, method: str) -> None:
+        job, _ = self.running[data.draw(st.sampled_from(sorted(self.running)))]
+        job.troubles.setdefault(method, []).append(CacheError("refused"))
 
     @precondition(lambda self: self.repository.entries)
     @rule(data=st.data())
@@ -182,11 +189,11 @@ def test_what_is_found_is_closed_at_every_instant(settled: int, monkeypatch: pyt
     """`settled`: what is not found is forgotten at once, or may be an entry that lags."""
     monkeypatch.setattr(catalog, "_SETTLED", settled)
     machine = LanesAreKept if settled else Jobs
-    run_state_machine_as_test(machine, settings=settings(max_examples=seeds(300), stateful_step_count=25))
+    run_state_machine_as_test(machine, settings=settings(max_examples=seeds(600), stateful_step_count=25))
 
 
 @pytest.mark.soak
-@settings(max_examples=seeds(300))
+@settings(max_examples=seeds(1000))
 @given(st.lists(st.tuples(st.integers(0, LANES - 1), st.integers(0, PATHS - 1), st.integers(0, 2)), max_size=12))
 def test_lanes_converge(pushes: list[tuple[int, int, int]]) -> None:
     """Whatever the lanes missed of each other: after each has run once more, all see all."""
