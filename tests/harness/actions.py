@@ -6,10 +6,12 @@ It keeps the promises of `ActionsService` and nothing more. `Repository` is the 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nix_autocache.caches.actions.cache import ActionsCache
 from nix_autocache.caches.actions.keys import Place
@@ -158,7 +160,8 @@ def scope_of(branch: str) -> str:
 def opened(job: Job, lane: int, limits: Limits | None = None, size: int = 1 << 30) -> ActionsCache:
     """The cache as a process of this job has it."""
     places = [Place(Lane(scope, f"{lane:08x}"), SYSTEM) for scope in job.scopes]
-    return ActionsCache(job, places, {"GITHUB_RUN_ID": "7"}, STORE, size, limits or Limits())
+    directory = Path(tempfile.gettempdir())
+    return ActionsCache(job, places, {"GITHUB_RUN_ID": "7"}, STORE, size, limits or Limits(), directory)
 
 
 def base(number: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from ..ci.lane import Lane
@@ -100,6 +101,30 @@ class ObjectCache(Protocol):
         """
 
 
+@runtime_checkable
+class Indexed(Protocol):
+    """The part of an `ObjectCache` that looks up at its beginning all that it holds; a question then costs no request.
+
+    Whoever can write to the cache writes what it finds there. It keeps on disk what it reads of archives, if it may.
+    """
+
+    def known(self) -> str:
+        """What was looked up, for another process of this job. Raises CacheError and CacheBusy."""
+
+    def learn(self, known: str) -> None:
+        """Take what `known` returned in another process for looked up, unless it was looked up here."""
+
+    def use(self, names: Iterable[str]) -> None:
+        """Note that this job uses these narinfos. Sends no request."""
+
+    @property
+    def is_stale(self) -> bool:
+        """True if the next jobs gain from a seal, even if nothing was put: they find more, or for longer.
+
+        Sends no request.
+        """
+
+
 class VisibleAtOnce:
     """The part of an `ObjectCache` in which others see an object as soon as it was put."""
 
@@ -130,7 +155,8 @@ class Access:
     `credentials` are those of the AWS role that the job assumes, if it has one. With `anonymous`, no request is signed.
     For a cache that the CI host keeps, `lanes` are those that this job reads, its own first, which it alone writes;
     `size_limit` is in bytes, 0 for none.
-    `only_reads` is for the read proxy, which asks for many small objects.
+    `only_reads` is for the read proxy, which asks for many small objects. In `directory` a cache may keep what it
+    reads, for as long as the process lives; without one, nowhere.
     """
 
     environ: Mapping[str, str]
@@ -141,3 +167,4 @@ class Access:
     lanes: tuple[Lane, ...] = ()
     size_limit: int = 0
     only_reads: bool = False
+    directory: Path | None = None

@@ -12,14 +12,16 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from .keys import SecretKey
-from .store import StorePath
+from .store import StorePath, parse_store_path
 
 CONTENT_TYPE = "application/json"
 _LARGEST: Final = 8 << 20  # bytes
+_NUMBER = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+")
 _TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TEXTS = rf"\[(?:{_TEXT},?)*\]"
 _OUTPUTS = rf"\[((?:\({_TEXT},{_TEXT},{_TEXT},{_TEXT}\),?)+)\]"
@@ -71,6 +73,16 @@ def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Re
         for output, name in names.items()
         if name in paths
     ]
+
+
+def parse(content: bytes | str, number: str, store_dir: str) -> Realisation | None:
+    """The realisation of this id in an object's content, which anybody may have made; None if it is not that."""
+    with suppress(ValueError, LookupError, TypeError, RecursionError):
+        value = json.loads(content)
+        if _NUMBER.fullmatch(number) and value["id"] == number:
+            path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
+            return Realisation(path, number.partition("!")[2], number, path)
+    return None
 
 
 def is_floating(derivation: StorePath) -> bool:

@@ -42,8 +42,11 @@ class CacheAccess:
     def nix(self) -> Nix:
         return Nix(self.nix_bin)
 
-    def open(self, key: SecretKey | None = None, *, only_reads: bool = False) -> Cache:
-        """Sends no request yet. Raises InputError or CacheError for a URL that cannot be opened."""
+    def open(self, key: SecretKey | None = None, *, reads_in: Path | None = None) -> Cache:
+        """Sends no request yet. Raises InputError or CacheError for a URL that cannot be opened.
+
+        The read proxy gives its directory as `reads_in`.
+        """
         from ..caches.opening import open_cache
         from ..caches.protocol import Access
 
@@ -55,7 +58,8 @@ class CacheAccess:
             anonymous=self.anonymous,
             lanes=self.lanes,
             size_limit=self.size_limit,
-            only_reads=only_reads,
+            only_reads=reads_in is not None,
+            directory=reads_in,
         )
         return open_cache(self.url, access)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from ...nix.keys import JOB_PREFIX
 from ...nix.store_url import CacheUrl
 from ..http_status import ARCHIVES, INFO
 from ..protocol import Access, Body, Content
-from . import background, index
+from . import background, index, shared
 from .big_archives import BigArchives
 from .catalog import Catalog
 from .keys import Place
@@ -135,18 +135,22 @@ class ActionsCache:
     def sealed(self, name: str) -> bool:
         return self._writer.pending.is_sealed(name)
 
-    def use(self, names: Sequence[str]) -> None:
-        """Note that this job uses these narinfos, as the read proxy reports them. What is no longer there is left out.
+    def known(self) -> str:
+        """See Indexed."""
+        return shared.encode(self._catalog.load())
 
-        Raises as `get`.
-        """
-        for name in names:
-            self._catalog.get(name)
+    def learn(self, known: str) -> None:
+        """See Indexed."""
+        with suppress(CacheError):  # then it is looked up here
+            self._catalog.begin(shared.decode(known))
+
+    def use(self, names: Iterable[str]) -> None:
+        """See Indexed."""
+        self._catalog.use(names)
 
     @property
     def is_stale(self) -> bool:
-        """True if an index should be written even if nothing was put: the days of use in it are old, or the lanes of
-        this branch do not know of each other. Sends no request."""
+        """See Indexed: the days of use in the index are old, or the lanes of this branch do not know of each other."""
         return self._catalog.is_stale
 
 
@@ -159,7 +163,8 @@ def open_actions(url: CacheUrl, access: Access) -> ActionsCache:
         raise CacheError(f"{url.without_params}: this job has no Actions cache, or not the variables for it")
     system = f"{platform.machine()}-{sys.platform}".lower()
     places = [Place(lane, system) for lane in access.lanes]
-    return ActionsCache(service, places, access.environ, store_dir, access.size_limit or _DEFAULT_SIZE)
+    size = access.size_limit or _DEFAULT_SIZE
+    return ActionsCache(service, places, access.environ, store_dir, size, directory=access.directory)
 
 
 def _is_held(name: str) -> bool:

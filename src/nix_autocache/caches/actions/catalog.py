@@ -7,22 +7,26 @@ is gone takes along its narinfos, and all that refer to them, before any of thes
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from ...errors import CacheError
+from ...errors import CacheBusy, CacheError
+from ..retry import retrying
 from . import trailer
 from .index import Entry, Head, Index, Item, closure, forget, prune, union, without
 from .keys import archive_of, parse_pack
 from .links import Links
-from .lookups import Lookups
+from .lookups import Found, Lookups
 
 _DAY: Final = 86400
 _STALE: Final = 2  # days after which the use of an entry is written down, even if nothing else is
+_PATIENCE: Final = 10.0  # seconds for the first lookups: Nix waits for them
+_PAUSE: Final = 5.0  # seconds without another attempt at them
 _SETTLED: Final = 600  # seconds after which a finished entry is found by everybody
 
 
@@ -33,8 +37,10 @@ class Catalog:
     def __init__(self, lookups: Lookups, links: Links, size: int) -> None:
         self._lookups, self._links, self._size = lookups, links, size
         self._loading, self._lock = threading.Lock(), threading.Lock()
-        self._refused: CacheError | None = None
-        self._is_loaded = False
+        self._refused: CacheError | CacheBusy | None = None
+        self._refused_until = 0.0  # on the clock of `time.monotonic`
+        self._found: Found | None = None
+        self._never = threading.Event()
         self._unjoined = ""  # our lane's newest pack, if the newest pack of all lanes takes no account of it
         self._own, self._foreign, self._view = Index(), Index(), Index()
         self._archives: dict[str, Item] = {}
@@ -44,21 +50,38 @@ class Catalog:
         self._lost: set[str] = set()  # items that were in view
         self._closed: set[str] = set()  # items of which all that they need is known to be there
 
-    def load(self) -> None:
-        """Look up the indexes, unless that was done. What the service refused is raised again, without a request."""
+    def load(self) -> Found:
+        """Look up the indexes, unless that was done.
+
+        What the service refused is raised again without a request; if it was busy, for some seconds, since many may
+        wait here.
+        """
         with self._loading:
-            if self._refused:
+            if self._found:
+                return self._found
+            if self._refused and time.monotonic() < self._refused_until:
                 raise self._refused
-            if not self._is_loaded:
-                try:
-                    found = self._lookups.begin()
-                except CacheError as error:
-                    self._refused = error
-                    raise
-                with self._lock:
-                    self._own, self._foreign, self._unjoined = found.own, found.foreign, found.unjoined
-                    self._look_again()
-                self._is_loaded = True
+            try:
+                found = retrying(self._lookups.begin, self._never, longest=_PATIENCE)
+            except (CacheBusy, CacheError) as error:
+                self._refused = error
+                self._refused_until = time.monotonic() + (_PAUSE if isinstance(error, CacheBusy) else math.inf)
+                raise
+            self._begin(found)
+            return found
+
+    def begin(self, found: Found) -> None:
+        """Begin with what another process has looked up, unless that was done here."""
+        with self._loading:
+            if not self._found:
+                self._begin(found)
+
+    def _begin(self, found: Found) -> None:
+        """The caller holds `_loading`."""
+        with self._lock:
+            self._own, self._foreign, self._unjoined = found.own, found.foreign, found.unjoined
+            self._look_again()
+        self._found = found
 
     def get(self, name: str) -> Item | None:
         """An item that is there with its archive and all that it needs."""
@@ -77,6 +100,12 @@ class Catalog:
                 if view is self._view:
                     self._closed |= names
                     return item
+
+    def use(self, names: Iterable[str]) -> None:
+        """Note that these items are used. Nothing is asked."""
+        with self._lock:
+            found = (self._view.items.get(name) for name in names)
+            self._used |= {item.entry for item in found if item and item.entry}
 
     def archive(self, name: str) -> Item | None:
         """An item whose archive has this name."""
@@ -105,7 +134,7 @@ class Catalog:
     @property
     def is_stale(self) -> bool:
         """True if the next job would find more, or for longer, if this one wrote an index."""
-        if not self._is_loaded:
+        if not self._found:
             return False
         today = _today()
         entries = {**self._foreign.entries, **self._own.entries}

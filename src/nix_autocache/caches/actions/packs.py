@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias, TypeVar
 
-from ...errors import CacheBusy, CacheError
+from ...errors import CacheBusy, CacheError, ReadOnly
 from ..protocol import Body
 from ..retry import LONGEST, Gate, retrying
 from . import background
@@ -32,6 +32,7 @@ class Sender:
         self._service, self._longest = service, longest
         self._free = threading.Semaphore(_IN_MEMORY)
         self._never = threading.Event()
+        self._read_only: ReadOnly | None = None
         self._reserving, self._sending, self._finishing = Gate(), Gate(), Gate()
 
     def pack(self, new_key: Callable[[], str]) -> Pack:
@@ -42,8 +43,14 @@ class Sender:
         raise CacheError("the Actions cache says of new keys that they are taken")
 
     def pack_named(self, key: str) -> Pack | None:
-        """The entry of this key; None if it is taken. Raises as `pack`."""
-        upload = self._retried(lambda: self._service.reserve(key), self._reserving)
+        """The entry of this key; None if it is taken. Raises as `pack`: ReadOnly again without a request."""
+        if self._read_only:
+            raise self._read_only
+        try:
+            upload = self._retried(lambda: self._service.reserve(key), self._reserving)
+        except ReadOnly as error:
+            self._read_only = error
+            raise
         return Pack(key, upload, self) if upload else None
 
     def send(self, upload: Upload, offset: int, block: bytes, ended: Callable[[Refusal | None], None]) -> None:

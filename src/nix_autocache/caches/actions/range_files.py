@@ -28,7 +28,8 @@ _FREE: Final = 1 << 30  # bytes of the disk that others can always have
 
 
 class RangeFiles:
-    """Used from many threads at once. The files are in `directory`, and have at most `kept` bytes together.
+    """Used from many threads at once. The files are in `directory`, and have at most `kept` bytes together. Without a
+    directory nothing is kept.
 
     `size` is that of a range, in bytes; where a server sends every entry from its beginning, a range is all of it.
     """
@@ -86,6 +87,8 @@ class RangeFiles:
 
     def _make(self, key: str, start: int, end: int) -> RangeFile | None:
         """The caller holds the lock."""
+        if not self._directory:
+            return None
         unused = [file for file in self._files.values() if not file.users]
         room = self._kept - sum(file.end - file.start for file in self._files.values())
         while room < end - start and unused:

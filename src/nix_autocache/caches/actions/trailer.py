@@ -37,7 +37,13 @@ _LANE: Final = re.compile(r"[0-9a-f]{8}")
 
 
 def encode(index: Index) -> bytes:
-    """The bytes that end a pack. Entries without an archive in the index are left out, as are the oldest heads."""
+    """The bytes that end a pack."""
+    packed = pack(index)
+    return packed + _FOOTER.pack(len(packed), _MAGIC)
+
+
+def pack(index: Index) -> bytes:
+    """The index alone. Entries without an archive in it are left out, as are the oldest heads."""
     used = {item.entry for item in index.items.values()}
     entries = {key: entry for key, entry in index.entries.items() if key in used}
     numbers = {key: number for number, key in enumerate(entries)}
@@ -48,8 +54,7 @@ def encode(index: Index) -> bytes:
     )
     newest = sorted(index.heads.items(), key=lambda each: -each[1].made)[:_HEADS]
     heads = {lane: f"{head.tail} {head.made}" for lane, head in newest}
-    packed = run_codec.pack({"kind": _KIND, "heads": heads}, f"{lines}\n{''.join(items)}")
-    return packed + _FOOTER.pack(len(packed), _MAGIC)
+    return run_codec.pack({"kind": _KIND, "heads": heads}, f"{lines}\n{''.join(items)}")
 
 
 def decode(packed: Iterable[bytes]) -> Index:

@@ -51,6 +51,8 @@ class Archives:
 
     def want(self, archive: Archive) -> None:
         """Queue it. What cannot be compared with its narinfo is not fetched ahead."""
+        if not self._spool.may_hold(archive.size):
+            return
         with self._lock:
             queue = self._large if archive.size > _LARGE else self._small
             if archive.name not in self._fetches and self._known.get(archive.name) == archive and len(queue) < _MOST:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ...caches.protocol import ObjectCache
 from ...caches.run_index import LARGEST, RunIndex
 from ...errors import one_line
-from ...nix.keys import PublicKey
-from ...nix.store import HASH_PART, parse_store_path
+from ...nix.store import HASH_PART
 from ...system import log
-from ..presence import fields_of, is_signed, path_info
+from ..presence import fields_of
 from .hints import Hints, of_fields, of_narinfo
+from .signatures import Signatures
 
 _NAR: Final = "nar/"
 _EARLY: Final = 1000  # narinfos that are verified before somebody asks for them: 0.1 s of work
@@ -38,9 +38,8 @@ class Known:
 class Index:
     """Used from many threads at once. Empty until `load` has read something."""
 
-    def __init__(self, store_dir: str, trusted: Collection[PublicKey]) -> None:
-        self._store_dir = store_dir
-        self._trusted = trusted
+    def __init__(self, signatures: Signatures) -> None:
+        self._signatures = signatures
         self._lock = threading.Lock()
         self._texts: dict[str, str] = {}  # by hash part
         self._verified: set[str] = set()
@@ -143,14 +142,7 @@ class Index:
         hints = fields and of_fields(fields)
         if not fields or not hints or not hints.archive:
             return None
-        return Known(text, hints) if is_verified or self._is_signed(fields) else None
-
-    def _is_signed(self, fields: Mapping[str, list[str]]) -> bool:
-        try:
-            info = path_info(fields, parse_store_path(fields["StorePath"][0], self._store_dir))
-        except ValueError:
-            return False
-        return info is not None and is_signed(info, self._trusted)
+        return Known(text, hints) if is_verified or self._signatures.accepts(fields) else None
 
 
 def _read(cache: ObjectCache, name: str) -> Mapping[str, str]:

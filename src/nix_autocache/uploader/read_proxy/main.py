@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from ...caches.protocol import PathCache
-from ...system import memory
+from ...caches.protocol import Indexed, PathCache
+from ...errors import Error, one_line
+from ...system import log, memory
 from .. import spec_text
 from .answers import Objects
 from .peers import AllowedUsers
@@ -39,7 +40,7 @@ def main(uploader: Path, descriptor: int) -> int:
     memory.keep_small()
     spec = spec_text.parse(ReadSpec, sys.stdin.readline())
     os.environ.update(spec.access.environ)
-    objects = _embedded(spec) if spec.job_key else _fetched_ahead(spec, uploader.parent)
+    objects = _embedded(spec) if spec.directories else _fetched_ahead(spec, uploader.parent)
     server = ReadServer(socket.socket(fileno=descriptor), objects, AllowedUsers(spec.access.nix), spec.address.nonce)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ended = threading.Event()
@@ -75,14 +76,30 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
     from .ahead import ObjectsAhead
     from .index import Index
     from .objects import CacheObjects
+    from .signatures import Signatures
     from .spool import Spool
 
-    cache, store_dir = spec.access.open(only_reads=True), spec.access.nix.store_dir
+    cache, store_dir = spec.access.open(reads_in=directory), spec.access.nix.store_dir
     assert not isinstance(cache, PathCache), "it has objects to read"
-    index, reports = Index(store_dir, spec.trusted), Reports(sys.stdout.fileno())
-    objects = CacheObjects(cache, index.forget, reports.missed)
-    index.load_soon(cache, spec.indexes, objects.expect)
-    return ObjectsAhead(objects, Spool(directory), Path(store_dir), index, reports.used)
+    signatures = Signatures(store_dir, spec.trusted, spec.job_key)
+    index, reports = Index(signatures), Reports(sys.stdout.fileno())
+    if isinstance(cache, Indexed):
+        objects = CacheObjects(cache, index.forget, reports.missed, signatures.passed)
+        threading.Thread(target=_share, args=(cache, reports), name="known", daemon=True).start()
+        spool = Spool(directory, disk=0)
+    else:
+        objects = CacheObjects(cache, index.forget, reports.missed)
+        index.load_soon(cache, spec.indexes, objects.expect)
+        spool = Spool(directory)
+    return ObjectsAhead(objects, spool, Path(store_dir), index, reports.used)
+
+
+def _share(cache: Indexed, reports: Reports) -> None:
+    """Have the cache look up what it holds before Nix asks, and tell the uploader."""
+    try:
+        reports.known(cache.known())
+    except Error as error:
+        log.line(f"Nix finds nothing in the cache at the moment: {one_line(error)}")
 
 
 def _tidy(ahead: _Tidied, ended: threading.Event) -> None:

@@ -38,7 +38,8 @@ BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its conne
 class CacheObjects:
     """Used from many threads at once. `missing` is called with the name of each object that the cache does not have.
 
-    If Nix itself asked for it, so is `missed`, and with the time of `time.monotonic` when the cache was asked.
+    If Nix itself asked for it, so is `missed`, and with the time of `time.monotonic` when the cache was asked. `passed`
+    makes of the content of a small object what Nix is given; None for nothing.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class CacheObjects:
         cache: ObjectCache,
         missing: Callable[[str], object],
         missed: Callable[[str, float], None] = lambda *_: None,
+        passed: Callable[[str, bytes], bytes | None] | None = None,
     ) -> None:
         self._cache = cache
+        self._passed = passed or _readable
         self._missing = missing
         self._missed = missed
         self._closed_until = 0.0
@@ -67,7 +70,7 @@ class CacheObjects:
 
     def get(self, name: str) -> bytes | None:
         """As `open`, but the whole of a small object."""
-        return _readable(name, self._found(name, self._cache.get))
+        return self._given(name, self._found(name, self._cache.get))
 
     def expect(self) -> None:
         """Be ready for many questions."""
@@ -88,7 +91,7 @@ class CacheObjects:
 
     def get_ahead(self, name: str) -> bytes | None:
         """A small object that Nix has not asked for. A failure is raised, and is none of those that close the cache."""
-        return _readable(name, self._ahead(name, self._cache.get))
+        return self._given(name, self._ahead(name, self._cache.get))
 
     @property
     def together(self) -> int:
@@ -110,7 +113,7 @@ class CacheObjects:
             self._missing(name)
             if not ahead:
                 self._missed(name, asked)
-        return {name: _readable(name, text) for name, text in found.items()}
+        return {name: self._given(name, text) for name, text in found.items()}
 
     def open_ahead(self, name: str, size: int) -> Content | None:
         """As `get_ahead`, for an archive of about this size."""
@@ -121,6 +124,9 @@ class CacheObjects:
 
     def pause_ahead(self) -> None:
         self._ahead_again = time.monotonic() + _AHEAD_PAUSE
+
+    def _given(self, name: str, text: bytes | None) -> bytes | None:
+        return None if text is None else self._passed(name, text)
 
     def _ahead(self, name: str, ask: Callable[[str], T | None]) -> T | None:
         if not _NAME.fullmatch(name):
@@ -177,5 +183,5 @@ def _is_of(name: str, text: bytes | None) -> bool:
     return text is None or not name.endswith(".narinfo") or b"/" + name[:HASH_PART].encode() in text
 
 
-def _readable(name: str, text: bytes | None) -> bytes | None:
-    return decoded(text).encode() if text is not None and name.endswith(".narinfo") else text
+def _readable(name: str, text: bytes) -> bytes | None:
+    return decoded(text).encode() if name.endswith(".narinfo") else text

@@ -35,6 +35,10 @@ class Reports:
         """The cache itself said that it has none; it was asked when `time.monotonic` said `asked`."""
         self._add(f'{{"name": "{name}", "missed": {asked}}}')
 
+    def known(self, known: str) -> None:
+        """The cache looked up what it holds, see `Indexed.known`."""
+        self._add(json.dumps({"known": known}))
+
     def _add(self, line: str) -> None:
         if len(self._lines) < _MOST:
             self._lines.append(f"{line}\n".encode())

@@ -15,8 +15,9 @@ class ReadSpec:
     """At `address` Nix reads the cache of `access`.
 
     `indexes` are the names of run indexes in the cache, the job's own first. Of them nothing is served without a
-    signature by one of the keys in `trusted`. With a `job_key`, the cache is an embedded one without signatures: it is
-    read from `directories`, the most important first, and signed with that key, which only this job's Nix trusts.
+    signature by one of the keys in `trusted`. A cache that has an index itself is not served without one either. With a
+    `job_key` its paths carry none, and that key signs them, which only this job's Nix trusts. With `directories`, it is
+    not `access` that is read, but the embedded caches there, the most important first.
     """
 
     address: Address

@@ -52,12 +52,17 @@ class Room:
 
 
 class Spool:
-    """May be used from any thread. Its files are in `directory`."""
+    """May be used from any thread. Its files are in `directory`; with a `disk` of 0 bytes it holds small ones only."""
 
     def __init__(self, directory: Path, memory: int = _MEMORY, disk: int = _DISK) -> None:
         self._directory = directory
+        self._most = disk
         self._memory, self._disk, self._files = memory, disk, FILES
         self._lock = threading.Lock()
+
+    def may_hold(self, size: int) -> bool:
+        """False if there never is room for an archive of this size."""
+        return size <= max(self._most, SMALL)
 
     def reserve(self, size: int) -> Room | None:
         """Room for an archive of this size, in bytes; None if there is none now."""

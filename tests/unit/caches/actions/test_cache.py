@@ -245,6 +245,58 @@ def test_a_job_that_cannot_look_up_the_index_now_hides_no_older_one() -> None:
     assert opened(Job(repository, [MAIN]), 1).get(narinfo_name(1))
 
 
+def test_a_service_that_is_busy_is_not_asked_by_each_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_PATIENCE", 0.0)
+    job = Job(Repository(), [MAIN], troubles={"find": [CacheBusy("503")] * 2})
+    cache = opened(job, 1)
+    for number in range(10):
+        with pytest.raises(CacheBusy):
+            cache.get(narinfo_name(number))
+    assert job.calls.total() == 2
+    monkeypatch.setattr(catalog, "_PAUSE", 0.0)
+    later = opened(job, 1)
+    assert later.get(narinfo_name(1)) is None
+
+
+def test_what_one_process_looked_up_the_other_does_not() -> None:
+    repository = Repository()
+    main, pull = opened(Job(repository, [MAIN]), 1), opened(Job(repository, [PULL, MAIN]), 1)
+    push(main, 1, archive(1))
+    main.seal()
+    push(pull, 2, archive(2), [1])
+    pull.seal()
+    reader, writer = Job(repository, [PULL, MAIN]), Job(repository, [PULL, MAIN])
+    known = opened(reader, 1).known()
+    assert reader.calls["find"] == 4
+    cache = opened(writer, 1)
+    cache.learn(known)
+    assert cache.get(narinfo_name(3)) is None
+    assert not writer.calls
+    assert [bool(cache.get(narinfo_name(number))) for number in (1, 2)] == [True, True]
+    push(cache, 3, archive(3), [2])
+    cache.seal()
+    again = opened(Job(repository, [PULL, MAIN]), 1)
+    assert [bool(again.get(narinfo_name(number))) for number in (1, 2, 3)] == [True] * 3
+
+
+@pytest.mark.parametrize("known", ["", "[]", "{}", '{"own": "x", "foreign": "eA==", "unjoined": ""}', "[" * 100_000])
+def test_what_no_process_of_ours_looked_up_is_looked_up(known: str) -> None:
+    job = Job(Repository(), [MAIN])
+    cache = opened(job, 1)
+    cache.learn(known)
+    assert cache.get(narinfo_name(1)) is None
+    assert job.calls["find"] == 2
+
+
+def test_a_job_that_may_not_write_asks_once() -> None:
+    job = Job(Repository(), [MAIN], troubles={"reserve": [ReadOnly("no")]})
+    cache = opened(job, 1)
+    for number in range(3):
+        with pytest.raises(ReadOnly):
+            cache.put(archive_name(archive(number)), archive(number), "")
+    assert job.calls["reserve"] == 1
+
+
 def test_an_entry_that_is_gone_takes_along_all_that_refers_to_it() -> None:
     repository = Repository()
     first = opened(Job(repository, [MAIN]), 1)
@@ -418,9 +470,11 @@ def test_the_days_of_use_are_written_down_when_they_are_old(monkeypatch: pytest.
     monkeypatch.setattr(catalog, "_STALE", -1)
     job = Job(repository, [MAIN])
     second = opened(job, 1)
+    second.learn(opened(Job(repository, [MAIN]), 1).known())
     assert not second.is_stale
     second.use([narinfo_name(1)])
     assert second.is_stale
+    assert not job.calls
     second.seal()
     assert (job.calls["reserve"], len(repository.entries)) == (1, 2)
     assert len(repository.entries[1].content) < 1000, "an index alone"

@@ -16,6 +16,7 @@ from nix_autocache.uploader.read_proxy import ahead, archives, index, narinfos, 
 from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
 from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
+from nix_autocache.uploader.read_proxy.signatures import Signatures
 from nix_autocache.uploader.read_proxy.spool import Spool
 from tests.harness.object_cache import FAULTS, FaultyCache, base
 from tests.harness.samples import KEY
@@ -40,7 +41,7 @@ class Proxy:
         self.spool = Spool(directory, memory, disk)
         self.store = directory / "store"
         self.store.mkdir(exist_ok=True)
-        self.index = Index("/nix/store", [KEY.public])
+        self.index = Index(Signatures("/nix/store", [KEY.public]))
         objects = CacheObjects(self.cache, self.index.forget, missed)  # type: ignore[arg-type]
         self.ahead = ObjectsAhead(objects, self.spool, self.store, self.index)
 

@@ -13,6 +13,7 @@ from nix_autocache.nix.narinfo import NarFile, fingerprint, render
 from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.uploader.read_proxy import index
 from nix_autocache.uploader.read_proxy.index import Index
+from nix_autocache.uploader.read_proxy.signatures import Signatures
 from tests.harness.object_cache import FaultyCache, base, hash_part
 from tests.harness.samples import FILE, INFO, KEY, OTHERS, PATH, SIGNED, UNSIGNED
 from tests.harness.soak import seeds
@@ -27,7 +28,7 @@ def loaded(*texts: str, store_dir: str = "/nix/store") -> Index:
 def loaded_all(indexes: list[list[str]], store_dir: str = "/nix/store") -> Index:
     """From an object each."""
     objects = {str(n): run_codec.pack({"kind": "index"}, "\n".join(each)) for n, each in enumerate(indexes)}
-    made = Index(store_dir, [KEY.public, OTHERS.public])
+    made = Index(Signatures(store_dir, [KEY.public, OTHERS.public]))
     made.load(FaultyCache(objects), list(objects))  # type: ignore[arg-type]
     return made
 
@@ -86,7 +87,7 @@ def test_a_narinfo_of_another_store_is_not_served() -> None:
 
 
 def test_without_keys_nothing_is_served() -> None:
-    made = Index("/nix/store", [])
+    made = Index(Signatures("/nix/store", []))
     cache = FaultyCache({"a": RunIndex.of([SIGNED]).encode()})
     made.load(cache, ["a"])  # type: ignore[arg-type]
     assert made.get(PATH.hash_part) is None
@@ -122,7 +123,7 @@ def test_all_indexes_together_are_no_larger_than_one(monkeypatch: pytest.MonkeyP
 def test_an_index_that_cannot_be_read_leaves_the_other(fault: str, capfd: pytest.CaptureFixture[str]) -> None:
     cache = FaultyCache({"a": RunIndex.of([narinfo(1)]).encode(), "b": RunIndex.of([narinfo(2)]).encode()})
     cache.faults["a"] = fault
-    made = Index("/nix/store", [KEY.public])
+    made = Index(Signatures("/nix/store", [KEY.public]))
     made.load(cache, ["a", "b"])  # type: ignore[arg-type]
     assert known(made, 3) == {2}
     said = capfd.readouterr()
@@ -172,16 +173,16 @@ def test_a_question_waits_for_the_index_and_not_for_one_that_does_not_come(monke
     late = threading.Event()
     cache = FaultyCache({"late": packed}, late={"late": late})
     monkeypatch.setattr(index, "_PATIENCE", 0.01)
-    impatient = Index("/nix/store", [KEY.public])
+    impatient = Index(Signatures("/nix/store", [KEY.public]))
     impatient.load_soon(cache, ["late"], lambda: None)  # type: ignore[arg-type]
     assert impatient.get(PATH.hash_part) is None
     monkeypatch.setattr(index, "_PATIENCE", 30)
-    patient = Index("/nix/store", [KEY.public])
+    patient = Index(Signatures("/nix/store", [KEY.public]))
     patient.load_soon(cache, ["late"], lambda: None)  # type: ignore[arg-type]
     threading.Timer(0.05, late.set).start()
     assert patient.get(PATH.hash_part)
     wait_for(lambda: impatient.get(PATH.hash_part) is not None, "the index")
-    without = Index("/nix/store", [KEY.public])
+    without = Index(Signatures("/nix/store", [KEY.public]))
     without.load_soon(cache, [], lambda: None)  # type: ignore[arg-type]
     assert without.get(PATH.hash_part) is None
 
@@ -190,5 +191,5 @@ def test_a_question_waits_for_the_index_and_not_for_one_that_does_not_come(monke
 def test_connections_are_opened_for_an_index_that_has_something(texts: list[str]) -> None:
     calls: list[str] = []
     cache = FaultyCache({"index": run_codec.pack({"kind": "index"}, "".join(texts))})
-    Index("/nix/store", [KEY.public]).load(cache, ["index"], lambda: calls.append("filled"))  # type: ignore[arg-type]
+    Index(Signatures("/nix/store", [KEY.public])).load(cache, ["index"], lambda: calls.append("filled"))  # type: ignore[arg-type]
     assert calls == ["filled"] * len(texts)

@@ -21,6 +21,7 @@ from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
 from nix_autocache.uploader.read_proxy.peers import AllowedUsers
 from nix_autocache.uploader.read_proxy.server import ReadServer
+from nix_autocache.uploader.read_proxy.signatures import Signatures
 from nix_autocache.uploader.read_proxy.spool import Spool
 from tests.harness.soak import seeds
 from tests.harness.waiting import wait_for
@@ -77,7 +78,7 @@ def cache() -> Cache:
 def port(cache: Cache, tmp_path: Path) -> Iterator[int]:
     listening = launch.listen(0)
     objects = CacheObjects(cache, str)  # type: ignore[arg-type]
-    ahead = ObjectsAhead(objects, Spool(tmp_path), tmp_path, Index("/nix/store", []))
+    ahead = ObjectsAhead(objects, Spool(tmp_path), tmp_path, Index(Signatures("/nix/store", [])))
     server = ReadServer(listening, ahead, AllowedUsers(Nix(Path("/"))), NONCE)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield listening.getsockname()[1]
