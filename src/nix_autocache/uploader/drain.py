@@ -28,7 +28,7 @@ from .plan import Policy
 from .progress import Progress
 from .records import Records
 from .sealing import Sealing
-from .tasks import Tasks
+from .tasks import SETTLE, Tasks
 
 _SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
 _POLL: Final = 0.05  # seconds between looks into the queue
@@ -127,8 +127,16 @@ class Drain:
                 return False
             tell(self.progress())
         if flush.drained and not self._maintenance_interval:
-            self._tasks.settle(deadline - time.monotonic())
+            self._settle(deadline)
         return flush.drained
+
+    def _settle(self, deadline: float) -> None:
+        """Leave what makes the next run faster, and wait for it, though not for long."""
+        end = min(deadline, time.monotonic() + SETTLE)
+        self._tasks.settle(end - time.monotonic())
+        self._sealing.renewed.clear()
+        self._ledger.changed.set()
+        self._sealing.renewed.wait(max(0.0, end - time.monotonic()))
 
     def end(self) -> None:
         """From another thread: end `run` without waiting for what is in flight."""
@@ -163,6 +171,8 @@ class Drain:
         idle = not (sealing or took or in_work)
         if idle and unsealed and self._flushes:
             self._sealing.begin()
+        elif idle and not unsealed and not self._sealing.renewed.is_set():
+            self._sealing.renew()
         self._flushes.answer(idle=idle and not unsealed)
 
     def _write_records(self) -> None:

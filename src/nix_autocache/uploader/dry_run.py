@@ -33,6 +33,7 @@ class DryRun:
     """Asks the pusher that `make` returns. Raises nothing that `make` raises, but reports it."""
 
     seals = False
+    is_stale = False
 
     def __init__(self, make: Callable[[], Pusher], timeout: float = TIMEOUT) -> None:
         self._make, self._timeout = make, timeout

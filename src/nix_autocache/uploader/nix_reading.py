@@ -28,6 +28,7 @@ class NixReading:
         self._used: dict[str, str] = {}  # narinfos by their names, the newest last
         self._letters = 0
         self._version = self._written = 0
+        self._known = ""
 
     def hear(self, line: bytes) -> None:
         """Take a line of `read_proxy.reports`. Any other line is ignored."""
@@ -39,6 +40,8 @@ class NixReading:
                 self.note(name, narinfo)
             case {"name": str(name), "missed": float(when)}:
                 self._miss(name, when)
+            case {"known": str(known)}:
+                self._known = known
 
     def lacks(self, name: str) -> bool:
         """Whether the cache itself has just answered, to a question of Nix, that it has no object of this name."""
@@ -54,6 +57,17 @@ class NixReading:
             self._used[name] = narinfo
             while self._letters > LARGEST:
                 self._letters -= len(self._used.pop(next(iter(self._used))))
+
+    def take_known(self) -> str:
+        """What the read proxy's cache has looked up, see `Indexed.known`; empty if it has not, or that was taken."""
+        known, self._known = self._known, ""
+        return known
+
+    @property
+    def used(self) -> list[str]:
+        """The names of the narinfos that this job uses."""
+        with self._lock:
+            return [*self._used]
 
     def write_index(self, cache: ObjectCache, name: str) -> None:
         """Write all that was used as a run index of this name, the newest first, unless that was done already.

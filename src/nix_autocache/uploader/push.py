@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Protocol
 
-from ..caches.protocol import ObjectCache
+from ..caches.protocol import Indexed, ObjectCache
 from ..errors import CacheError, CredentialsError
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey
@@ -68,6 +68,10 @@ class Pusher(Protocol):
     def sealed(self, path: StorePath) -> bool:
         """True if others see this path. Sends no request."""
 
+    @property
+    def is_stale(self) -> bool:
+        """True if the next run gains from a seal, even if nothing was published. Sends no request."""
+
     def settle(self) -> None:
         """Leave what the next run can use. Call it when nothing more is to be pushed for now."""
 
@@ -96,6 +100,7 @@ class BinaryCache:
         self.cache.get(cache_info.NAME)
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
+        self._learn()
         missed = {info.path: ABSENT for info in infos if self.reading.lacks(_name(info.path))}
         others = [info for info in infos if info.path not in missed]
         contents = self.cache.get_many([_name(info.path) for info in others])
@@ -106,6 +111,7 @@ class BinaryCache:
         return {**missed, **clear}
 
     def find(self, info: PathInfo) -> Found:
+        self._learn()
         try:
             content = self.cache.get(_name(info.path))
         except CredentialsError:
@@ -174,7 +180,23 @@ class BinaryCache:
         return self.cache.seals
 
     def seal(self) -> None:
+        self._note_use()
         self.cache.seal()
+
+    @property
+    def is_stale(self) -> bool:
+        self._note_use()
+        return isinstance(self.cache, Indexed) and self.cache.is_stale
+
+    def _note_use(self) -> None:
+        self._learn()
+        if isinstance(self.cache, Indexed):
+            self.cache.use(self.reading.used)
+
+    def _learn(self) -> None:
+        """Take over what the read proxy's cache has looked up, so that this one does not."""
+        if isinstance(self.cache, Indexed) and (known := self.reading.take_known()):
+            self.cache.learn(known)
 
     def sealed(self, path: StorePath) -> bool:
         return _REALISED not in path and self.cache.sealed(_name(path))  # of a realisation, `seal` tells it

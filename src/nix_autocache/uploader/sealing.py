@@ -6,6 +6,8 @@ that refers to it must not become visible.
 
 from __future__ import annotations
 
+import threading
+
 from ..errors import CredentialsError, Error, ReadOnly, as_error, one_line
 from ..system import log
 from .ledger import Ledger
@@ -18,11 +20,32 @@ class Sealing:
     def __init__(self, tasks: Tasks, ledger: Ledger) -> None:
         self._tasks, self._ledger = tasks, ledger
         self.running = False
+        self.renewed = threading.Event()
+        self.renewed.set()
 
     def begin(self) -> None:
         """For the drain's thread. It may take as long as the cache is busy, so that a worker does it."""
         self.running = True
         self._tasks.at_once(self._seal)
+
+    def renew(self) -> None:
+        """As `begin`, for a cache of which nothing is unsealed: the next jobs may gain from a seal all the same.
+
+        Then, or if they do not, it is `renewed`.
+        """
+        self.running = True
+        self._tasks.at_once(self._renew)
+
+    def _renew(self) -> None:
+        try:
+            if self._tasks.is_stale():
+                self._tasks.seal()
+        except BaseException as error:  # nothing that was pushed depends on it
+            log.line(f"nothing was left for the next run: {one_line(as_error(error))}")
+        finally:
+            self.renewed.set()
+            self.running = False
+            self._ledger.changed.set()
 
     def _seal(self) -> None:
         try:

@@ -36,7 +36,7 @@ MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths at most asked for by one connection
 _SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
-_SETTLE: Final = 5.0  # seconds
+SETTLE: Final = 5.0  # seconds for what makes the next run faster
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
 
@@ -93,13 +93,17 @@ class Tasks:
         """From a task: have the cache seal what was published. Raises what `Pusher.seal` raises for good."""
         self._retrying(self._pusher.seal)
 
-    def settle(self, longest: float = _SETTLE) -> None:
+    def is_stale(self) -> bool:
+        """From a task: True if the next run gains from a seal."""
+        return self._pusher.is_stale
+
+    def settle(self, longest: float = SETTLE) -> None:
         """Leave what makes the next run faster. Without it nothing is lost, so nobody waits for it for long: at most
         `longest` seconds."""
         settling = threading.Thread(target=self._settle, name="settle", daemon=True)
         with suppress(RuntimeError):  # this machine starts no further thread at the moment
             settling.start()
-            settling.join(max(0.0, min(longest, _SETTLE)))
+            settling.join(max(0.0, min(longest, SETTLE)))
 
     def _settle(self) -> None:
         try:

@@ -18,6 +18,7 @@ class WholePaths:
 
     cache: PathCache
     seals = False
+    is_stale = False
 
     def check(self, store_dir: str) -> None:
         pass
