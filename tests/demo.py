@@ -1,7 +1,7 @@
 """`make demo`: the main promise, shown end to end, with what a user has and nothing else.
 
 Two throwaway machines without any Nix run a job each of `examples/demo` under act. All that they share is the
-cache directory. The second must build nothing: what the first built is fetched, with signatures required.
+directory in which act keeps its Actions cache. The second must build nothing: what the first built is fetched.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from tests.harness.wheels import Wheelhouse, wheelhouse
 EXAMPLE = PROJECT / "examples/demo"
 GRAPH = 9  # store paths of examples/demo/default.nix
 STEP = "book"
-CACHE = "/root/.local/share/nix-autocache"
+CACHE = "/root/.cache/actcache"  # act's own default
 SITE = "https://releases.nixos.org/nix"
 VERSION = "2.34.7"
 PUBLISHED = {
@@ -96,7 +96,7 @@ def job(name: str, tarball: Release, wheels: Wheelhouse, shared: Bind) -> Outcom
         files = (path for path in EXAMPLE.rglob("*") if path.is_file())
         act.git_project(machine, "/demo", {str(path.relative_to(EXAMPLE)): path.read_text() for path in files})
         print(f"\ndemo: a machine without Nix runs: act --job {name}", flush=True)
-        workflow = Workflow("/demo", arguments=["--job", name], env=wheels.env() | environment | OFFLINE)
+        workflow = Workflow("/demo", arguments=["--job", name], env=wheels.env() | environment | OFFLINE, cache=CACHE)
         outcome = act.act(machine, workflow)
     said = outcome.log if outcome.returncode == 0 else outcome.text
     print("".join(f"  {line}\n" for line in said.splitlines()), flush=True)

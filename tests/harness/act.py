@@ -18,7 +18,7 @@ from tests.harness.waiting import wait_for
 
 ACT = "/opt/act/act"
 NODE = "/opt/node"
-FIXED = ("--json", "--rm", "--no-cache-server", "--artifact-server-addr", "127.0.0.1")
+FIXED = ("--json", "--rm", "--artifact-server-addr", "127.0.0.1")
 LABELS = ("ubuntu-latest", "ubuntu-24.04")
 THE_ACTION = {"nix-autocache/nix-autocache@v1": tools.TARGET}
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -47,6 +47,8 @@ class Workflow:
     """Reaches the workflow's steps as if the workflow had set it."""
     actions: Mapping[str, str] = field(default_factory=lambda: THE_ACTION)
     user: str = "root"
+    cache: str = ""
+    """The directory of act's own cache server; without one there is no Actions cache."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,14 @@ def act(machine: Machine, workflow: Workflow, cancel_at: str | None = None, time
     return _outcome(process, seconds)
 
 
+def cache_server(directory: str) -> list[str]:
+    """Options that make act serve an Actions cache from this directory."""
+    return ["--cache-server-addr", "127.0.0.1", "--cache-server-path", directory]
+
+
 def _options(machine: Machine, workflow: Workflow) -> list[str]:
     options = [word for label in LABELS for word in ("-P", f"{label}=-self-hosted")]
+    options += cache_server(workflow.cache) if workflow.cache else ["--no-cache-server"]
     for action, directory in workflow.actions.items():
         options += ["--local-repository", f"{action}={directory}"]
     for name, value in workflow.env.items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.harness.act import ACT, NODE, git_project
+from tests.harness.act import ACT, NODE, cache_server, git_project
 from tests.harness.machine import PATH, Machine
 from tests.harness.waiting import wait_for
 
@@ -27,8 +27,7 @@ OPTIONS = ("--json", "--rm", "-P", "ubuntu-latest=-self-hosted")
 def act_cache(machine: Machine) -> Iterator[dict[str, str]]:
     """The variables that act gives to a step of a job, of which the Actions cache is opened."""
     git_project(machine, PROJECT, {".github/workflows/wait.yml": WORKFLOW})
-    servers = ("--cache-server-addr", "127.0.0.1", "--artifact-server-addr", "127.0.0.1")
-    command = [ACT, "push", *OPTIONS, *servers, "--cache-server-path", f"{PROJECT}-entries"]
+    command = [ACT, "push", *OPTIONS, *cache_server(f"{PROJECT}-entries"), "--artifact-server-addr", "127.0.0.1"]
     with machine.start(command, env={"PATH": f"{NODE}:{PATH}"}, cwd=PROJECT) as process:
         wait_for(lambda: machine.exists(ENDPOINT) or not process.running(), "a step of act", 60)
         assert process.running(), process.text()
