@@ -67,6 +67,14 @@ def independent(count: int, prefix: str = "leaf") -> str:
     return f'let {SHELL} in builtins.genList (n: sh "{prefix}-${{toString n}}" "echo ${{toString n}} > $out") {count}'
 
 
+def sized(count: int) -> str:
+    """A list of derivations of 0.3 MB each, which differ in all of it."""
+    return f"""
+let {SHELL} in builtins.genList (n: sh "sized-${{toString n}}" "s=${{toString (n + 100000000)}}; i=0;
+  while [ $i -lt 15 ]; do s=$s$s; i=$((i+1)); done; echo $s > $out") {count}
+"""
+
+
 def layered(layers: int, width: int) -> str:
     """`layers` of `width` derivations, each referring to two of the layer below."""
     return f"""

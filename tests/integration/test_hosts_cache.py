@@ -15,7 +15,6 @@ from tests.harness.roots import NEW
 
 PROJECT = "/root/project"
 ENTRIES = "/root/.cache/actcache"
-SERVER = ("--no-cache-server=false", "--cache-server-addr", "127.0.0.1", "--cache-server-path", ENTRIES)
 KEY = generate("cache-1")
 TOKEN = "the-token-of-this-job"  # act gives none
 BUILD = "name: build\nrun: nix-build --no-out-link /etc/leaves/one.nix"
@@ -49,7 +48,7 @@ def run(machine: Machine, *steps: str, key: bool = False, inputs: Mapping[str, s
     text = f"on: push\njobs:\n  job:\n    runs-on: ubuntu-latest\n    steps:\n{text}"
     git_project(machine, PROJECT, {".github/workflows/ci.yml": text})
     secrets = {"KEY": str(KEY)} if key else {}
-    done = act(machine, Workflow(PROJECT, env=product.environment(), arguments=SERVER, secrets=secrets))
+    done = act(machine, Workflow(PROJECT, env=product.environment(), cache=ENTRIES, secrets=secrets))
     assert done.returncode == 0, done.text
     assert TOKEN not in done.text
     return done
