@@ -1,8 +1,9 @@
 """Trims an embedded cache to a size: the paths unused for longest go first, and their referrers before them.
 
 A job uses the paths that are in its store at its end, built or fetched. The last use is the narinfo's modification
-time: archives keep that, while they and most mounts lose access times. A runner uploads the whole cache again when one
-file is newer than its archive, so uses are recorded once a day, or when the job added something anyway.
+time: archives keep that, while they and most mounts lose access times. A runner packs and uploads the whole cache again
+when one file or directory is newer than its archive (`isFileChanged` in gitlab-runner's file_archiver.go). So nothing
+is written while every use is known to a day: once one is older, or the job added something anyway, all are recorded.
 No other job may write the directory meanwhile.
 """
 
@@ -81,25 +82,37 @@ def _references_first(narinfos: Iterable[CachedNarinfo]) -> list[CachedNarinfo]:
 
 
 def _with_uses(narinfos: Sequence[CachedNarinfo], store: StoreClient, began: float) -> list[CachedNarinfo]:
-    """The narinfos with the uses of this job, which are also recorded in the files."""
-    now, written = time.time(), any(each.used >= began for each in narinfos)
+    """The narinfos with the uses of this job. Records them if one is older than a day, or the job wrote a narinfo."""
+    now = time.time()
     in_store = store.path_infos([each.path for each in narinfos])
-    for each in narinfos:
-        if each.path in in_store and (written or each.used < now - _DAY):
-            with suppress(OSError):
-                os.utime(each.file, (now, now), follow_symlinks=False)
+    used = [each for each in narinfos if each.path in in_store]
+    if any(each.used >= began for each in narinfos) or any(each.used < now - _DAY for each in used):
+        for each in used:
+            _set_time(each.file, now)
     return [replace(each, used=now) if each.path in in_store else each for each in narinfos]
 
 
 def _valid(directory: Path, store_dir: str) -> list[CachedNarinfo]:
-    """Read the cache. Removes narinfos that are malformed, not ours, in a cycle, or without their archive."""
+    """Read the cache. Removes narinfos that are malformed, not ours, in a cycle, or without their archive.
+
+    A time in the future, of a machine whose clock was fast, would be newer than every archive: it becomes now.
+    """
     narinfos = list(read(directory, store_dir))
     files = {each.file for each in narinfos}
     for file in _files(directory):
         if file.suffix == ".narinfo" and file not in files:
             _remove(file)
     now = time.time()
+    for each in narinfos:
+        if each.used > now:
+            _set_time(each.file, now)
     return [replace(each, used=min(each.used, now)) for each in narinfos]
+
+
+def _set_time(file: Path, used: float) -> None:
+    """Set the time of the last use, if permissions allow."""
+    with suppress(OSError):
+        os.utime(file, (used, used), follow_symlinks=False)
 
 
 def _remove(file: Path) -> None:
