@@ -295,14 +295,22 @@ TEMPLATE_INPUTS: Final = (
         name="job",
         default=".nix-autocache",
         parse=text,
-        doc="Name of the hidden job that your jobs extend. `default` makes it the default of all jobs instead.",
+        doc="Name of the hidden job that your jobs extend.",
+    ),
+    Input(
+        name="all-jobs",
+        default=".nix-autocache-all-jobs",
+        parse=text,
+        choices=(".nix-autocache-all-jobs", "default"),
+        doc="`default` applies it to all jobs of the pipeline, which then extend nothing. GitLab's `default` takes no "
+        "variables: set those of `steps` for the pipeline.",
     ),
     Input(
         name="steps",
         default=".nix-autocache-steps",
         parse=text,
         doc="Name of the hidden job that offers the same in parts, for `!reference`: `setup`, `finish`, `cache`, "
-        "`id_tokens`.",
+        "`variables`, `id_tokens`.",
     ),
     Input(
         name="install",

@@ -133,4 +133,4 @@ def test_the_component_has_the_actions_inputs_by_name_default_and_description() 
         assert component[name]["description"] == given["description"]
         assert name in other_default or str(component[name]["default"]) == given["default"]
     ours = {row.name for row in INPUTS if row.only == "GitLab"}
-    assert component.keys() - action.keys() == ours | {"job", "steps", "install", "cache-key"}
+    assert component.keys() - action.keys() == ours | {"job", "all-jobs", "steps", "install", "cache-key"}
