@@ -61,7 +61,11 @@ nix_autocache_from_git() {
       fi
       nix_autocache_keep_pack || true
     fi
-    mv "$nix_autocache_fresh" "${nix_autocache_source%/src}"
+    # Only the program, and no links: the runner takes a link that it unpacked for a change, and uploads its cache again.
+    mkdir "$nix_autocache_fresh/.program"
+    cp -RL "$nix_autocache_fresh/src" "$nix_autocache_fresh/.program/"
+    mv "$nix_autocache_fresh/.program" "${nix_autocache_source%/src}"
+    rm -rf "$nix_autocache_fresh"
   fi
 }
 # Of the settings for pip and uv, we honour index, proxy and certificates, but not PIP_USER and the like.

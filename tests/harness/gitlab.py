@@ -22,6 +22,20 @@ ORIGIN = "https://gitlab.com/acme/project.git"
 FIXED = ("--no-color", "--no-shell-isolation", "--force-shell-executor")
 KEPT = "/var/lib/gitlab-caches"
 FAILED = re.compile(r" finished in .* FAIL (\d+)")
+UNPACK = """
+if [ -e "$1" ]; then
+  tar -xf "$1"
+  tar -tf "$1" | while read -r name; do if [ -h "$name" ]; then touch -h "$name"; fi; done
+fi
+"""
+PACK = """
+archive=$1
+shift
+if [ ! -e "$archive" ] || [ -n "$(find "$@" -newer "$archive" | head -n 1)" ]; then
+  mkdir -p "${archive%/*}"
+  tar -cf "$archive" "$@"
+fi
+"""
 PARTS = ("before_script", "after_script")
 INPUT = re.compile(r"\$\[\[ inputs\.([a-z0-9-]+) \]\]")
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -94,7 +108,9 @@ def preview(machine: Machine, pipeline: Pipeline) -> str:
 class Runner:
     """A runner on one machine, with the caches that GitLab's `cache:` has it keep below KEPT.
 
-    Source: GitLab's reference of `cache` and its page on caching. An archive may hold any path of the project.
+    Source: GitLab's reference of `cache`, its page on caching, and gitlab-runner's file_archiver.go, which packs only
+    what changed, and zip_extra.go, which does not restore the time of a link. An archive may hold any path of the
+    project.
     """
 
     machine: Machine
@@ -106,7 +122,7 @@ class Runner:
         entries = self.entries(pipeline, job)
         for entry in entries:
             if entry.get("policy", "pull-push") != "push":
-                self._sh(pipeline, 'if [ -e "$1" ]; then tar -xf "$1"; fi', self._archive(entry, pipeline))
+                self._sh(pipeline, UNPACK, self._archive(entry, pipeline))
         done = run(self.machine, Pipeline(**{**vars(pipeline), "jobs": (job,)}))
         for entry in entries:
             if entry.get("policy", "pull-push") != "pull" and (done.returncode == 0 or entry.get("when") == "always"):
@@ -130,7 +146,7 @@ class Runner:
         archive = self._archive(entry, pipeline)
         there = [path for path in entry["paths"] if self.machine.exists(f"{pipeline.project}/{path}")]
         if there:
-            self._sh(pipeline, 'mkdir -p "${1%/*}"; tar -cf "$@"', archive, *there)
+            self._sh(pipeline, PACK, archive, *there)
 
     def _sh(self, pipeline: Pipeline, script: str, *arguments: str) -> None:
         """As the runner's helper does it: as root, and letting everybody write what it makes."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, product, tools
+from tests.harness import act, gitlab, graphs, nix, product, programs, tools
 from tests.harness.gitlab import Outcome, Pipeline, Runner
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import NEW
@@ -18,6 +18,7 @@ FORK = {
     "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "99",
     "CI_MERGE_REQUEST_PROJECT_ID": "1217",
 }
+REPOSITORY = "https://gitlab.com/nix-autocache/nix-autocache.git"
 LOCAL = "local: nix-autocache.yml"
 
 
@@ -60,3 +61,18 @@ def fresh(machine: MakeMachine, kept: Path) -> Machine:
     made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(kept, gitlab.KEPT, writable=True)])
     nix.without_daemon(made)
     return made
+
+
+def serve(machine: Machine) -> str:
+    """This project as a repository of gitlab.com, with version 0.1.0; its commit."""
+    return machine.run(programs.shell("serve_project.sh", tools.TARGET), env=act.AUTHOR).stdout.strip()
+
+
+def rewriting() -> dict[str, str]:
+    """Variables that lead git there; gitlab-ci-local asks for versions at the second address."""
+    rules = {"/srv/gitlab/nix-autocache/": "nix-autocache/", "/srv/gitlab/": ":443/"}
+    env = {"GIT_CONFIG_COUNT": str(len(rules)), "GIT_CONFIG_GLOBAL": "/dev/null"}
+    for number, (path, address) in enumerate(rules.items()):
+        env[f"GIT_CONFIG_KEY_{number}"] = f"url.file://{path}.insteadOf"
+        env[f"GIT_CONFIG_VALUE_{number}"] = f"https://gitlab.com{'' if address[0] == ':' else '/'}{address}"
+    return env

@@ -119,19 +119,6 @@ def two_days_later(machine: Machine) -> None:
     machine.run(programs.shell("age_archives.sh", gitlab.KEPT))
 
 
-def test_a_job_that_builds_nothing_leaves_no_reason_to_pack_its_cache_again(
-    machine: MakeMachine, tmp_path: Path
-) -> None:
-    """A runner packs and uploads it when one file in it is newer than the archive."""
-    for _ in range(3):
-        made = fresh(machine, tmp_path)
-        made.sh("touch /tmp/before")
-        done = runs(made, pipeline(), expression=graphs.CHAIN)
-        assert done.returncode == 0, done.text
-    assert "building '/nix/store/" not in done.log
-    assert made.sh(f"find {PROJECT}/.nix-autocache/unprotected -newer /tmp/before").stdout == ""
-
-
 def test_an_upload_that_fails_fails_the_job_only_if_asked(runner: Machine) -> None:
     """GitLab ignores the exit status of after_script, so the end of the script must fail the job."""
     spoil = (

@@ -13,35 +13,30 @@ import yaml
 from tools.reference import EXAMPLES, script
 
 from tests.conftest import MakeMachine
-from tests.harness import act, gitlab, graphs, nix, product, programs, tools, wheels
+from tests.harness import gitlab, graphs, nix, product, tools, wheels
 from tests.harness.aws import GIVEN, ROLE, in_machine
 from tests.harness.container import unprivileged
 from tests.harness.gitlab import Pipeline, git_project
 from tests.harness.job import Job
 from tests.harness.machine import Bind, Machine
-from tests.harness.pipelines import PROJECT, SCRIPT, cached, environment, fresh, pipeline, runs
+from tests.harness.pipelines import (
+    PROJECT,
+    REPOSITORY,
+    SCRIPT,
+    cached,
+    environment,
+    fresh,
+    pipeline,
+    rewriting,
+    runs,
+    serve,
+)
 from tests.harness.release import release
 from tests.harness.roots import NEW, RECENT
 from tests.harness.waiting import wait_for
 
 GOLDEN = Path(__file__).with_name("golden")
-SOMEWHERE = "https://gitlab.com/nix-autocache/nix-autocache.git"
 PLACEHOLDER = "0" * 40
-
-
-def serve(machine: Machine) -> str:
-    """This project as a repository of gitlab.com, with version 0.1.0; its commit."""
-    return machine.run(programs.shell("serve_project.sh", tools.TARGET), env=act.AUTHOR).stdout.strip()
-
-
-def rewriting() -> dict[str, str]:
-    """Variables that lead git there; gitlab-ci-local asks for versions at the second address."""
-    rules = {"/srv/gitlab/nix-autocache/": "nix-autocache/", "/srv/gitlab/": ":443/"}
-    env = {"GIT_CONFIG_COUNT": str(len(rules)), "GIT_CONFIG_GLOBAL": "/dev/null"}
-    for number, (path, address) in enumerate(rules.items()):
-        env[f"GIT_CONFIG_KEY_{number}"] = f"url.file://{path}.insteadOf"
-        env[f"GIT_CONFIG_VALUE_{number}"] = f"https://gitlab.com{'' if address[0] == ':' else '/'}{address}"
-    return env
 
 
 def tools_of_its_own(machine: Machine) -> str:
@@ -120,10 +115,10 @@ def test_a_commit_is_fetched_once_and_kept_with_its_packages(machine: MakeMachin
         nix.without_daemon(made)
         commits += [serve(made)] if reachable else []
         env |= {} if reachable else {"UV_FIND_LINKS": "/nonexistent"}
-        done = runs(made, pipeline(inputs={"install": f"git+{SOMEWHERE}@{commits[0]}"}), env=env)
+        done = runs(made, pipeline(inputs={"install": f"git+{REPOSITORY}@{commits[0]}"}), env=env)
         assert done.returncode == 0, done.text
     made = machine(NEW, [*product.binds(), *gitlab.binds()[:2]])
-    done = runs(made, pipeline(inputs={"install": f"git+{SOMEWHERE}@{commits[0]}"}), env=env)
+    done = runs(made, pipeline(inputs={"install": f"git+{REPOSITORY}@{commits[0]}"}), env=env)
     assert done.status == 3
     assert f"install: commit {commits[0]} cannot be fetched with git; see above" in done.log
 
