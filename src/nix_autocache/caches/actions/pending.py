@@ -56,7 +56,8 @@ class Pending:
         `has_lost` says of a name that it was there. Raises CacheError if something that it needs is no longer there.
         """
         with self._lock:
-            gone = [need for need in item.needs if need in self._lost or has_lost(need)]
+            others = [need for need in item.needs if need not in self._items]  # those may have been lost, and put again
+            gone = [need for need in others if need in self._lost or has_lost(need)]
             place = self._placed.get(item.archive)
             if item.archive and not known and not (place and place.size == item.size):
                 gone.append(item.archive)

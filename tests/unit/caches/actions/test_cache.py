@@ -328,6 +328,22 @@ def test_an_entry_that_goes_meanwhile_is_noticed_when_it_is_read() -> None:
         found.put(narinfo_name(2), narinfo(2, archive(2), [1]), "")
 
 
+def test_what_an_entry_took_along_is_put_again() -> None:
+    repository = Repository()
+    first = opened(Job(repository, [MAIN]), 1)
+    push(first, 1, archive(1))
+    push(first, 2, archive(2), [1])
+    first.seal()
+    again = opened(Job(repository, [MAIN]), 1)
+    again.learn(opened(Job(repository, [MAIN]), 1).known())
+    repository.evict(repository.stored[0])
+    assert again.get(narinfo_name(2)) is None
+    push(again, 1, archive(1))
+    push(again, 2, archive(2), [1])
+    again.seal()
+    assert opened(Job(repository, [MAIN]), 1).get(narinfo_name(2))
+
+
 def test_a_link_that_expired_is_asked_for_once_more() -> None:
     repository = Repository()
     first = opened(Job(repository, [MAIN]), 1)
