@@ -128,6 +128,6 @@ def test_a_token_that_only_reads_fails_nothing(actions: Actions, tmp_path: Path)
     with draining(tmp_path, into=opened(actions, tmp_path, {"refs/heads/main": READ})) as drained:
         built(drained)
         assert drained.flush()
-        assert outcomes(drained) == dict.fromkeys(PATHS, "skipped")
+        assert outcomes(drained) == dict.fromkeys(PATHS, "refused")
         assert (drained.queue.failures(), [*drained.queue.names()]) == (0, [])
     assert actions.control()["keys"] == []

@@ -32,6 +32,7 @@ _WORDS: Final = {
     "skipped": "skipped",
     "failed": "NOT pushed",
 }
+_NOT_PUSHED: Final = frozenset({"failed", "refused"})
 _SHOWN: Final = 20  # paths named one by one
 _NAMED: Final = 5  # builds named in one line
 _LONGEST: Final = 1000  # characters of a text of others
@@ -50,7 +51,7 @@ class Result:
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in self.outcomes if outcome.what == "failed")
+        return tuple(outcome for outcome in self.outcomes if outcome.what in _NOT_PUSHED)
 
     @property
     def pushed_bytes(self) -> int:
@@ -75,6 +76,7 @@ class ProgressLines:
 def flushed(host: Console, result: Result, on_failure: OnFailure) -> None:
     """Tell what became of everything that was queued. With `on_failure: fail`, raises for what was not pushed."""
     counts = Counter(outcome.what for outcome in result.outcomes) + Counter(result.flush.unrecorded)
+    counts["failed"] += counts.pop("refused", 0)
     parts = [f"{counts[what]} {word}" for what, word in _WORDS.items() if counts[what] or what == "pushed"]
     would = "dry run, nothing was written; would be: " if result.dry_run else ""
     host.info(f"{would}{', '.join(parts)}; {size(result.pushed_bytes)} in {result.waited:.1f} s of waiting")

@@ -24,7 +24,8 @@ _LONGEST: Final = 1 << 16  # characters of a line; a path and a reason have a fe
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result for a path. `what` is pushed, signed (it was in the cache without a signature that readers trust),
-    present (it was in the cache), upstream, skipped or failed. `bytes` is the size in the cache."""
+    present (it was in the cache), upstream, skipped, failed, or refused (this job may not write to the cache). `bytes`
+    is the size in the cache."""
 
     path: str
     what: str

@@ -114,9 +114,9 @@ class Ledger:
     def failed(self, path: StorePath, reason: str) -> list[Uploaded]:
         return self._settle(Outcome(path, "failed", reason=reason))
 
-    def skipped(self, path: StorePath, reason: str) -> list[Uploaded]:
-        """Nobody wants this path pushed there, so that nothing is wrong and it is not tried again."""
-        return self._settle(Outcome(path, "skipped", reason=reason))
+    def refused(self, path: StorePath, reason: str) -> list[Uploaded]:
+        """The cache lets this job only read: the path is not pushed, and not tried again."""
+        return self._settle(Outcome(path, "refused", reason=reason))
 
     def sealed(self) -> None:
         """The cache has sealed everything that was published."""
@@ -125,7 +125,7 @@ class Ledger:
                 self._record(outcome)
 
     def not_sealed(self, what: str, reason: str) -> None:
-        """The cache has lost what it had not sealed, which so failed or was skipped. Nothing may be in work: it could
+        """The cache has lost what it had not sealed, which so failed or was refused. Nothing may be in work: it could
         refer to that."""
         with self._lock:
             lost = self._unsealed.take_lost()

@@ -69,6 +69,6 @@ class Sealing:
             return
         self._tasks.look_again()  # the archives are lost, too
         if isinstance(error, ReadOnly):
-            self._ledger.not_sealed("skipped", reason)
+            self._ledger.not_sealed("refused", reason)
         else:
             self._ledger.not_sealed("failed", f"the cache took it and did not make it visible: {reason}")

@@ -195,7 +195,7 @@ class Tasks:
         if not isinstance(error, Error):
             log.exception()  # a bug must not hold the other paths back, and it must not be hidden
         if isinstance(error, ReadOnly):
-            return self._ledger.skipped(path, one_line(error))
+            return self._ledger.refused(path, one_line(error))
         refused = self.refusals.count() if isinstance(error, CredentialsError) else ""
         ready = self._ledger.failed(path, refused or one_line(as_error(error)))
         if refused:  # the rest of the queue stays there for a flush that may have newer credentials

@@ -53,6 +53,7 @@ RESULTS: dict[str, Result] = {
     "open": replace(WHOLE, unsolved=OPEN),
     "one-failed": replace(WHOLE, outcomes=(*WHOLE.outcomes, *FAILED), unsolved=OPEN),
     "many-failed": replace(WHOLE, outcomes=numbered("failed", 22, "the path changed on disk")),
+    "read-only": replace(WHOLE, outcomes=numbered("refused", 3, "the cache lets this job only read")),
     "not-in-time": replace(WHOLE, flush=FlushResult(left=3, why=BUSY), waited=600.0),
     "no-uploader": replace(WHOLE, outcomes=(), flush=FlushResult(left=0, why="the uploader is gone")),
     "full-disk": replace(WHOLE, flush=FlushResult(left=0, unrecorded={"pushed": 2, "failed": 1})),

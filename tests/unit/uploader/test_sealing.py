@@ -196,7 +196,7 @@ def test_a_cache_that_only_lets_read_fails_nothing(drained: Draining, cache: Sea
     base = drained.fake.add("base")
     drained.queued(*(drained.fake.add(name, [base]) for name in ("one", "two")))
     assert drained.flush()
-    assert outcomes(drained) == dict.fromkeys(PATHS, "skipped")
+    assert outcomes(drained) == dict.fromkeys(PATHS, "refused")
     assert (entries(drained.queue.new), entries(drained.queue.failed)) == (set(), set())
     assert cache.sealings == 0
 
@@ -205,7 +205,7 @@ def test_one_that_says_so_only_when_it_seals_fails_nothing_either(drained: Drain
     published(drained, cache)
     cache.troubles = [ReadOnly("this token may not write")]
     assert drained.flush()
-    assert outcomes(drained) == dict.fromkeys(PATHS, "skipped")
+    assert outcomes(drained) == dict.fromkeys(PATHS, "refused")
     assert (entries(drained.queue.new), entries(drained.queue.failed)) == (set(), set())
 
 
