@@ -187,9 +187,11 @@ class Service:
         return {}
 
     def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """`evict` removes the finished entries whose key begins so."""
+        """`evict` removes the finished entries whose key begins so; `appear` ends the lag of all."""
         if "evict" in changes:
             self.entries = [entry for entry in self.entries if not entry.key.startswith(changes["evict"])]
+        for entry in self.entries if "appear" in changes else ():
+            entry.hidden = 0
         self.state |= {name: value for name, value in changes.items() if name in START}
         return {**self.state, "keys": [entry.key for entry in self.entries if entry.finished]}
 

@@ -1,149 +1,288 @@
-"""The Actions cache over the wire: its requests are counted, and each trouble of the service ends in fewer hits."""
+"""Jobs with the cache that GitHub keeps: what one pushes the next fetches, in few calls, whatever the service does.
 
+Setup, uploader, read proxy and Nix are those of a job; the service is the emulator.
+"""
+
+import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from nix_autocache.caches.actions.cache import ActionsCache, open_actions
-from nix_autocache.caches.protocol import Access
-from nix_autocache.ci.lane import Lane
-from nix_autocache.errors import CacheBusy, CacheError
-from nix_autocache.nix.store import Nix
-from nix_autocache.nix.store_url import parse_cache_url
-from tests.harness import actions_cache
-from tests.harness.actions import content_of, narinfo_name, push
-from tests.harness.actions_cache import Actions
+from tests.conftest import MakeMachine
+from tests.harness import actions_cache, graphs, nix, product
+from tests.harness.actions_cache import READ, WRITE, Actions
+from tests.harness.commands import Completed
+from tests.harness.job import Job
+from tests.harness.machine import Machine
+from tests.harness.roots import NEW
+from tests.harness.waiting import wait_for
 
-SCOPE = "0123456789abcdef"
-PATHS = 300
-CALLS = ("GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload")
+MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
+FIND, CREATE, FINALIZE = "GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload"
+EVENT = "/etc/event.json"
+GRAPH = f"[ ({graphs.chain(4)}) ({graphs.leaf('other')}) ]"
+NAMES = {"link-0", "link-1", "link-2", "link-3", "other"}
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
-    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as actions:
-        yield actions
+@dataclass(frozen=True)
+class Hosted:
+    """The service, and machines of one repository's jobs, which are new for each job."""
+
+    actions: Actions
+    first: Machine
+    make: Callable[[], Machine]
+
+    def job(self, ref: str = MAIN, scopes: Mapping[str, int] | None = None, **inputs: str) -> Job:
+        made = self.make()
+        nix.without_daemon(made)
+        made.write(EVENT, json.dumps({"repository": {"default_branch": "main", "full_name": "o/r"}, **PULL_REQUEST}))
+        own = {ref: READ | WRITE} if ref == MAIN else {ref: READ | WRITE, MAIN: READ}
+        env = {
+            **self.actions.env(own if scopes is None else scopes),
+            "GITHUB_REPOSITORY": "o/r",
+            "GITHUB_REF": ref,
+            "GITHUB_BASE_REF": "" if ref == MAIN else "main",
+            "GITHUB_WORKFLOW": "ci",
+            "GITHUB_EVENT_PATH": EVENT,
+            "GITHUB_EVENT_NAME": "push" if ref == MAIN else "pull_request",
+            "GITHUB_RUN_ID": "1",
+        }
+        return Job(made, inputs={name.replace("_", "-"): text for name, text in inputs.items()}, env=env, name="build")
+
+    def calls(self) -> dict[str, int]:
+        """Calls of the service since the last time, by their names; `blobs` are downloads."""
+        calls = self.actions.control()["calls"]
+        self.actions.control(calls={})
+        return {**{name: calls.get(name, 0) for name in (FIND, CREATE, FINALIZE)}, "blobs": calls.get("GET blob", 0)}
+
+    def evict(self, key: str) -> None:
+        self.actions.control(evict=key)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        keys: list[str] = self.actions.control()["keys"]
+        return keys
+
+
+PULL_REQUEST = {"pull_request": {side: {"repo": {"full_name": "o/r"}} for side in ("head", "base")}}
 
 
 @pytest.fixture
-def actions(running: Actions) -> Actions:
-    """The emulator as it is at the start, without entries."""
-    running.control(**{**actions_cache.START, "evict": ""})
-    return running
+def hosted(machine: MakeMachine, tmp_path: Path) -> Iterator[Hosted]:
+    first = machine(NEW, product.binds())
+    with actions_cache.in_machine(first, tmp_path) as actions:
+        yield Hosted(actions, first, lambda: machine(NEW, product.binds(), share_network_with=first))
 
 
-def opened(actions: Actions, lane: int = 1) -> ActionsCache:
-    access = Access(actions.env(), Nix(Path("/nonexistent")), None, lanes=(Lane(SCOPE, f"{lane:08x}"),))
-    return open_actions(parse_cache_url("gha://"), access)
+def build(job: Job, expression: str) -> Completed:
+    return job.sh(f"nix-build --no-out-link --expr '{expression}'")
 
 
-def archive(number: int, size: int) -> bytes:
-    return random.Random(number).randbytes(size)
+def built(done: Completed) -> set[str]:
+    return set(re.findall(r"building '/nix/store/\w{32}-(\S+)\.drv'", done.stderr))
 
 
-def pushed(cache: ActionsCache, numbers: range, size: int = 1000) -> None:
-    for number in numbers:
-        assert cache.get(narinfo_name(number)) is None
-        push(cache, number, archive(number, size), [number - 1] if number > numbers[0] else [])
-    cache.seal()
+def run(job: Job, expression: str = GRAPH) -> tuple[set[str], str]:
+    """A whole job; the names of what it built, and all that it said."""
+    said = job.said("setup")
+    done = build(job, expression)
+    job.sh(f"nix-store --verify-path {done.stdout.replace(chr(10), ' ')}")
+    said += job.said("finish")
+    wait_for(lambda: not job.uploaders(), "the end of the uploader")
+    return built(done), said
 
 
-def found(cache: ActionsCache, numbers: range, size: int = 1000) -> list[int]:
-    """Those that are there; each that is has its archive."""
-    there = []
-    for number in reversed(numbers):
-        try:
-            if cache.get(narinfo_name(number)):
-                assert content_of(cache, archive(number, size)) in {None, archive(number, size)}
-                there.append(number)
-        except (CacheBusy, CacheError):
-            pass
-    return there
+def calls(counted: Mapping[str, int]) -> int:
+    return sum(counted[name] for name in (FIND, CREATE, FINALIZE))
 
 
-def counted(actions: Actions) -> tuple[int, int, int]:
-    """Calls of the service since the last time, of them creations, and requests for blobs."""
-    calls = actions.control()["calls"]
-    actions.control(calls={})
-    others = sum(count for name, count in calls.items() if name not in CALLS)
-    return sum(calls.get(name, 0) for name in CALLS), calls.get("CreateCacheEntry", 0), others
+def test_the_next_machine_builds_nothing_and_each_job_makes_few_calls(hosted: Hosted) -> None:
+    graph = f"({graphs.independent(100)}) ++ ({graphs.layered(4, 5)}) ++ [ ({graphs.BIG}) ]"
+    names, said = run(hosted.job(), graph)
+    assert len(names) == 121
+    assert "121 pushed" in said
+    cold = hosted.calls()
+    assert calls(cold) <= 7, cold
+    assert cold[CREATE] == 1, cold
+    names, said = run(hosted.job(), graph)
+    assert names == set()
+    warm = hosted.calls()
+    assert calls(warm) <= 3, warm
+    assert warm[CREATE] == 0, warm
+    assert warm["blobs"] <= 5, warm
 
 
-def test_a_cold_job_of_300_paths_and_90_mb_and_a_warm_one(actions: Actions) -> None:
-    pushed(opened(actions), range(PATHS), 300_000)
-    assert counted(actions) == (5, 1, 12)
-    assert len(found(opened(actions), range(PATHS), 300_000)) == PATHS
-    assert counted(actions) == (2, 0, 2 + 6)
+def again(job: Job) -> Job:
+    """The next job on the same machine, whose store and memory are empty."""
+    ours = "/var/lib/nix-autocache /nix/var/nix/gcroots/nix-autocache"
+    job.machine.sh(f"rm -rf {ours} /root/.cache/nix; nix-store --gc >/dev/null 2>&1")
+    return job
 
 
-def test_20_legs_that_end_together(actions: Actions) -> None:
-    legs = [opened(actions, lane) for lane in range(20)]
-    actions.control(lag=21)
-    for lane, cache in enumerate(legs):
-        pushed(cache, range(100 * lane, 100 * lane + 5))
-    calls, creations, _ = counted(actions)
-    assert calls <= 140
-    assert creations <= 40
-    for _ in range(50):  # until lookups have caught up
-        opened(actions).get(narinfo_name(0))
-    actions.control(lag=0)
-    counted(actions)
-    for lane in range(20):
-        cache = opened(actions, lane)
-        assert len(found(cache, range(100 * lane, 100 * lane + 5))) == 5
-        cache.seal()
-    calls, creations, _ = counted(actions)
-    assert calls <= 80 + 60
-    assert creations <= 20
-    reader = opened(actions, 99)
-    assert all(len(found(reader, range(100 * lane, 100 * lane + 5))) == 5 for lane in range(20))
+def test_ranges_of_a_pack_are_asked_for_once_whatever_nix_asks_for(hosted: Hosted) -> None:
+    one = hosted.job()
+    noise = random.Random(7)
+    for number in range(40):
+        one.machine.write(f"/etc/noise/{number}", noise.randbytes(number * 60_000))
+    one.run("setup")
+    text = 'echo ${/etc/noise + "/${toString n}"} > $out'
+    done = build(one, f'let {graphs.SHELL} in builtins.genList (n: sh "noise-${{toString n}}" "{text}") 40')
+    said = one.said("finish")
+    assert "80 pushed; 46." in said
+    hosted.calls()
+    other = hosted.job()
+    other.run("setup")
+    other.sh(f"nix-store --realise {' '.join(done.stdout.split())} && nix-store --verify --check-contents")
+    other.run("finish")
+    warm = hosted.calls()
+    assert calls(warm) <= 3, warm
+    assert warm["blobs"] <= 2 + 3, "the index, and three ranges"
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"faults": [{"of": "GET blob", "times": 3, "status": 403, "after": 2}]},
-        {"faults": [{"of": "GET blob", "times": 2, "cut": 10_000, "after": 2}]},
-        {"faults": [{"of": "GET blob", "times": 1000, "whole": True}]},
-        {"faults": [{"of": "GetCacheEntryDownloadURL", "times": 1, "status": 502}]},
-        {"faults": [{"of": "GetCacheEntryDownloadURL", "times": 1, "status": 429, "retry_after": 1}]},
-    ],
-    ids=["expired", "cut", "no-ranges", "502", "429"],
-)
-def test_a_trouble_for_a_while_costs_a_hit_at_most(actions: Actions, trouble: dict[str, object]) -> None:
-    pushed(opened(actions), range(20), 100_000)
-    actions.control(**trouble)
-    cache = opened(actions)
-    assert len(found(cache, range(20), 100_000)) >= 19
-    assert len(found(cache, range(20), 100_000)) == 20
+def test_a_pull_request_reads_its_base_and_looks_up_each_branch_once(hosted: Hosted) -> None:
+    run(hosted.job(), GRAPH)
+    hosted.calls()
+    more = f"({GRAPH}) ++ [ ({graphs.leaf('new')}) ]"
+    names, said = run(hosted.job(PULL), more)
+    assert names == {"new"}
+    assert "1 pushed" in said
+    cold = hosted.calls()
+    assert calls(cold) <= 9, cold
+    names, _ = run(hosted.job(PULL), more)
+    assert names == set()
+    warm = hosted.calls()
+    assert (calls(warm) <= 6, warm[CREATE]) == (True, 0), warm
+    names, _ = run(hosted.job(), more)
+    assert names == {"new"}, "main reads nothing of a pull request"
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"evict": ""},
-        {"denied": ["read"]},
-        {"faults": [{"of": "GetCacheEntryDownloadURL", "times": 1000, "status": 500}]},
-        {"faults": [{"of": "GET blob", "times": 1000, "cut": 0}]},
-        {"faults": [{"of": "GET blob", "times": 1000, "status": 418}]},
-    ],
-    ids=["evicted", "denied", "500", "cut", "418"],
-)
-def test_a_trouble_that_stays_is_a_job_without_hits(actions: Actions, trouble: dict[str, object]) -> None:
-    pushed(opened(actions), range(3))
-    actions.control(**trouble)
-    assert found(opened(actions), range(3)) == []
+def test_what_was_evicted_is_built_with_what_refers_to_it(hosted: Hosted) -> None:
+    run(hosted.job(), graphs.chain(2))
+    (first,) = hosted.keys
+    one = hosted.job()
+    names, _ = run(one, GRAPH)
+    assert names == NAMES - {"link-0", "link-1"}
+    (second,) = set(hosted.keys) - {first}
+    hosted.evict(second)  # the newest index, too: the older one is found
+    names, _ = run(again(one), f"[ ({graphs.chain(2)}) ]")
+    assert names == set()
+    hosted.evict(first)
+    names, said = run(again(one), GRAPH)
+    assert names == NAMES
+    assert "5 pushed" in said
 
 
-def test_a_pack_that_was_evicted_takes_along_what_refers_to_it(actions: Actions) -> None:
-    pushed(opened(actions), range(3))
-    first = actions.control()["keys"][0]
-    second = opened(actions)
-    assert second.get(narinfo_name(2))
-    push(second, 3, archive(3, 1000), [2])
-    push(second, 4, archive(4, 1000))
-    second.seal()
-    actions.control(evict=first)
-    assert found(opened(actions), range(5)) == [4]
+def test_a_pack_that_goes_while_nix_reads_is_built(hosted: Hosted) -> None:
+    """It was there when its index was read."""
+    run(hosted.job())
+    hosted.calls()
+    job = hosted.job()
+    job.run("setup")
+    wait_for(lambda: hosted.actions.control()["calls"].get("GET blob", 0) >= 2, "the index")
+    hosted.evict("")
+    assert built(build(job, GRAPH)) == NAMES
+    assert "5 pushed" in job.said("finish")
+
+
+TROUBLES: Mapping[str, Mapping[str, object]] = {
+    "links expire": {"faults": [{"of": "GET blob", "after": 2, "times": 1, "status": 403}]},
+    "a range breaks off": {"faults": [{"of": "GET blob", "after": 2, "times": 2, "cut": 500}]},
+    "ranges are ignored": {"faults": [{"of": "GET blob", "times": 1000, "whole": True}]},
+    "too many calls": {"faults": [{"of": FIND, "times": 1, "status": 429, "retry_after": 1}]},
+    "a bad gateway": {"faults": [{"of": "", "times": 2, "status": 502}]},
+    "far away": {"latency": 0.5},
+}
+BAD: Mapping[str, Mapping[str, object]] = {
+    "no link is valid": {"download_link": -60},
+    "every range breaks off": {"faults": [{"of": "GET blob", "times": 1000, "cut": 10}]},
+    "too many calls for long": {"faults": [{"of": FIND, "times": 1000, "status": 429, "retry_after": 60}]},
+    "reading is denied": {"denied": ["read"]},
+}
+
+
+def test_what_a_service_does_for_a_moment_nix_does_not_notice(hosted: Hosted) -> None:
+    one = hosted.job()
+    run(one)
+    for name, trouble in TROUBLES.items():
+        hosted.actions.control(**{**actions_cache.START, **trouble})
+        names, said = run(again(one))
+        assert names == set(), (name, said)
+
+
+def test_a_service_that_cannot_be_read_is_as_none(hosted: Hosted) -> None:
+    """Nix builds, nothing hangs, and the end of the job says so if it has something to say."""
+    one = hosted.job(flush_timeout="5")
+    run(one)
+    for name, trouble in BAD.items():
+        hosted.actions.control(**{**actions_cache.START, **trouble})
+        names, _ = run(again(one))
+        assert names == NAMES, name
+
+
+def test_a_service_that_is_gone_is_one_warning(hosted: Hosted) -> None:
+    job = hosted.job(flush_timeout="20")
+    gone = Job(job.machine, inputs=job.inputs, env={**job.env, "ACTIONS_RESULTS_URL": "http://127.0.0.1:9/"}, name="x")
+    names, said = run(gone)
+    assert names == NAMES
+    assert said.count("::warning") == 1, said
+
+
+def test_a_token_that_cannot_write_after_all_is_one_warning(hosted: Hosted) -> None:
+    hosted.actions.control(denied=["write"])
+    names, said = run(hosted.job())
+    assert names == NAMES
+    (warning,) = (line for line in said.splitlines() if "::warning" in line)
+    assert "not pushed: /nix/store/" in warning
+    assert "no writable scopes" in warning
+    assert hosted.calls()[CREATE] == 1
+    job = hosted.job(on_upload_failure="fail")
+    job.run("setup")
+    build(job, GRAPH)
+    assert job.run("finish", check=False).returncode == 1
+
+
+def test_a_job_that_only_pulls_reads_and_writes_nothing(hosted: Hosted) -> None:
+    run(hosted.job())
+    hosted.calls()
+    names, _ = run(hosted.job(push="never"))
+    assert names == set()
+    job = hosted.job(push="never")
+    names, _ = run(job, f"({GRAPH}) ++ [ ({graphs.leaf('new')}) ]")
+    assert names == {"new"}
+    assert hosted.calls()[CREATE] == 0
+
+
+def test_with_a_signing_key_only_what_it_signed_is_read(hosted: Hosted) -> None:
+    key = Job(hosted.first).keygen()
+    run(hosted.job(), graphs.leaf("other"))
+    names, said = run(hosted.job(signing_key=key), GRAPH)
+    assert names == NAMES, "the other is there without a signature"
+    assert "4 pushed, 1 signed again" in said
+    names, said = run(hosted.job(signing_key=key), GRAPH)
+    assert names == set()
+    assert "\n0 pushed" in said
+    names, _ = run(hosted.job(public_keys=Job(hosted.first).keygen("other-1").partition(":")[0] + ":" + "A" * 43 + "="))
+    assert names == NAMES
+
+
+def test_lanes_that_ended_together_are_joined_by_a_job_that_builds_nothing(hosted: Hosted) -> None:
+    """The end of one is found only after the end of the other."""
+    one, other = hosted.job(), replace(hosted.job(), name="other")
+    one.run("setup")
+    build(one, GRAPH)
+    hosted.actions.control(lag=100)
+    one.run("finish")
+    hosted.actions.control(lag=0)
+    run(other, graphs.leaf("new"))
+    hosted.actions.control(appear=True)
+    hosted.calls()
+    names, _ = run(again(one))
+    assert names == set()
+    joined = hosted.calls()
+    assert (joined[CREATE], calls(joined) <= 3 + 3) == (1, True), joined
+    names, _ = run(again(other), f"({GRAPH}) ++ [ ({graphs.leaf('new')}) ]")
+    assert (names, hosted.calls()[CREATE]) == (set(), 0)
