@@ -393,6 +393,37 @@ def test_lanes_that_end_together_find_their_own_and_are_joined_by_the_next() -> 
     assert not quiet.is_stale
 
 
+def test_what_another_job_sealed_meanwhile_is_in_the_index() -> None:
+    repository = Repository()
+    first, second = opened(Job(repository, [MAIN]), 1), opened(Job(repository, [MAIN]), 2)
+    assert first.get(narinfo_name(0)) is second.get(narinfo_name(0)) is None
+    for number, cache in enumerate((first, second)):
+        push(cache, number, archive(number))
+        cache.seal()
+    found = opened(Job(repository, [MAIN]), 3)
+    assert [bool(found.get(narinfo_name(number))) for number in (0, 1)] == [True, True]
+
+
+@pytest.mark.parametrize("settled", [600, -1])
+def test_an_entry_that_is_not_found_yet_is_not_forgotten(settled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups lag: a pack may be found, and one that is older not. It is forgotten when it is old enough."""
+    monkeypatch.setattr(catalog, "_SETTLED", settled)
+    repository = Repository()
+    first = opened(Job(repository, [MAIN]), 1)
+    push(first, 1, archive(1))
+    first.seal()
+    second = opened(Job(repository, [MAIN]), 1)
+    push(second, 2, archive(2))
+    second.seal()
+    repository.entries[0].at = 1
+    third = opened(Job(repository, [MAIN]), 1)
+    assert third.get(narinfo_name(1)) is None
+    push(third, 3, archive(3))
+    third.seal()
+    repository.now = 1
+    assert bool(opened(Job(repository, [MAIN]), 1).get(narinfo_name(1))) == (settled > 0)
+
+
 def test_what_two_jobs_built_alike_is_one_archive() -> None:
     """The second compressed it in another way; its narinfo gets the place, the size and the hash of the first."""
     repository = Repository()

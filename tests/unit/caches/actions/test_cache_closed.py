@@ -60,7 +60,8 @@ def join_threads() -> None:
 
 
 def seen(cache: ActionsCache) -> dict[int, str]:
-    found = {number: cache.get(narinfo_name(number)) for number in range(PATHS)}
+    """What it answers, to questions in the order of Nix: what refers to others first."""
+    found = {number: cache.get(narinfo_name(number)) for number in reversed(range(PATHS))}
     return {number: text.decode() for number, text in found.items() if text}
 
 
@@ -77,7 +78,8 @@ def assert_closed(cache: ActionsCache, *, readable: bool) -> dict[int, str]:
 
 
 class Jobs(RuleBasedStateMachine):
-    """Each lane has one job at a time. `sealed` is what a lane's jobs have sealed since something was evicted."""
+    """Each lane has one job at a time. `sealed` is what a lane's jobs have sealed since something was evicted, `put` is
+    what a running job has put, if it started later than that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,10 +96,29 @@ class Jobs(RuleBasedStateMachine):
 
     lanes = st.tuples(st.sampled_from([MAIN, PULL]), st.integers(0, LANES - 1))
 
-    @rule(lane=lanes)
+    @rule(
+        lane=lanes,
+        numbers=st.lists(st.integers(0, PATHS - 1), max_size=3),
+        seals=st.booleans(),
+        ends=st.booleans(),
+    )
+    def work(self, lane: tuple[str, int], numbers: list[int], seals: bool, ends: bool) -> None:
+        if lane not in self.running:
+            self.start(lane)
+        cache = self.running[lane][1]
+        try:
+            for number in numbers:
+                there = build(cache, number, self.started)
+                if lane in self.put:
+                    self.put[lane] |= set(there)
+            if seals:
+                self.seal(lane, cache)
+        except Killed:
+            ends = True
+        if ends:
+            del self.running[lane]
+
     def start(self, lane: tuple[str, int]) -> None:
-        if lane in self.running:
-            return
         own = [each.at for each in self.repository.entries if f"/{lane[1]:08x}/" in each.key]
         self.repository.now = max([self.repository.now, *own])
         job = Job(self.repository, READABLE[lane[0]])
@@ -105,31 +126,16 @@ class Jobs(RuleBasedStateMachine):
         self.put[lane] = set()
         self.started += 1
 
-    @precondition(lambda self: self.running)
-    @rule(data=st.data(), number=st.integers(0, PATHS - 1))
-    def work(self, data: st.DataObject, number: int) -> None:
-        lane = data.draw(st.sampled_from(sorted(self.running)))
-        try:
-            self.put[lane] |= set(build(self.running[lane][1], number, self.started))
-        except Killed:
-            del self.running[lane]
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data(), ends=st.booleans())
-    def seal(self, data: st.DataObject, ends: bool) -> None:
-        lane = data.draw(st.sampled_from(sorted(self.running)))
-        cache = self.running[lane][1]
+    def seal(self, lane: tuple[str, int], cache: ActionsCache) -> None:
+        sealed = self.put.get(lane, set())
         try:
             cache.seal()
-            assert all(cache.sealed(narinfo_name(number)) for number in self.put[lane])
+            assert all(cache.sealed(narinfo_name(number)) for number in sealed)
         except CacheError:
-            self.put[lane] = {number for number in self.put[lane] if cache.sealed(narinfo_name(number))}
-        except Killed:
-            self.put[lane] = set()
-            ends = True
-        self.sealed.setdefault(lane, set()).update(self.put[lane])
-        if ends:
-            del self.running[lane]
+            sealed = {number for number in sealed if cache.sealed(narinfo_name(number))}
+        if lane in self.put:
+            self.put[lane] = sealed
+        self.sealed.setdefault(lane, set()).update(sealed)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), calls=st.integers(0, 8))
@@ -147,6 +153,7 @@ class Jobs(RuleBasedStateMachine):
     def evict(self, data: st.DataObject) -> None:
         self.repository.evict(data.draw(st.sampled_from(self.repository.stored)))
         self.sealed.clear()
+        self.put.clear()
 
     @rule(ticks=st.integers(0, 2), lag=st.integers(0, 2))
     def wait(self, ticks: int, lag: int) -> None:
