@@ -18,7 +18,7 @@ from typing import Final
 from ...errors import CacheBusy, CacheError
 from ..retry import retrying
 from . import trailer
-from .index import Entry, Head, Index, Item, closure, forget, prune, union, without
+from .index import Entry, Head, Index, Item, circles, closure, forget, prune, union, without
 from .keys import archive_of, parse_pack
 from .links import Links
 from .lookups import Found, Lookups
@@ -79,8 +79,8 @@ class Catalog:
     def _begin(self, found: Found) -> None:
         """The caller holds `_loading`."""
         with self._lock:
-            self._own, self._foreign, self._unjoined = found.own, found.foreign, found.unjoined
-            self._look_again()
+            self._take(found.own, found.foreign)
+            self._unjoined = found.unjoined
         self._found = found
 
     def get(self, name: str) -> Item | None:
@@ -148,8 +148,7 @@ class Catalog:
         if newest and not self._own.has_taken(newest.key):
             index = self._lookups.read(newest)
             with self._lock:
-                self._own = union([self._own, index])
-                self._look_again()
+                self._take(union([self._own, index]), self._foreign)
             if index.has_taken(self._unjoined):
                 self._unjoined = ""
 
@@ -183,6 +182,12 @@ class Catalog:
             self._mine |= entries.keys()
             self._unjoined = ""
             self._look_again()
+
+    def _take(self, own: Index, foreign: Index) -> None:
+        """Take these for what there is, but for what nobody can have built. The caller holds the lock."""
+        wrong = circles(union([own, foreign]))
+        self._own, self._foreign = without(own, wrong), without(foreign, wrong)
+        self._look_again()
 
     def _look_again(self) -> None:
         """The caller holds the lock."""

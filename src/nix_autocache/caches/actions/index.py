@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ...nix.closure import circular
 from ...nix.store import BASE_NAME, HASH_PART
 from .keys import archive_of, parse_pack
 
@@ -137,6 +138,11 @@ def union(indexes: Iterable[Index]) -> Index:
             if first is None or (item.is_signed and not first.is_signed):
                 items[name] = item.with_file_of(places.setdefault(item.archive, item)) if item.archive else item
     return Index(entries, items, heads)
+
+
+def circles(index: Index) -> set[str]:
+    """The names of items that lead into a circle, which some versions of Nix abort on (2.26)."""
+    return circular({name: item.needs for name, item in index.items.items()})
 
 
 def without(index: Index, names: Iterable[str]) -> Index:

@@ -344,6 +344,17 @@ def test_what_an_entry_took_along_is_put_again() -> None:
     assert opened(Job(repository, [MAIN]), 1).get(narinfo_name(2))
 
 
+def test_what_leads_into_a_circle_is_not_found() -> None:
+    """Whoever can write the cache can write one, and a Nix that is led into it aborts."""
+    repository = Repository()
+    forger = opened(Job(repository, [MAIN]), 1)
+    for number, references in {1: [2], 2: [1], 3: [2], 4: [4], 5: [4]}.items():
+        push(forger, number, archive(number), references)
+    forger.seal()
+    found = opened(Job(repository, [MAIN]), 1)
+    assert [number for number in range(6) if found.get(narinfo_name(number))] == [4, 5]
+
+
 def test_a_link_that_expired_is_asked_for_once_more() -> None:
     repository = Repository()
     first = opened(Job(repository, [MAIN]), 1)
