@@ -27,6 +27,7 @@ from nix_autocache.nix.store import PathInfo, StorePath
 
 STORE = "/nix/store"
 SYSTEM = "x86_64-linux"
+TEMPORARY = Path(tempfile.gettempdir())
 
 
 class Killed(SystemExit):
@@ -157,10 +158,11 @@ def scope_of(branch: str) -> str:
     return hashlib.sha256(branch.encode()).hexdigest()[:16]
 
 
-def opened(job: Job, lane: int, limits: Limits | None = None, size: int = 1 << 30) -> ActionsCache:
+def opened(
+    job: Job, lane: int, limits: Limits | None = None, size: int = 1 << 30, directory: Path | None = TEMPORARY
+) -> ActionsCache:
     """The cache as a process of this job has it."""
     places = [Place(Lane(scope, f"{lane:08x}"), SYSTEM) for scope in job.scopes]
-    directory = Path(tempfile.gettempdir())
     return ActionsCache(job, places, {"GITHUB_RUN_ID": "7"}, STORE, size, limits or Limits(), directory)
 
 

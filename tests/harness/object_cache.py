@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -186,6 +186,27 @@ class SealingCache:
             assert fields["URL"] in self.visible
             assert {each[:32] for each in fields["References"].split()} <= texts.keys()
         return {text.splitlines()[0].rpartition("/")[2][33:] for text in texts.values()}
+
+
+@dataclass
+class IndexedCache(SealingCache):
+    """One that is stale until it is sealed, as soon as it was told that something is used."""
+
+    used: set[str] = field(default_factory=set)
+    learnt: list[str] = field(default_factory=list)
+
+    def known(self) -> str:
+        return "known"
+
+    def learn(self, known: str) -> None:
+        self.learnt.append(known)
+
+    def use(self, names: Iterable[str]) -> None:
+        self.used.update(names)
+
+    @property
+    def is_stale(self) -> bool:
+        return bool(self.used) and not self.sealings
 
 
 def hash_part(number: int) -> str:

@@ -71,15 +71,28 @@ def test_what_was_found_or_pushed_since_is_not_lacking() -> None:
     [
         *(b"", b"\n", b"[]\n", b"{}\n", b"7\n", b'{"name": "x"}\n', b'{"name": {}, "narinfo"', b"[" * 99_999),
         *(b'{"name": {}, "narinfo": "x"}', b'{"name": "x", "narinfo": 7}', b'{"name": [], "missed": 1.0}'),
+        b'{"known": ["x"]}',
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_line_that_is_no_report_changes_nothing(line: bytes) -> None:
     reading = NixReading()
     reading.hear(line)
     store = Store()
     reading.write_index(store, "index")  # type: ignore[arg-type]
-    assert store.puts == 0
+    assert (store.puts, reading.take_known(), reading.used) == (0, "", [])
+
+
+def test_what_the_cache_looked_up_is_taken_once() -> None:
+    reading = NixReading()
+    assert reading.take_known() == ""
+    out, into = os.pipe()
+    known = "x" * 300_000  # more than a pipe takes at once
+    with open(out, "rb") as lines:
+        Reports(into).known(known)
+        reading.hear(lines.readline())
+    os.close(into)
+    assert (reading.take_known(), reading.take_known()) == (known, "")
 
 
 def test_what_was_used_is_the_index_and_is_written_once() -> None:

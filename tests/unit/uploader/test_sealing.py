@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, ReadOnly
 from nix_autocache.nix.realisation import Realisation
+from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.push import BinaryCache, Pusher
 from tests.harness.draining import Draining, draining
-from tests.harness.object_cache import SealingCache
+from tests.harness.object_cache import IndexedCache, SealingCache
 from tests.harness.paths import path
 from tests.harness.waiting import wait_for
 
@@ -283,3 +285,73 @@ def test_a_cache_that_seals_gets_no_run_index(tmp_path: Path, cache: SealingCach
         drained.queued(drained.fake.add("one"))
         assert drained.flush()
     assert not any(name.startswith("autocache/") for name in cache.found)
+
+
+def reading(used: bool = True) -> NixReading:
+    made = NixReading()
+    made.hear(b'{"known": "what was looked up"}')
+    if used:
+        made.note(f"{path('fetched').hash_part}.narinfo", "a narinfo")
+    return made
+
+
+@contextmanager
+def warm(directory: Path, cache: IndexedCache, heard: NixReading) -> Iterator[Draining]:
+    """The uploader of a job whose Nix has read."""
+
+    def with_reading(pusher: Pusher) -> Pusher:
+        assert isinstance(pusher, BinaryCache)
+        return replace(pusher, reading=heard)
+
+    with draining(directory, into=cache, wrapped=with_reading) as drained:
+        yield drained
+
+
+def test_a_job_that_built_nothing_seals_what_is_stale_once(tmp_path: Path) -> None:
+    cache = IndexedCache()
+    with warm(tmp_path, cache, reading()) as drained:
+        for _ in range(3):
+            assert drained.flush()
+            wait_for(lambda: cache.sealings == 1, "the seal")
+    assert cache.learnt == ["what was looked up"]
+
+
+def test_a_cache_that_is_not_stale_is_not_sealed(tmp_path: Path) -> None:
+    cache = IndexedCache()
+    with warm(tmp_path, cache, reading(used=False)) as drained:
+        for _ in range(3):
+            assert drained.flush()
+    assert cache.sealings == 0
+
+
+def test_what_was_pushed_is_sealed_with_what_was_used(tmp_path: Path) -> None:
+    cache = IndexedCache()
+    with warm(tmp_path, cache, reading()) as drained:
+        drained.queued(drained.fake.add("one"))
+        assert drained.flush()
+    assert (cache.sealings, cache.names()) == (1, {"one"})
+    assert f"{path('fetched').hash_part}.narinfo" in cache.used
+
+
+@pytest.mark.parametrize("trouble", [CacheError("no"), CredentialsError("no"), ReadOnly("no"), OSError("a bug")])
+def test_a_stale_cache_that_cannot_be_sealed_fails_nothing(tmp_path: Path, trouble: Exception) -> None:
+    cache = IndexedCache(troubles=[trouble])
+    with warm(tmp_path, cache, reading()) as drained:
+        assert drained.flush()
+        wait_for(lambda: cache.sealings == 1, "the seal")
+        drained.queued(drained.fake.add("one"))
+        assert drained.flush()
+        assert outcomes(drained) == {"one": "pushed"}
+        assert drained.drain.refused == ""
+
+
+def test_a_flush_does_not_wait_for_a_stale_cache_beyond_its_deadline(tmp_path: Path) -> None:
+    cache = IndexedCache()
+    cache.goes_on.clear()
+    with warm(tmp_path, cache, reading()) as drained:
+        assert drained.flush(1.0)
+        assert cache.sealing.wait(10)
+        cache.goes_on.set()
+        drained.queued(drained.fake.add("one"))
+        assert drained.flush()
+        assert cache.names() == {"one"}

@@ -1,6 +1,7 @@
 """The Actions cache: what one job puts others find, in few requests, and nothing of a job that failed."""
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -366,6 +367,16 @@ def test_a_link_that_expired_is_asked_for_once_more() -> None:
     job.expired |= {f"{MAIN} {repository.stored[0]} {number}" for number in range(job.links + 1)}
     assert content_of(found, archive(1)) == archive(1)
     assert job.calls["find"] == 3
+
+
+def test_without_a_directory_nothing_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    repository = Repository()
+    first = opened(Job(repository, [MAIN]), 1)
+    push(first, 1, archive(1))
+    first.seal()
+    found = opened(Job(repository, [MAIN]), 1, directory=None)
+    assert content_of(found, archive(1)) == archive(1)
 
 
 def test_a_server_that_ignores_ranges_is_read_once() -> None:

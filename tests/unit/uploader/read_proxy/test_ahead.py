@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from nix_autocache.caches.protocol import Content
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.uploader.read_proxy import ahead, archives, index, narinfos, spool
@@ -379,3 +380,33 @@ def test_what_is_served_is_what_the_cache_has_or_an_error(
         list(pool.map(check, questions))
         proxy.cache.faults = {}
         list(pool.map(check, questions))
+
+
+def test_where_only_small_archives_are_held_a_large_one_holds_up_none(tmp_path: Path) -> None:
+    """As for a cache that keeps what it reads: what is large would be on disk twice."""
+    proxy = Proxy(tmp_path, disk=0)
+    small, held = proxy.cache.add(1, b"small")
+    large, passing = proxy.cache.add(2, LARGE, [1])
+    proxy.read(large)
+    proxy.wait_for_questions(held)
+    assert proxy.read(passing) == LARGE
+    assert (proxy.read(small), proxy.read(held)) == (proxy.cache.objects[small], b"small")
+    assert proxy.cache.asked[passing] == proxy.cache.asked[held] == 1
+    assert not [*tmp_path.glob("tmp*")]
+    wait_for(proxy.has_all_its_room, "room")
+
+
+def test_what_is_not_passed_on_is_missing(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path)
+    narinfo, archive = proxy.cache.add(1, b"archive")
+    missed: list[str] = []
+    objects = CacheObjects(
+        proxy.cache,  # type: ignore[arg-type]
+        proxy.index.forget,
+        lambda name, _: missed.append(name),
+        lambda name, text: None if name.endswith(".narinfo") else text,
+    )
+    ahead = ObjectsAhead(objects, proxy.spool, proxy.store, proxy.index)
+    assert ahead.open(narinfo) is None
+    assert missed == [], "the cache has it"
+    assert b"".join((ahead.open(archive) or Content(0, iter(()))).pieces) == b"archive"
