@@ -142,7 +142,7 @@ class ActionsCache:
     def learn(self, known: str) -> None:
         """See Indexed."""
         with suppress(CacheError):  # then it is looked up here
-            self._catalog.begin(shared.decode(known))
+            self._catalog.learn(shared.decode(known))
 
     def use(self, names: Iterable[str]) -> None:
         """See Indexed."""

@@ -7,7 +7,6 @@ is gone takes along its narinfos, and all that refer to them, before any of thes
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +14,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from ...errors import CacheBusy, CacheError
-from ..retry import retrying
+from ...errors import CacheError
 from . import trailer
+from .beginning import Beginning
 from .index import Entry, Head, Index, Item, circles, closure, forget, prune, union, without
 from .keys import archive_of, parse_pack
 from .links import Links
@@ -25,8 +24,6 @@ from .lookups import Found, Lookups
 
 _DAY: Final = 86400
 _STALE: Final = 2  # days after which the use of an entry is written down, even if nothing else is
-_PATIENCE: Final = 10.0  # seconds for the first lookups: Nix waits for them
-_PAUSE: Final = 5.0  # seconds without another attempt at them
 _SETTLED: Final = 600  # seconds after which a finished entry is found by everybody
 
 
@@ -36,11 +33,8 @@ class Catalog:
 
     def __init__(self, lookups: Lookups, links: Links, size: int) -> None:
         self._lookups, self._links, self._size = lookups, links, size
-        self._loading, self._lock = threading.Lock(), threading.Lock()
-        self._refused: CacheError | CacheBusy | None = None
-        self._refused_until = 0.0  # on the clock of `time.monotonic`
-        self._found: Found | None = None
-        self._never = threading.Event()
+        self._beginning = Beginning(lookups.begin, self._begin)
+        self._lock = threading.Lock()
         self._unjoined = ""  # our lane's newest pack, if the newest pack of all lanes takes no account of it
         self._own, self._foreign, self._view = Index(), Index(), Index()
         self._archives: dict[str, Item] = {}
@@ -51,37 +45,17 @@ class Catalog:
         self._closed: set[str] = set()  # items of which all that they need is known to be there
 
     def load(self) -> Found:
-        """Look up the indexes, unless that was done.
+        """See Beginning."""
+        return self._beginning.load()
 
-        What the service refused is raised again without a request; if it was busy, for some seconds, since many may
-        wait here.
-        """
-        with self._loading:
-            if self._found:
-                return self._found
-            if self._refused and time.monotonic() < self._refused_until:
-                raise self._refused
-            try:
-                found = retrying(self._lookups.begin, self._never, longest=_PATIENCE)
-            except (CacheBusy, CacheError) as error:
-                self._refused = error
-                self._refused_until = time.monotonic() + (_PAUSE if isinstance(error, CacheBusy) else math.inf)
-                raise
-            self._begin(found)
-            return found
-
-    def begin(self, found: Found) -> None:
-        """Begin with what another process has looked up, unless that was done here."""
-        with self._loading:
-            if not self._found:
-                self._begin(found)
+    def learn(self, found: Found) -> None:
+        """See Beginning."""
+        self._beginning.learn(found)
 
     def _begin(self, found: Found) -> None:
-        """The caller holds `_loading`."""
         with self._lock:
             self._take(found.own, found.foreign)
             self._unjoined = found.unjoined
-        self._found = found
 
     def get(self, name: str) -> Item | None:
         """An item that is there with its archive and all that it needs."""
@@ -134,7 +108,7 @@ class Catalog:
     @property
     def is_stale(self) -> bool:
         """True if the next job would find more, or for longer, if this one wrote an index."""
-        if not self._found:
+        if not self._beginning.found:
             return False
         today = _today()
         entries = {**self._foreign.entries, **self._own.entries}

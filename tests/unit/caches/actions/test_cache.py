@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from nix_autocache.caches.actions import catalog
+from nix_autocache.caches.actions import beginning, catalog
 from nix_autocache.caches.actions.writer import Limits
 from nix_autocache.errors import CacheBusy, CacheError, ReadOnly, StoreError
 from nix_autocache.nix import keys
@@ -247,14 +247,14 @@ def test_a_job_that_cannot_look_up_the_index_now_hides_no_older_one() -> None:
 
 
 def test_a_service_that_is_busy_is_not_asked_by_each_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_PATIENCE", 0.0)
+    monkeypatch.setattr(beginning, "PATIENCE", 0.0)
     job = Job(Repository(), [MAIN], troubles={"find": [CacheBusy("503")] * 2})
     cache = opened(job, 1)
     for number in range(10):
         with pytest.raises(CacheBusy):
             cache.get(narinfo_name(number))
     assert job.calls.total() == 2
-    monkeypatch.setattr(catalog, "_PAUSE", 0.0)
+    monkeypatch.setattr(beginning, "PAUSE", 0.0)
     later = opened(job, 1)
     assert later.get(narinfo_name(1)) is None
 
