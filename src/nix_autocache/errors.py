@@ -57,6 +57,7 @@ class CacheBusy(Error):  # noqa: N818 - a state, not a mistake
     """The cache is unavailable at the moment. A retry after `retry_after` seconds may help."""
 
     longest = math.inf  # seconds after which retries are pointless
+    advice = ""  # what is then said with it
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)

@@ -32,6 +32,7 @@ class Conflict(CacheBusy):
     """
 
     longest = 20.0
+    advice = "; is it a folder that is missing?"
 
 
 def status_error(where: str, name: str, status: int, reason: str, wait: float) -> Error:

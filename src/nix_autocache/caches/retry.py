@@ -55,8 +55,8 @@ def retrying(
             return _attempted(attempt)
         except CacheBusy as busy:
             error = busy
-            if time.monotonic() > begun + busy.longest:
-                raise CacheError(f"{busy}; is it a folder that is missing?") from None
+            if time.monotonic() >= begun + busy.longest:
+                raise CacheError(f"{busy}{busy.advice}") from None
             tell(busy)
             gate.close(busy.retry_after)
     raise error

@@ -59,6 +59,7 @@ def test_a_conflict_that_stays_is_an_error_and_not_waited_for_until_the_deadline
 
     class Stays(CacheBusy):
         longest = 0.05
+        advice = "; is it a folder that is missing?"
 
     def attempt() -> None:
         raise Stays("nar/x: HTTP status 409 Conflict", retry_after=0.01)

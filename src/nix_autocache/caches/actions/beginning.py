@@ -6,14 +6,20 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
-from ...errors import CacheBusy, CacheError
+from ...errors import CacheBusy, CacheError, one_line
 from ..retry import retrying
 from .lookups import Found
 
 PATIENCE: Final = 10.0  # seconds for the lookups: Nix waits for them
-PAUSE: Final = 5.0  # seconds without another attempt
+PAUSE: Final = 30.0  # seconds without another attempt
+
+
+class Silent(CacheBusy):
+    """The lookups were tried for long enough: a path is left to the next flush, and nobody waits for it."""
+
+    longest = 0.0
 
 
 class Beginning:
@@ -40,11 +46,15 @@ class Beginning:
                 raise self._refused
             try:
                 found = retrying(self._look_up, self._never, longest=PATIENCE)
-            except (CacheBusy, CacheError) as error:
-                self._refused = error
-                self._refused_until = time.monotonic() + (PAUSE if isinstance(error, CacheBusy) else math.inf)
-                raise
+            except CacheBusy as error:
+                self._refuse(Silent(one_line(error)), PAUSE)
+            except CacheError as error:
+                self._refuse(error, math.inf)
             return self._begin(found)
+
+    def _refuse(self, error: CacheError | CacheBusy, seconds: float) -> NoReturn:
+        self._refused, self._refused_until = error, time.monotonic() + seconds
+        raise error from None
 
     def learn(self, found: Found) -> None:
         """Begin with what another process has found, unless it was looked up here."""

@@ -10,6 +10,7 @@ import pytest
 
 from nix_autocache.caches.actions import beginning, catalog
 from nix_autocache.caches.actions.writer import Limits
+from nix_autocache.caches.retry import retrying
 from nix_autocache.errors import CacheBusy, CacheError, ReadOnly, StoreError
 from nix_autocache.nix import keys
 from tests.harness.actions import (
@@ -254,6 +255,8 @@ def test_a_service_that_is_busy_is_not_asked_by_each_who_waits(monkeypatch: pyte
         with pytest.raises(CacheBusy):
             cache.get(narinfo_name(number))
     assert job.calls.total() == 2
+    with pytest.raises(CacheError, match="503"):  # nor by one path again and again, while a flush waits
+        retrying(lambda: cache.get(narinfo_name(1)), threading.Event())
     monkeypatch.setattr(beginning, "PAUSE", 0.0)
     later = opened(job, 1)
     assert later.get(narinfo_name(1)) is None
