@@ -95,8 +95,10 @@ class Answers:
             return self.finish(connection, _head(_MISSING, request, 0), request)
         chunked = content.size is None
         waiting = _head(_OK, request, content.size, chunked=chunked)  # so that a narinfo and its head are one packet
+        size = 0
         try:
             for piece in filter(None, content.pieces):
+                size += len(piece)
                 part = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
                 if len(waiting) + len(part) <= _TOGETHER:
                     waiting += part
@@ -110,7 +112,7 @@ class Answers:
             return False  # too late for another status
         finally:
             content.close()
-        return request.keep
+        return request.keep and content.size in {None, size}  # who was promised more would wait for it
 
     def _found(self, path: str, ask: Callable[[str], T]) -> T | None:
         """The result of `ask` for the object at the path; None after any error, and for a path of another job."""

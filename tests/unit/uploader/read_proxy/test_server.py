@@ -30,6 +30,7 @@ NONCE = "0123456789abcdef"  # of this job
 NARINFO = "0123456789abcdfghijklmnpqrsvwxyz.narinfo"
 ARCHIVE = "nar/0123456789abcdfghijklmnpqrsvwxyz.nar"
 ENDLESS = "nar/endless"
+SHORT = "nar/short"  # has less than it says
 
 
 class Cache:
@@ -63,6 +64,8 @@ class Cache:
             raise self.error
         if name == ENDLESS:
             return Content(None, iter(lambda: bytes(100_000), None))
+        if name == SHORT:
+            return Content(7, iter([b"short"]))
         return Content(None, iter([b"some ", b"", b"content"])) if name == ARCHIVE else None
 
     def exists(self, name: str) -> bool:
@@ -109,6 +112,11 @@ def test_what_is_there_is_served_whether_its_size_is_known_or_not(port: int) -> 
     assert ask(port, NARINFO) == (200, b"StorePath: x\n")
     assert ask(port, ARCHIVE) == (200, b"some content")
     assert ask(port, "nar/gone") == (404, b"")
+
+
+def test_who_was_promised_more_than_there_is_does_not_wait_for_it(port: int) -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        ask(port, SHORT)
 
 
 def test_a_head_of_an_archive_does_not_begin_to_read_it(port: int, cache: Cache) -> None:
