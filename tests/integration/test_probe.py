@@ -43,6 +43,12 @@ def probed(tmp_path: Path, wanted: str, environ: Mapping[str, str]) -> dict[str,
     return dict(re.fullmatch(r"\| (.+) \| (.+) \|", line).groups() for line in lines)  # type: ignore[union-attr,misc]
 
 
+def test_each_job_installs_the_packages_that_the_program_imports() -> None:
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    for job in jobs.values():
+        assert any("requirements/gha.txt" in step.get("run", "") for step in job["steps"])
+
+
 def test_the_workflow_measures_what_only_github_shows(actions: Actions, tmp_path: Path) -> None:
     actions.control(creations=150, retry_after=40)
     found = probed(tmp_path, measures("service"), actions.env())
