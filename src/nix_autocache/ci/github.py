@@ -56,6 +56,8 @@ class GitHub(GitHubConsole):
             return None
         base, *job = (self._environ.get(f"GITHUB_{name}", "") for name in ("BASE_REF", "WORKFLOW", "JOB"))
         default = _default_branch(self._payload())
+        if not default and self._environ.get("GITHUB_EVENT_NAME") == "schedule":  # it runs on no other branch
+            default = ref.removeprefix("refs/heads/")
         return Lanes.of(f"{self.token_server()}/{repository}", ref, base, default, *job, matrix)
 
     def id_token(self, audience: str) -> IdTokenSource | None:
@@ -128,7 +130,7 @@ def server_of(url: str) -> str:
 
 
 def _default_branch(payload: Any) -> str:
-    """Empty if the payload does not say, as that of a schedule may not."""
+    """Empty if the payload does not say."""
     try:
         return str(payload["repository"]["default_branch"] or "")
     except (KeyError, TypeError):

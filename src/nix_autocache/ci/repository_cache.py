@@ -17,7 +17,9 @@ from typing import Final
 _PULL: Final = "refs/pull/"
 _TAG: Final = "refs/tags/"
 _MERGE_QUEUE: Final = "refs/heads/gh-readonly-queue/"
-_READING: Final = frozenset({"none", "read"})  # source: config.js of @actions/cache; any other mode lets a job write
+_UNWRITABLE: Final = frozenset({"none", "read"})  # source: config.js of @actions/cache; any other mode allows it
+_UNREADABLE: Final = frozenset({"none", "write-only"})
+_EVERY: Final = ""  # the scope in the tokens of Forgejo and Gitea, which keep no branches apart
 _WRITE: Final = 2  # a bit of Permission
 
 
@@ -37,7 +39,7 @@ def of_job(environ: Mapping[str, str], *, trusted: bool) -> RepositoryCache:
     """The cache as a job with GitHub's variables may use it; `trusted` says whether its event is."""
     mode = _mode(environ)
     return RepositoryCache(
-        unreadable=f"this job may not read GitHub's cache (ACTIONS_CACHE_MODE is {mode})" if mode == "none" else "",
+        unreadable=_denied("read", mode) if mode in _UNREADABLE else "",
         read_only=_read_only(environ, trusted=trusted),
         writers="every action of the job, and with `id-token: write` every step, can write GitHub's cache",
     )
@@ -45,8 +47,8 @@ def of_job(environ: Mapping[str, str], *, trusted: bool) -> RepositoryCache:
 
 def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
     mode = _mode(environ)
-    if mode in _READING:
-        return f"this job may not write GitHub's cache (ACTIONS_CACHE_MODE is {mode})"
+    if mode in _UNWRITABLE:
+        return _denied("write", mode)
     ref, writable = environ.get("GITHUB_REF", ""), _writable(environ.get("ACTIONS_RUNTIME_TOKEN", ""))
     if ref.startswith((_TAG, _MERGE_QUEUE)):
         return f"no later job reads what is cached for {ref}"
@@ -55,8 +57,13 @@ def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
     branches = [scope for scope in (ref, *(writable or ())) if not scope.startswith(_PULL)]
     if branches and not trusted:
         event = environ.get("GITHUB_EVENT_NAME", "this event")
-        return f"{event} is not trusted, and trusted jobs read what is cached for {branches[0]}"
+        what = "all branches" if branches[0] == _EVERY else branches[0]
+        return f"{event} is not trusted, and trusted jobs read what is cached for {what}"
     return ""
+
+
+def _denied(what: str, mode: str) -> str:
+    return f"this job may not {what} GitHub's cache (ACTIONS_CACHE_MODE is {mode})"
 
 
 def _mode(environ: Mapping[str, str]) -> str:

@@ -51,6 +51,15 @@ def test_a_branch_reads_its_own_lane_and_then_the_default_branchs(event: dict[st
     assert main.all == (main.own,)
 
 
+def test_a_schedule_runs_on_the_default_branch_also_if_its_payload_does_not_say(tmp_path: Path) -> None:
+    """Its cache would be cut to the size of another branch's."""
+    payload = tmp_path / "event.json"
+    payload.write_text('{"schedule": "0 4 * * *"}')
+    job = {**GITHUB, "GITHUB_EVENT_PATH": str(payload)}
+    assert lanes(GitHub({**job, "GITHUB_EVENT_NAME": "schedule"})).is_default
+    assert not lanes(GitHub({**job, "GITHUB_EVENT_NAME": "push"})).is_default
+
+
 def test_a_pull_request_reads_the_branch_that_it_is_for_before_the_default_branch(event: dict[str, str]) -> None:
     pull = {**GITHUB, **event, "GITHUB_REF": "refs/pull/7/merge"}
     stable, main = (

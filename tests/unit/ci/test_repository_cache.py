@@ -69,6 +69,14 @@ def test_neither_does_one_whose_ref_is_a_pull_request_and_whose_token_may_write_
     assert UNTRUSTED.partition(" for ")[0] in read_only(payload, "")
 
 
+@pytest.mark.parametrize("payload", ["pull_request-fork", "pull_request_target-fork"])
+def test_nor_one_on_a_server_that_keeps_no_branches_apart(payload: str) -> None:
+    """Source: CreateAuthorizationToken of Gitea and Forgejo, services/actions/auth.go."""
+    given = token({"": WRITE})
+    assert "is not trusted, and trusted jobs read what is cached for all branches" in read_only(payload, PULL, given)
+    assert read_only("pull_request-same-repository", PULL, given) == read_only("push", MAIN, given) == ""
+
+
 @pytest.mark.parametrize(
     ("payload", "ref"), [("tag", TAG), ("release", TAG), ("workflow_dispatch", TAG), ("merge_group", QUEUE)]
 )
@@ -112,12 +120,15 @@ def test_any_other_mode_lets_a_job_write(mode: str) -> None:
     assert read_only("push", MAIN, ACTIONS_CACHE_MODE=mode) == ""
 
 
-def test_where_a_workflow_forbids_both_nothing_is_read() -> None:
-    host = GitHub({"GITHUB_REF": MAIN, "ACTIONS_CACHE_MODE": "none"})
-    found = host.repository_cache()
+@pytest.mark.parametrize("mode", ["none", "write-only"])
+def test_where_a_workflow_forbids_to_read_nothing_is_read(mode: str) -> None:
+    found = GitHub({"GITHUB_REF": MAIN, "ACTIONS_CACHE_MODE": mode}).repository_cache()
     assert found
-    assert found.unreadable == "this job may not read GitHub's cache (ACTIONS_CACHE_MODE is none)"
-    for mode in ("read", "write", "write-only", ""):
+    assert found.unreadable == f"this job may not read GitHub's cache (ACTIONS_CACHE_MODE is {mode})"
+
+
+def test_any_other_mode_lets_a_job_read() -> None:
+    for mode in ("read", "write", "of-next-year", ""):
         found = GitHub({"GITHUB_REF": MAIN, "ACTIONS_CACHE_MODE": mode}).repository_cache()
         assert found
         assert found.unreadable == ""
