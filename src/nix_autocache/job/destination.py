@@ -71,10 +71,19 @@ class Destination:
         return self.url.wants_reader or self.unsigned
 
     @property
+    def is_read_by_nix(self) -> bool:
+        """Whether Nix can read the cache without our proxy."""
+        return self.url.is_read_by_nix and not self.unsigned
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether the read proxy of a cache of the host's, which passes on only what it can verify, lacks the key."""
+        return self.url.row.kept_by_host and self.key_source.is_in_aws and not self.public_keys
+
+    @property
     def without_read_proxy(self) -> str:
         """What then happens, as a sentence."""
-        by_itself = self.url.is_read_by_nix and not self.unsigned
-        return "Nix reads the cache by itself" if by_itself else "Nix does not read the cache"
+        return "Nix reads the cache by itself" if self.is_read_by_nix else "Nix does not read the cache"
 
     @property
     def substituters(self) -> list[str]:

@@ -29,12 +29,17 @@ def check(url: CacheUrl, host: Host, environ: Mapping[str, str]) -> None:
     if host.repository_cache() is None:
         where = "here" if host.name == "local" else f"on {host.name}"
         raise InputError(f"cache: {url} is kept by GitHub for the jobs of a repository; {where}, take another cache")
-    if given_by_host(environ) is not row or host.lanes("") is None:
+    if given_by_host(environ) is not row:
         assert row.credentials, "they are the host's"
         names = " nor ".join(row.credentials.sufficient)
         raise InputError(
             f"cache: {url} can be reached by the steps of an action (`uses:`) only, if the runner has such a cache, "
             f"and here is neither {names}; take another cache, or leave this to the action, which pushes all builds"
+        )
+    if host.lanes("") is None:
+        raise InputError(
+            f"cache: {url} keeps apart what branches wrote, and this job's event names none (GITHUB_REF and "
+            "GITHUB_REPOSITORY); take another cache, or none, which is then a directory"
         )
 
 

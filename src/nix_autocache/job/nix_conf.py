@@ -71,7 +71,7 @@ def cache_lines(state: JobState, destination: Destination) -> list[str]:
     found = [f"extra-substituters = {url}" for url in destination.substituters]
     if state.reader and not state.unread:
         found.append(f"extra-substituters = {state.reader.url}{destination.url.reading_query}")
-    elif destination.url.is_read_by_nix and not (destination.unsigned or state.unread):
+    elif destination.is_read_by_nix and not state.unread:
         found.append(f"extra-substituters = {destination.url.substituter}")
     keys = " ".join(map(str, destination.public_keys))
     return [*found, f"extra-trusted-public-keys = {keys}"] if keys else found

@@ -95,7 +95,7 @@ class SetupPlan:
 
     def _cache(self) -> str:
         url = replace(self.destination.url, params={}).without_secrets
-        reads = "do not read it" if self.destination.unsigned else "let Nix read it"
+        reads = "let Nix read it" if self.destination.is_read_by_nix else "do not read it"
         reads = "read it through our proxy" if self.read_proxy else reads
         if not self.verdict.push:
             return f"{reads.replace('it', url, 1)}, push nothing: {self.verdict.reason}"

@@ -20,12 +20,8 @@ _ENOUGH: Final = 2_000_000_000  # bytes that should be free
 
 def warn(context: Context, plan: SetupPlan) -> None:
     """A warning for each thing that makes this machine or these inputs worse than they could be."""
-    if plan.destination.wants_read_proxy and plan.reads_itself:
-        text = f"{plan.reads_itself}: {plan.destination.without_read_proxy}"
-        if plan.destination.url.row.kept_by_host and plan.verdict.push:
-            context.host.warning(f"{text}, which is only written")
-        else:
-            context.host.info(text)
+    if plan.rule.mode is not Mode.MANAGED:  # there the machine's own cache is read
+        _warn_of_reading(context, plan)
     if plan.rule.mode.installs and not plan.facts.namespaces:
         context.host.warning(
             "builds are not sandboxed (sandbox = false): this container allows no namespaces; "
@@ -50,6 +46,21 @@ def warn(context: Context, plan: SetupPlan) -> None:
         context.host.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
     for directory, free in _full(context):
         context.host.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
+
+
+def _warn_of_reading(context: Context, plan: SetupPlan) -> None:
+    destination = plan.destination
+    if destination.wants_read_proxy and plan.reads_itself:
+        text = f"{plan.reads_itself}: {destination.without_read_proxy}"
+        if destination.url.row.kept_by_host and plan.verdict.push:
+            context.host.warning(f"{text}, which is only written")
+        else:
+            context.host.info(text)
+    if destination.is_unverified:
+        context.host.warning(
+            f"nothing of {destination.url} is read: only the uploader knows the signing key, which is in AWS, and no "
+            "public-keys are given; write the key's public half there"
+        )
 
 
 def check_configuration(context: Context, nix: Nix) -> None:

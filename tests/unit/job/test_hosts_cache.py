@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.ci.detect import detect
-from nix_autocache.errors import InputError
+from nix_autocache.cli import push
+from nix_autocache.errors import InputError, RunnerError
 from nix_autocache.job import decision, exposures, preflight, read_spec, upload_spec
 from nix_autocache.job.context import Context
 from nix_autocache.job.plan import SetupPlan
@@ -126,6 +127,7 @@ def test_a_cache_that_is_given_is_taken() -> None:
         (GITLAB, "is kept by GitHub for the jobs of a repository; on GitLab CI, take another cache"),
         ({"HOME": "/nonexistent", **HERE}, "here, take another cache"),
         (GITHUB, "can be reached by the steps of an action (`uses:`) only"),
+        ({**ACTION, "GITHUB_REF": ""}, "this job's event names none (GITHUB_REF and GITHUB_REPOSITORY)"),
     ],
 )
 def test_where_it_cannot_be_reached_it_is_a_wrong_input(environ: dict[str, str], says: str) -> None:
@@ -230,6 +232,33 @@ def test_where_nix_cannot_read_it_one_warning_says_so(facts: Facts, capsys: pyte
     preflight.warn(job, made)
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::warning")]
     assert len([line for line in warnings if "Nix does not read the cache, which is only written" in line]) == 1
+
+
+@pytest.mark.parametrize("key", ["", str(KEY)], ids=["no key", "a key"])
+def test_the_plan_says_that_nix_cannot_read_it_by_itself(key: str) -> None:
+    made = plan(context({**ACTION, "http_proxy": "http://proxy:3128"}, signing_key=key))
+    assert any("push to gha:// and do not read it" in line for line in made.lines())
+
+
+def test_on_a_managed_machine_no_warning_is_about_it(capsys: pytest.CaptureFixture[str]) -> None:
+    job = context({**ACTION, "http_proxy": "http://proxy:3128"})
+    preflight.warn(job, plan(job, replace(SCANNING, provisioned=True)))
+    assert "Nix does not read the cache" not in capsys.readouterr().out
+
+
+def test_a_key_that_only_the_uploader_knows_verifies_nothing_and_a_warning_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for keys, warned in (("", True), (str(KEY.public), False)):
+        job = context(ACTION, signing_key="aws-ssm:/key", public_keys=keys)
+        preflight.warn(job, plan(job))
+        assert ("nothing of gha:// is read" in capsys.readouterr().out) == warned
+
+
+def test_push_writes_nothing_that_the_event_may_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "find_nix", lambda _: Nix(Path("/usr/bin")))
+    with pytest.raises(RunnerError, match="cannot push to gha://: pull_request_target is not trusted"):
+        push.push(context(TARGET), ["/nix/store/x"])
 
 
 def test_the_variables_reach_the_uploader_with_the_lanes_and_the_size() -> None:
