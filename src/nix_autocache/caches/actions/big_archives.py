@@ -12,11 +12,13 @@ from typing import Final
 
 from ...errors import CacheError
 from ..protocol import Body
+from ..retry import retrying
 from .keys import keys_of_archive
 from .packs import Sender
 from .service import ActionsService
 
 BIG: Final = 128 << 20  # bytes of a NAR
+_PATIENCE: Final = 20.0  # seconds for the question whether another job has finished it
 
 
 class BigArchives:
@@ -25,6 +27,7 @@ class BigArchives:
     def __init__(self, service: ActionsService, sender: Sender) -> None:
         self._service, self._sender = service, sender
         self._lock = threading.Lock()
+        self._never = threading.Event()
         self._waiting: dict[str, tuple[Body, int]] = {}
 
     def put(self, name: str, body: Body) -> tuple[str, int]:
@@ -41,16 +44,19 @@ class BigArchives:
         size = _size(body)
         return (found[0], size) if found[1] == size else self._new(name, keys[1:], body)
 
-    def settle(self) -> dict[str, tuple[str, int]]:
-        """The entries of all that had to wait, by the names of the archives."""
+    @property
+    def waiting(self) -> list[str]:
+        """The names of the archives that must wait."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        settled = {}
-        for name, (body, size) in waiting.items():
-            keys = keys_of_archive(name)
-            found = self._found(keys)
-            settled[name] = found if found and found[1] == size else self._new(name, keys[1:], body)
-        return settled
+            return [*self._waiting]
+
+    def settle(self, name: str) -> tuple[str, int]:
+        """The entry of an archive that had to wait, as `put` returns it. It waits no more, even if this raises."""
+        with self._lock:
+            body, size = self._waiting.pop(name)
+        keys = keys_of_archive(name)
+        found = retrying(lambda: self._found(keys), self._never, longest=_PATIENCE)
+        return found if found and found[1] == size else self._new(name, keys[1:], body)
 
     def _new(self, name: str, keys: Sequence[str], body: Body) -> tuple[str, int]:
         if uploaded := self._uploaded(keys, body):

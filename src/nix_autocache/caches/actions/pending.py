@@ -86,11 +86,19 @@ class Pending:
     def lose_entry(self, key: str, error: Error) -> None:
         """The archives in this entry are lost."""
         with self._lock:
-            gone = {name for name, place in self._placed.items() if place.key == key}
-            for name in gone:
-                del self._placed[name]
-            items = [item.name for item in self._items.values() if item.archive in gone]
+            archives = {name for name, place in self._placed.items() if place.key == key}
+        self.lose_archives(archives, error)
+
+    def lose_archives(self, archives: Collection[str], error: Error) -> None:
+        with self._lock:
+            for name in archives:
+                self._placed.pop(name, None)
+            items = [item.name for item in self._items.values() if item.archive in archives]
         self.lose(items, error)
+
+    def lose_all(self, error: Error) -> None:
+        """What is not sealed yet is lost."""
+        self.lose([*self._items], error)
 
     def lose(self, items: Iterable[str], error: Error) -> None:
         with self._lock:

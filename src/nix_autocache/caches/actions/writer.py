@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from ...errors import CacheBusy, CacheError, as_error, one_line
+from ...errors import CacheBusy, CacheError, Error, as_error, one_line
 from ...system import log
 from ..protocol import Archive, Body
 from ..retry import retrying
@@ -78,6 +78,7 @@ class Writer:
             self._seal_ended()
             if self.pending.ready(self._entries) or self._catalog.is_stale:
                 self._seal_rest()
+            self.pending.lose_all(CacheError("its archive is in no entry of the Actions cache"))
             failure = self.pending.take_failure()
         if failure:
             raise failure if isinstance(failure, CacheError) else CacheError(one_line(failure))
@@ -105,7 +106,7 @@ class Writer:
     def _place(self, name: str, key: str, size: int) -> None:
         """Note an archive that is an entry of its own."""
         if key:
-            self._entries = {**self._entries, key: _entry(size)}
+            self._entries[key] = _entry(size)
         self.pending.place(name, Placed(key, 0, size))
 
     def _opened(self) -> Pack:
@@ -150,11 +151,13 @@ class Writer:
             log.line(f"the Actions cache: what other jobs have added was not looked up: {one_line(error)}")
 
     def _settle_bigs(self) -> None:
-        try:
-            for name, (key, size) in self._bigs.settle().items():
-                self._place(name, key, size)
-        except (CacheBusy, CacheError) as error:
-            self.pending.lose_entry("", error)
+        for name in self._bigs.waiting:
+            try:
+                self._place(name, *self._bigs.settle(name))
+            except BaseException as error:
+                self.pending.lose_archives([name], as_error(error))
+                if not isinstance(error, Error):
+                    raise
 
     def _seal_rest(self) -> None:
         """Write an index alone: the archives that it tells of lie in other entries."""
@@ -166,23 +169,25 @@ class Writer:
             self._seal(pack)
 
     def _seal(self, pack: Pack) -> None:
-        entries = {**self._entries, **({pack.key: _entry(pack.size)} if pack.size else {})}
+        new = {pack.key: _entry(pack.size)} if pack.size else {}
+        entries = {**self._entries, **new}  # more may be added while the pack is finished
         items = self.pending.ready(entries)
         try:
             index = self._catalog.index_with(pack.key, entries, items)
             pack.finish(trailer.encode(index))
         except BaseException as error:
-            if pack.key in entries:
+            if new:
                 self.pending.lose_entry(pack.key, as_error(error))
             else:
                 self.pending.lose(items, as_error(error))
             if isinstance(error, (CacheBusy, CacheError)):
                 return
             raise
-        self._entries = entries
+        self._entries.update(new)
         self._catalog.adopt(index, entries)
+        dropped = items.keys() - index.items.keys()  # first: what is neither pending nor lost counts as sealed
+        self.pending.lose(dropped, CacheError("`cache-size` is too small for this job; give it more"))
         self.pending.seal(items)
-        self.pending.lose(items.keys() - index.items.keys(), CacheError("`cache-size` is too small for this job"))
 
 
 def _entry(size: int) -> Entry:

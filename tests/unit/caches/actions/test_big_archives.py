@@ -1,15 +1,16 @@
 """Archives of their own: shared by content, and never taken for another job's that is not there."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from nix_autocache.caches.actions.keys import keys_of_archive
-from nix_autocache.caches.actions.service import BLOCK
+from nix_autocache.caches.actions.service import BLOCK, Located
 from nix_autocache.caches.actions.writer import Limits
-from nix_autocache.errors import CacheError, StoreError
+from nix_autocache.errors import CacheBusy, CacheError, StoreError
 from tests.harness.actions import (
     Job,
     Repository,
@@ -19,8 +20,10 @@ from tests.harness.actions import (
     narinfo,
     narinfo_name,
     opened,
+    push,
     scope_of,
 )
+from tests.harness.waiting import wait_for
 
 MAIN, PULL = scope_of("main"), scope_of("pull/1")
 CONTENT = bytes(range(256)) * 100
@@ -131,6 +134,78 @@ def test_one_whose_making_fails_is_not_there() -> None:
     cache.put(narinfo_name(1), narinfo(1, CONTENT), "")
     cache.seal()
     assert is_found(repository), "under another key: the first is burnt"
+
+
+class HeldJob(Job):
+    """Its first pack is finished when it `goes_on`."""
+
+    def __init__(self, repository: Repository) -> None:
+        super().__init__(repository, [MAIN])
+        self.goes_on = threading.Event()
+
+    def called(self, method: str) -> None:
+        super().called(method)
+        if method == "finish" and self.calls["finish"] == 1:
+            assert self.goes_on.wait(30)
+
+
+def test_one_that_is_finished_while_a_pack_is_sealed_is_not_forgotten() -> None:
+    """It was: the pack's entry replaced those of before, no index named the archive, and no seal said so."""
+    repository = Repository()
+    job = HeldJob(repository)
+    cache = opened(job, 1, Limits(full=2000, big=20_000))
+    push(cache, 2, b"x" * 2000)
+    wait_for(lambda: job.calls["finish"] == 1, "the pack")
+    cache.put(NAME, Streamed(), "")
+    cache.put(narinfo_name(1), narinfo(1, CONTENT), "")
+    job.goes_on.set()
+    cache.seal()
+    assert cache.sealed(narinfo_name(1))
+    assert is_found(repository)
+
+
+def test_one_that_cannot_be_made_again_is_lost_and_can_be_put_again() -> None:
+    repository = Repository()
+    repository.taken.add((MAIN, KEYS[0]))
+    cache = opened(Job(repository, [MAIN]), 1, LIMITS)
+    body = Streamed()
+    cache.put(NAME, body, "")
+    cache.put(narinfo_name(1), narinfo(1, CONTENT), "")
+    push(cache, 2, b"small")
+    body.breaks = True
+    with pytest.raises(CacheError, match="changed on disk"):
+        cache.seal()
+    assert not cache.sealed(narinfo_name(1))
+    assert cache.sealed(narinfo_name(2)), "it is not held up"
+    body.breaks = False
+    cache.put(NAME, body, "")
+    cache.put(narinfo_name(1), narinfo(1, CONTENT), "")
+    cache.seal()
+    assert is_found(repository)
+
+
+class BusyJob(Job):
+    """Its next `busy` questions for a big archive are not answered."""
+
+    busy = 0
+
+    def find(self, keys: Sequence[str]) -> Located | None:
+        if keys[0] == KEYS[0] and self.busy:
+            self.busy -= 1
+            raise CacheBusy("502")
+        return super().find(keys)
+
+
+def test_a_service_that_is_busy_for_a_moment_loses_none() -> None:
+    repository = Repository()
+    repository.taken.add((MAIN, KEYS[0]))
+    job = BusyJob(repository, [MAIN])
+    cache = opened(job, 1, LIMITS)
+    cache.put(NAME, Streamed(), "")
+    cache.put(narinfo_name(1), narinfo(1, CONTENT), "")
+    job.busy = 2
+    cache.seal()
+    assert is_found(repository)
 
 
 def test_one_of_many_blocks_is_sent_in_blocks_and_read_in_ranges() -> None:
