@@ -21,6 +21,8 @@ _UNWRITABLE: Final = frozenset({"none", "read"})  # source: config.js of @action
 _UNREADABLE: Final = frozenset({"none", "write-only"})
 _EVERY: Final = ""  # the scope in the tokens of Forgejo and Gitea, which keep no branches apart
 _WRITE: Final = 2  # a bit of Permission
+_OF_ACTIONS: Final = "every action of the job, and with `id-token: write` every step, can write GitHub's cache"
+_OF_EVERY_JOB: Final = "every job of the repository can write this server's cache, whose tokens name no branch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ def of_job(environ: Mapping[str, str], *, trusted: bool) -> RepositoryCache:
     return RepositoryCache(
         unreadable=_denied("read", mode) if mode in _UNREADABLE else "",
         read_only=_read_only(environ, trusted=trusted),
-        writers="every action of the job, and with `id-token: write` every step, can write GitHub's cache",
+        writers=_OF_EVERY_JOB if _EVERY in (_writable(environ) or ()) else _OF_ACTIONS,
     )
 
 
@@ -49,7 +51,7 @@ def _read_only(environ: Mapping[str, str], *, trusted: bool) -> str:
     mode = _mode(environ)
     if mode in _UNWRITABLE:
         return _denied("write", mode)
-    ref, writable = environ.get("GITHUB_REF", ""), _writable(environ.get("ACTIONS_RUNTIME_TOKEN", ""))
+    ref, writable = environ.get("GITHUB_REF", ""), _writable(environ)
     if ref.startswith((_TAG, _MERGE_QUEUE)):
         return f"no later job reads what is cached for {ref}"
     if writable is not None and not writable:
@@ -70,13 +72,14 @@ def _mode(environ: Mapping[str, str]) -> str:
     return environ.get("ACTIONS_CACHE_MODE", "").strip().lower()
 
 
-def _writable(token: str) -> Collection[str] | None:
-    """The scopes that a token may write, by its claim `ac`; None if it has none. A hint only: the service decides.
+def _writable(environ: Mapping[str, str]) -> Collection[str] | None:
+    """The scopes that the job's token may write, by its claim `ac`; None if it has none. A hint only: the service
+    decides.
 
     Source: the README of tonistiigi/go-actions-cache.
     """
     with suppress(ValueError, KeyError, TypeError, IndexError):
-        payload = token.split(".")[1]
+        payload = environ.get("ACTIONS_RUNTIME_TOKEN", "").split(".")[1]
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return [str(each["Scope"]) for each in json.loads(claims["ac"]) if int(each["Permission"]) & _WRITE]
     return None

@@ -75,6 +75,9 @@ def test_nor_one_on_a_server_that_keeps_no_branches_apart(payload: str) -> None:
     given = token({"": WRITE})
     assert "is not trusted, and trusted jobs read what is cached for all branches" in read_only(payload, PULL, given)
     assert read_only("pull_request-same-repository", PULL, given) == read_only("push", MAIN, given) == ""
+    found = GitHub({"GITHUB_REF": MAIN, "ACTIONS_RUNTIME_TOKEN": given}).repository_cache()
+    assert found
+    assert found.writers.startswith("every job of the repository can write")
 
 
 @pytest.mark.parametrize(
