@@ -34,7 +34,8 @@ class Pool:
 
     def open_early(self, count: int) -> None:
         """Open connections in the background, so that the first requests need not wait for them."""
-        threading.Thread(target=self._dial, args=(count,), name="connect", daemon=True).start()
+        with suppress(RuntimeError):  # this machine starts no further thread at the moment
+            threading.Thread(target=self._dial, args=(count,), name="connect", daemon=True).start()
 
     def _dial(self, count: int) -> None:
         with suppress(OSError):  # the first request raises it again

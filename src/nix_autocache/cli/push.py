@@ -19,7 +19,7 @@ def push(context: Context, paths: list[str]) -> None:
     if nix is None:
         raise RunnerError("there is no Nix on PATH; `nix-autocache setup` installs one")
     destination = context.made_destination()
-    hosts = context.host.repository_cache() if destination.url.row.kept_by_host else None
+    hosts = context.repository_cache(destination)
     if hosts and hosts.read_only:
         raise RunnerError(f"cannot push to {destination.url}: {hosts.read_only}")
     connected = foreground.connect(nix, destination.url, context.environ, len(paths))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..ci.host import EmbeddedCache, Host
 from ..ci.id_token import IdTokenSource
+from ..ci.repository_cache import RepositoryCache
 from ..machine import paths
 from ..machine.paths import JobPaths, Paths
 from ..settings import Settings
@@ -68,6 +69,10 @@ class Context:
         if self.settings.cache:
             hosts_cache.check(self.settings.cache, self.host, self.environ)
         return destination(self.cache, self.settings, self.embedded_cache)
+
+    def repository_cache(self, destination: Destination) -> RepositoryCache | None:
+        """The cache that the CI host keeps, if it is the destination."""
+        return self.host.repository_cache() if destination.url.row.kept_by_host else None
 
     def made_destination(self) -> Destination:
         """The same, with the key that an embedded cache needs."""

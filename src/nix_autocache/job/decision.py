@@ -13,7 +13,7 @@ from .destination import Destination
 def judge(context: Context, destination: Destination, exposures: Sequence[str]) -> policy.Verdict:
     """Whether a job with these exposures may push; a dry run needs no credentials."""
     lacks = "" if context.is_dry_run(destination) else context.lacks(destination)
-    hosts = context.host.repository_cache() if destination.url.row.kept_by_host else None
+    hosts = context.repository_cache(destination)
     return policy.judge(
         context.host.event(),
         exposures,

@@ -20,7 +20,7 @@ def known(
     context: Context, facts: Facts, mode: Mode, destination: Destination, *, locked_down: bool = False
 ) -> tuple[str, ...]:
     """What is known to stand against a sealed job without trying anything, before or after a lockdown."""
-    hosts = context.host.repository_cache() if destination.is_keyless_scope else None
+    hosts = context.repository_cache(destination) if destination.unsigned else None
     if hosts:
         return (hosts.writers,)  # there is no key to take
     if facts.root:

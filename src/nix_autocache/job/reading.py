@@ -23,7 +23,7 @@ def obstacle(context: Context, facts: Facts, rule: ModeRule, destination: Destin
     """Why Nix must read the cache by itself; empty where it can through our proxy."""
     if rule.mode is Mode.EXISTING_SCAN and not facts.trusted:
         return "the daemon takes no other caches from this user than those it knows"
-    hosts = context.host.repository_cache() if destination.url.row.kept_by_host else None
+    hosts = context.repository_cache(destination)
     if hosts and hosts.unreadable:
         return hosts.unreadable
     if is_proxied(context.environ):

@@ -215,3 +215,13 @@ def test_a_narinfo_of_another_path_is_no_answer(tmp_path: Path, serve: partial[T
     answers = cache.ask([PathInfo(path, "", (), "", 0, "", ()) for path in PATHS])
     assert answers[PATHS[0]] == THERE
     assert PATHS[1] not in answers
+
+
+def test_where_no_further_thread_can_be_started_none_is_opened_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user may have used up the machine's threads."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    HttpCache(parse_cache_url("http://127.0.0.1:1/"), {}).open_connections(4)
