@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from .keys import SecretKey
@@ -21,6 +22,7 @@ from .store import StorePath, parse_store_path
 
 CONTENT_TYPE = "application/json"
 _LARGEST: Final = 8 << 20  # bytes
+_SIGNATURES: Final = 32  # of a realisation; further ones are ignored
 _NUMBER = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+")
 _TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TEXTS = rf"\[(?:{_TEXT},?)*\]"
@@ -35,24 +37,32 @@ _VARIABLE = re.compile(rf"\(({_TEXT}),({_TEXT})\)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Realisation:
-    """The store path of one output of a derivation."""
+    """The store path of one output of a derivation, with the `signatures` that an object in a cache has."""
 
     derivation: StorePath
     output: str
     id: str
     path: StorePath
+    signatures: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of its object in a cache."""
         return f"realisations/{self.id}.doi"
 
+    @property
+    def fingerprint(self) -> bytes:
+        """The signed text: the object's content without the signatures."""
+        return _json(self._value)
+
     def render(self, key: SecretKey | None) -> bytes:
-        """The object's content. A signature covers it without the signatures."""
-        value = {"dependentRealisations": {}, "id": self.id, "outPath": self.path.base}
-        text = json.dumps(value, separators=(",", ":"))
-        signatures = [key.sign(text.encode())] if key else []
-        return json.dumps({**value, "signatures": signatures}, separators=(",", ":")).encode()
+        """The object's content, given a key with our signature."""
+        signatures = [*self.signatures, *([key.sign(self.fingerprint)] if key else [])]
+        return _json({**self._value, "signatures": signatures})
+
+    @property
+    def _value(self) -> dict[str, object]:
+        return {"dependentRealisations": {}, "id": self.id, "outPath": self.path.base}
 
 
 def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Realisation]:
@@ -81,8 +91,13 @@ def parse(content: bytes | str, number: str, store_dir: str) -> Realisation | No
         value = json.loads(content)
         if _NUMBER.fullmatch(number) and value["id"] == number:
             path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
-            return Realisation(path, number.partition("!")[2], number, path)
+            signatures = (each for each in value.get("signatures", ()) if isinstance(each, str))
+            return Realisation(path, number.partition("!")[2], number, path, tuple(islice(signatures, _SIGNATURES)))
     return None
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def is_floating(derivation: StorePath) -> bool:

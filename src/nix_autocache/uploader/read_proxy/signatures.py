@@ -7,7 +7,7 @@ the CI host keeps apart who writes there, a key of this job signs them. Else not
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ...nix import realisation
@@ -37,11 +37,7 @@ class Signatures:
         """A small object of the cache as Nix is given it; None for one that Nix would not take."""
         if name.endswith(".narinfo"):
             return self._narinfo(decoded(content))
-        if self.job_key and name.startswith(_REALISATIONS):
-            number = name.removeprefix(_REALISATIONS).removesuffix(".doi")
-            found = realisation.parse(content, number, self.store_dir)
-            return found.render(self.job_key) if found else None
-        return content
+        return self._realisation(name, content) if name.startswith(_REALISATIONS) else content
 
     def _narinfo(self, text: str) -> bytes | None:
         fields = fields_of(text.encode())
@@ -53,6 +49,18 @@ class Signatures:
             return f"{''.join(lines)}Sig: {self.job_key.sign(fingerprint(info))}\n".encode()
         # What is content-addressed needs none: Nix compares it with its name.
         return text.encode() if info.ca or is_signed(info, self.trusted) else None
+
+    def _realisation(self, name: str, content: bytes) -> bytes | None:
+        """Nix itself verifies no signature of a realisation that it substitutes, so that this must be done here."""
+        number = name.removeprefix(_REALISATIONS).removesuffix(".doi")
+        found = realisation.parse(content, number, self.store_dir)
+        if not found:
+            return None
+        if self.job_key:
+            return replace(found, signatures=()).render(self.job_key)
+        text = found.fingerprint
+        valid = tuple(each for each in found.signatures if any(key.verifies(text, each) for key in self.trusted))
+        return replace(found, signatures=valid).render(None) if valid else None
 
     def _info(self, fields: Mapping[str, list[str]]) -> PathInfo | None:
         try:

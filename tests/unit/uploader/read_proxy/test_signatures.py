@@ -6,6 +6,7 @@ import pytest
 
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import fingerprint, render
+from nix_autocache.nix.realisation import Realisation
 from nix_autocache.uploader.presence import fields_of
 from nix_autocache.uploader.read_proxy.signatures import Signatures
 from tests.harness.samples import FILE, INFO, KEY, OTHERS, PATH, SIGNED, UNSIGNED
@@ -61,7 +62,18 @@ def test_the_jobs_key_signs_realisations() -> None:
     wrongs: list[object] = [{**REALISED, "id": f"sha256:{'b' * 64}!out"}, elsewhere, [], "x" * 9]
     for wrong in wrongs:
         assert SIGNING.passed(name, json.dumps(wrong).encode()) is None
-    assert TRUSTING.passed(name, json.dumps(REALISED).encode()) == json.dumps(REALISED).encode()
+
+
+def test_without_a_key_of_the_job_a_realisation_needs_a_trusted_signature() -> None:
+    """Nix verifies none of a realisation that it substitutes (drv-output-substitution-goal.cc)."""
+    name = f"realisations/{NUMBER}.doi"
+    unsigned = Realisation(PATH, "out", NUMBER, PATH)
+    ours = unsigned.render(KEY)
+    assert TRUSTING.passed(name, ours) == ours
+    assert TRUSTING.passed(name, ours[:-2] + b',"x",1]}') == ours, "what is not valid is left out"
+    moved = ours.replace(PATH.base.encode(), f"{'0' * 32}-evil".encode())
+    for wrong in (json.dumps(REALISED).encode(), unsigned.render(OTHERS), moved, ours[:-2]):
+        assert TRUSTING.passed(name, wrong) is None
 
 
 def test_archives_and_other_objects_are_passed_on_as_they_are() -> None:
