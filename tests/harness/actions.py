@@ -114,7 +114,7 @@ class Job:
     def stream(self, url: str, start: int, end: int) -> Content | None:
         self.called("stream")
         content = self.content(url)
-        return None if content is None else Content(end - start, self.pieces(content[start:end]))
+        return None if content is None else Content(len(content[start:end]), self.pieces(content[start:end]))
 
     def pieces(self, content: bytes) -> Iterator[bytes]:
         for start in range(0, len(content), 10_000):

@@ -37,11 +37,12 @@ class Servers:
 
     def pool(self, origin: str) -> Pool:
         """The connections to the server `scheme://host:port`. Raises CacheError for a proxy that is not a URL."""
-        if origin not in self._pools:
+        pool = self._pools.get(origin)  # another thread may clear them at any time
+        if pool is None:
             if len(self._pools) > _MOST:  # a cache that redirects each request to another server
                 self._pools.clear()
-            self._pools[origin] = Pool(self._origin(origin))
-        return self._pools[origin]
+            pool = self._pools[origin] = Pool(self._origin(origin))
+        return pool
 
     def close_connections(self) -> None:
         """Close those that nobody uses."""

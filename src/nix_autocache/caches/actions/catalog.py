@@ -17,12 +17,11 @@ from typing import Final
 from ...errors import CacheError
 from . import trailer
 from .beginning import Beginning
-from .index import Entry, Head, Index, Item, circles, closure, forget, prune, union, without
+from .index import DAY, Entry, Head, Index, Item, circles, closure, forget, prune, union, without
 from .keys import archive_of, parse_pack
 from .links import Links
 from .lookups import Found, Lookups
 
-_DAY: Final = 86400
 _STALE: Final = 2  # days after which the use of an entry is written down, even if nothing else is
 _SETTLED: Final = 600  # seconds after which a finished entry is found by everybody
 
@@ -111,8 +110,8 @@ class Catalog:
         if not self._beginning.found:
             return False
         today = _today()
-        entries = {**self._foreign.entries, **self._own.entries}
-        used = [entries[key] for key in self._used if key in self._own.entries]
+        with self._lock:
+            used = [entry for key, entry in self._own.entries.items() if key in self._used]
         return bool(self._unjoined) or any(today - entry.used > _STALE for entry in used)
 
     def refresh(self) -> None:
@@ -140,7 +139,8 @@ class Catalog:
         mine = Index(entries, items, {pack.lane: Head(pack.tail, _now())})
         young = {each for each in gone if each in own.entries and _now() - own.entries[each].made < _SETTLED}
         known = union([mine, forget(own, gone - young), replace(forget(foreign, gone), heads={})])
-        known = without(known, [name for name, item in known.items.items() if item.entry not in {"", *known.entries}])
+        there = {"", *known.entries}
+        known = without(known, [name for name, item in known.items.items() if item.entry not in there])
         roots = [name for name, item in known.items.items() if _is_of(item, pack.scope, foreign)]
         kept = closure(known, roots)
         today = _today()
@@ -202,4 +202,4 @@ def _now() -> int:
 
 
 def _today() -> int:
-    return _now() // _DAY
+    return _now() // DAY

@@ -17,8 +17,9 @@ from ...nix.closure import circular
 from ...nix.store import BASE_NAME, HASH_PART
 from .keys import archive_of, parse_pack
 
+DAY: Final = 86400  # seconds
 _ENTRIES: Final = 5000  # that an index keeps
-_LONGEST: Final = 64 << 10  # letters of a narinfo or a realisation
+_LONGEST: Final = 256 << 10  # letters of a narinfo, which has some 50 for each reference, or of a realisation
 _PATH: Final = re.compile(rf"^StorePath: /\S*/({BASE_NAME.pattern})$", re.MULTILINE)
 _URL: Final = re.compile(r"^URL: (nar/[0-9A-Za-z][0-9A-Za-z._=-]*)$", re.MULTILINE)
 _SIZE: Final = re.compile(r"^FileSize: ([0-9]{1,15})$", re.MULTILINE)

@@ -26,6 +26,7 @@ class Links:
         self._lock = threading.Lock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._found: dict[str, tuple[str | None, float]] = {}  # the link, and when it was given
+        self._refused: dict[str, tuple[CacheBusy | CacheError, float]] = {}  # why there is none, and since when
 
     def probe(self, located: Located) -> Part | None:
         """The size of an entry that another question found; None if it is gone."""
@@ -54,13 +55,28 @@ class Links:
             return self._service.stream(url, start, end) if url else None
 
     def _link(self, key: str, refused: str | None = None) -> str | None:
-        """A link that is not the refused one; None if the entry is gone."""
+        """A link that is not the refused one; None if the entry is gone.
+
+        Where the service does not answer, all who wait for this one get its error, not each after a time of its own.
+        """
+        begun = time.monotonic()
         with self._lock:
             asking = self._asking[key]
         with asking:
             url, when = self._found.get(key, (None, float("-inf")))
-            if time.monotonic() - when > _FRESH or (refused and url == refused):
-                located = self._service.find([key])
-                url = located.url if located and located.key == key else None
-                self._found[key] = (url, time.monotonic())
-            return url
+            if time.monotonic() - when <= _FRESH and not (refused and url == refused):
+                return url
+            error, since = self._refused.get(key, (None, begun))
+            if error and since > begun:
+                raise error
+            return self._ask(key)
+
+    def _ask(self, key: str) -> str | None:
+        try:
+            located = self._service.find([key])
+        except (CacheBusy, CacheError) as error:
+            self._refused[key] = (error, time.monotonic())
+            raise
+        url = located.url if located and located.key == key else None
+        self._found[key] = (url, time.monotonic())
+        return url

@@ -6,8 +6,9 @@ account of that. All are looked up at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from ...errors import CacheBusy, CacheError, one_line
 from ...system import log
 from . import trailer
 from .background import together
-from .index import Index, union
+from .index import DAY, Index, union
 from .keys import Place, parse_pack
 from .links import Links
 from .service import ActionsService, Located
@@ -55,7 +56,8 @@ class Lookups:
         """The index of a pack; an empty one if it is wrong, or gone."""
         try:
             part = self._links.probe(pack)
-            return (trailer.read(self._service, pack, part) if part else None) or Index()
+            index = trailer.read(self._service, pack, part) if part else None
+            return _until(int(time.time()), index) if index else Index()
         except CacheError as error:
             log.line(f"the Actions cache: {pack.key} is not read: {one_line(error)}")
             return Index()
@@ -73,6 +75,17 @@ class Lookups:
     def _find(self, prefix: str) -> Located | None:
         found = self._service.find([prefix])
         return found if found and found.key.startswith(prefix) and parse_pack(found.key) else None
+
+
+def _until(now: int, index: Index) -> Index:
+    """The index without dates of the future, which would be the newest for ever: clocks differ, and who can write the
+    cache can write any date."""
+    entries = {
+        key: replace(each, made=min(each.made, now), used=min(each.used, now // DAY))
+        for key, each in index.entries.items()
+    }
+    heads = {lane: replace(head, made=min(head.made, now)) for lane, head in index.heads.items()}
+    return Index(entries, index.items, heads)
 
 
 def _all(results: Iterable[T | CacheBusy | CacheError]) -> list[T]:

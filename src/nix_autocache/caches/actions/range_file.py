@@ -38,9 +38,10 @@ class RangeFile:
         return self._ended and self._filled < self.end
 
     def write(self, piece: bytes) -> None:
-        """Append a piece. Raises OSError if the disk is full."""
-        self._file.write(piece)
-        self._file.flush()
+        """Append a piece. Raises OSError if the disk is full; then it was not appended."""
+        written = 0
+        while written < len(piece):
+            written += os.pwrite(self._file.fileno(), piece[written:], self._filled - self.start + written)
         with self._changed:
             self._filled += len(piece)
             self._changed.notify_all()

@@ -122,11 +122,13 @@ class RangeFiles:
             self._release([file])
 
     def _fill(self, file: RangeFile) -> None:
-        """Go on from where it broke off. Returns early if the entry is gone."""
+        """Go on from where it broke off. Returns early if the entry is gone, or ends before the archive does."""
         content = self._links.stream(file.key, file.filled, file.end)
         if content is None:
             return
         try:
+            if content.size is not None and content.size < file.end - file.filled:
+                return
             for piece in content.pieces:
                 file.write(piece)
         finally:

@@ -56,7 +56,6 @@ class FileUpload:
 
     def __init__(self, service: V1, transport: Transport, key: str, path: str) -> None:
         self._service, self._transport, self._key, self._path = service, transport, key, path
-        self._tried = False  # true once the service may have finished it
 
     def put(self, offset: int, block: bytes) -> None:
         """See Upload."""
@@ -70,7 +69,6 @@ class FileUpload:
     def finish(self, size: int) -> None:
         """See Upload. An answer may have been lost: then the entry is there."""
         what = "finishing an entry"
-        tried, self._tried = self._tried, True
         response = self._transport.post(what, self._path, _ACCEPT, {"size": size})
-        if response.status >= 300 and not (tried and is_found(self._service, self._key)):
+        if response.status >= 300 and not is_found(self._service, self._key):
             raise self._transport.words.refusal(what, response, writes=True)

@@ -21,7 +21,7 @@ from ..retry import retrying
 from . import background, trailer
 from .big_archives import BIG, BigArchives
 from .catalog import Catalog
-from .index import Entry, Item
+from .index import DAY, Entry, Item
 from .packs import Pack, Sender, begun
 from .pending import Pending, Placed
 
@@ -192,4 +192,4 @@ class Writer:
 
 def _entry(size: int) -> Entry:
     now = int(time.time())
-    return Entry(size, now, now // 86400)
+    return Entry(size, now, now // DAY)

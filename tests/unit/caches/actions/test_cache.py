@@ -3,12 +3,13 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import pytest
 
 from nix_autocache.caches.actions import beginning, catalog
+from nix_autocache.caches.actions.service import Located
 from nix_autocache.caches.actions.writer import Limits
 from nix_autocache.caches.retry import retrying
 from nix_autocache.errors import CacheBusy, CacheError, ReadOnly, StoreError
@@ -315,6 +316,79 @@ def test_an_entry_that_is_gone_takes_along_all_that_refers_to_it() -> None:
     found = opened(Job(repository, [MAIN]), 1)
     assert [bool(found.get(narinfo_name(number))) for number in (2, 1, 3)] == [False, False, True]
     assert content_of(found, archive(1)) is None
+
+
+def test_an_entry_that_is_shorter_than_its_index_says_is_gone() -> None:
+    repository = Repository()
+    cache = opened(Job(repository, [MAIN]), 1)
+    push(cache, 1, archive(1, 3000))
+    push(cache, 2, archive(2), [1])
+    cache.seal()
+    cache = opened(Job(repository, [MAIN]), 1)
+    assert cache.get(narinfo_name(2))
+    repository.entries[0].content = repository.entries[0].content[:2000]
+    assert content_of(cache, archive(1, 3000)) is None
+    assert cache.get(narinfo_name(2)) is None
+
+
+class SilentJob(Job):
+    """It does not answer the question for a pack before `goes_on`, and then only the first."""
+
+    def __init__(self, repository: Repository) -> None:
+        super().__init__(repository, [MAIN])
+        self.goes_on = threading.Event()
+
+    def find(self, keys: Sequence[str]) -> Located | None:
+        if keys[0].endswith("/"):
+            return super().find(keys)
+        self.called("find")
+        assert self.goes_on.wait(30)
+        raise CacheBusy("no answer in time")
+
+
+def test_all_who_wait_for_an_answer_get_the_same_error() -> None:
+    """Each asked anew when it was its turn: 25 questions of Nix took 25 times as long as one."""
+    repository = Repository()
+    for number in (1, 2):
+        cache = opened(Job(repository, [MAIN]), 1)
+        push(cache, number, archive(number))
+        cache.seal()
+    job = SilentJob(repository)
+    cache = opened(job, 1)
+    cache.known()
+    begun = job.calls["find"]
+    ended: list[str] = []
+
+    def ask() -> None:
+        try:
+            cache.get(narinfo_name(1))
+        except CacheBusy as error:
+            ended.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: job.calls["find"] == begun + 1, "the question")
+    job.goes_on.set()
+    for thread in threads:
+        thread.join()
+    assert ended == ["no answer in time"] * 8
+    assert job.calls["find"] < begun + 8
+
+
+def test_a_clock_that_is_wrong_counts_only_until_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(catalog, "_now", lambda: 90_000_000_000)
+        cache = opened(Job(repository, [MAIN]), 1)
+        push(cache, 1, archive(1))
+        cache.seal()
+    cache = opened(Job(repository, [MAIN]), 1)
+    push(cache, 2, archive(2))
+    cache.seal()
+    cache = opened(Job(repository, [MAIN]), 1)
+    assert all(cache.get(narinfo_name(number)) for number in (1, 2))
+    assert not cache.is_stale, "its lane's newest pack is known"
 
 
 def test_an_entry_that_goes_meanwhile_is_noticed_when_it_is_read() -> None:

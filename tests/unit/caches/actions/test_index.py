@@ -104,7 +104,7 @@ def test_what_is_no_narinfo_is_no_item() -> None:
     assert narinfo(text + text) is None
     assert narinfo(text.rstrip("\n")) is None
     assert narinfo(f"{text}\n") is None
-    assert narinfo(text + "x" * 70_000 + "\n") is None
+    assert narinfo(text + "x" * 300_000 + "\n") is None
     assert realisation("realisations/sha256:0!out.doi", f'{{"outPath":"{actions.base(1)}"}}\n') is None
     assert realisation(f"realisations/sha256:{'0' * 64}!out.doi", "{}\n") is None
 

@@ -113,6 +113,15 @@ def test_no_message_repeats_a_secret(status: int) -> None:
             assert not any(word in str(caught.value) for word in ("runtime-token", "a-secret", "SIG=", "://"))
 
 
+def test_an_upload_that_was_finished_already_is_found() -> None:
+    """A connection that breaks at the answer is opened again, and the request sent again: act then says 400."""
+    found = as_json(archiveLocation=LINK, cacheKey="a/1")
+    with scripted.in_thread(as_json(201, cacheId=7), Answer(400), found) as server:
+        upload = service_of(server).reserve("a/1")
+        assert upload
+        upload.finish(1)
+
+
 def test_an_upload_whose_answer_was_lost_is_found() -> None:
     with scripted.in_thread(as_json(201, cacheId=7), Answer(502)) as server:
         upload = service_of(server).reserve("a/1")
