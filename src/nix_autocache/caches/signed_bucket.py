@@ -27,7 +27,7 @@ from .redirects import Target, parse_target
 _QUESTION: Final = 8.0  # seconds without a response
 _STREAM: Final = 60.0  # seconds in which nothing moves
 _SIGNED: Final = timedelta(minutes=1)  # for which a URL is good
-_UNCLEAR: Final = (exceptions.BaseError, OSError, CacheError)  # obstore's own request says what it is
+_UNCLEAR: Final = (exceptions.BaseError, OSError, CacheError, KeyError)  # obstore's own request says what it is
 
 
 class SignedBucket(ObjectStoreCache):
@@ -112,7 +112,7 @@ class SignedBucket(ObjectStoreCache):
         return responses
 
     def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
-        """Where the objects are, with the signatures. Raises what signing raises, or OSError."""
+        """Where the objects are, with the signatures, but for a URL that is not of HTTP. Raises what signing raises."""
         store: Any = self.store  # one that can sign
         urls = obstore.sign(store, "GET", list(names), _SIGNED)
         targets = {name: parse_target(str(url)) for name, url in zip(names, urls, strict=True)}

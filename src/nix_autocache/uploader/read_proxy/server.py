@@ -56,7 +56,7 @@ class ReadServer:
         while not self._ending:
             for key, _ in self._selector.select(poll_interval):
                 self._handle(key.data)
-            self._elsewhere.answer_questions()
+            self._handle(self._elsewhere.answer_questions)
             if time.monotonic() - looked > poll_interval:
                 looked = time.monotonic()
                 self._connections.close_expired()
