@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import urljoin
 
@@ -30,7 +30,7 @@ _NO_WRITING: Final = ("cache write denied", "insufficient usage")
 class Words:
     """Turns what a server says into messages. `secrets` are removed from them, wherever they come from."""
 
-    secrets: Collection[str]
+    secrets: Collection[str] = field(repr=False)
 
     def clean(self, text: str) -> str:
         """At most a line of it, printable, without links and secrets."""

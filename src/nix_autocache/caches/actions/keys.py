@@ -54,7 +54,7 @@ def keys_of_archive(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Place:
-    """A lane's part of the cache. `system` is that of the machine, as in Nix."""
+    """A lane's part of the cache. `system` is the machine's, as `x86_64-linux`."""
 
     lane: Lane
     system: str

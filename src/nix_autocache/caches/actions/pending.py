@@ -98,7 +98,9 @@ class Pending:
 
     def lose_all(self, error: Error) -> None:
         """What is not sealed yet is lost."""
-        self.lose([*self._items], error)
+        with self._lock:
+            items = [*self._items]
+        self.lose(items, error)
 
     def lose(self, items: Iterable[str], error: Error) -> None:
         with self._lock:

@@ -406,6 +406,24 @@ def test_an_entry_that_goes_meanwhile_is_noticed_when_it_is_read() -> None:
         found.put(narinfo_name(2), narinfo(2, archive(2), [1]), "")
 
 
+def test_what_is_gone_here_is_found_where_another_branch_has_it() -> None:
+    repository = Repository()
+    pull = opened(Job(repository, [PULL, MAIN]), 1)
+    push(pull, 1, archive(1))
+    pull.seal()
+    pull = opened(Job(repository, [PULL, MAIN]), 1)
+    push(pull, 2, archive(2))
+    pull.seal()
+    main = opened(Job(repository, [MAIN]), 1)
+    push(main, 1, archive(1))
+    main.seal()
+    repository.evict(repository.stored[0])
+    again = opened(Job(repository, [PULL, MAIN]), 1)
+    assert again.get(narinfo_name(1))
+    assert content_of(again, archive(1)) == archive(1)
+    assert again.get(narinfo_name(2))
+
+
 def test_what_an_entry_took_along_is_put_again() -> None:
     repository = Repository()
     first = opened(Job(repository, [MAIN]), 1)
