@@ -166,9 +166,8 @@ class Catalog:
     def _look_again(self) -> None:
         """The caller holds the lock."""
         before = self._view.items.keys()
-        view = union(
-            forget(each, self._gone) for each in (self._own, self._foreign)
-        )  # one may have what the other lost
+        # One branch may have what the other has lost.
+        view = union(forget(each, self._gone) for each in (self._own, self._foreign))
         self._view = without(view, circles(view)) if self._gone else view
         self._lost = (self._lost | (before - self._view.items.keys())) - self._view.items.keys()
         self._archives = {}

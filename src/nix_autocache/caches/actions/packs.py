@@ -35,19 +35,19 @@ class Sender:
         self._read_only: ReadOnly | None = None
         self._reserving, self._sending, self._finishing = Gate(), Gate(), Gate()
 
-    def pack(self, new_key: Callable[[], str]) -> Pack:
-        """A new entry. Raises ReadOnly, CacheError and CacheBusy."""
+    def pack(self, new_key: Callable[[], str], longest: float | None = None) -> Pack:
+        """A new entry, for which it is asked for at most so many seconds. Raises ReadOnly, CacheError and CacheBusy."""
         for _ in range(_KEYS):
-            if pack := self.pack_named(new_key()):
+            if pack := self.pack_named(new_key(), longest):
                 return pack
         raise CacheError("the Actions cache says of new keys that they are taken")
 
-    def pack_named(self, key: str) -> Pack | None:
+    def pack_named(self, key: str, longest: float | None = None) -> Pack | None:
         """The entry of this key; None if it is taken. Raises as `pack`: ReadOnly again without a request."""
         if self._read_only:
             raise self._read_only
         try:
-            upload = self._retried(lambda: self._service.reserve(key), self._reserving)
+            upload = self._retried(lambda: self._service.reserve(key), self._reserving, longest)
         except ReadOnly as error:
             self._read_only = error
             raise
@@ -72,8 +72,8 @@ class Sender:
             self._free.release()
             ended(error)
 
-    def _retried(self, attempt: Callable[[], T], gate: Gate) -> T:
-        return retrying(attempt, self._never, longest=self._longest, gate=gate)
+    def _retried(self, attempt: Callable[[], T], gate: Gate, longest: float | None = None) -> T:
+        return retrying(attempt, self._never, longest=self._longest if longest is None else longest, gate=gate)
 
 
 class Pack:

@@ -25,7 +25,7 @@ from .index import DAY, Entry, Item
 from .packs import Pack, Sender, begun
 from .pending import Pending, Placed
 
-_PATIENCE: Final = 20.0  # seconds for the question what other jobs have sealed
+_PATIENCE: Final = 20.0  # seconds for the question what other jobs have sealed, and for what can be left out
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,12 @@ class Writer:
                     raise
 
     def _seal_rest(self) -> None:
-        """Write an index alone: the archives that it tells of lie in other entries."""
+        """Write an index alone: the archives that it tells of lie in other entries.
+
+        If nothing was put, it only saves the next jobs time, and what is built meanwhile does not wait for it long.
+        """
         try:
-            pack = self._sender.pack(self._new_key)
+            pack = self._sender.pack(self._new_key, None if self.pending else _PATIENCE)
         except (CacheBusy, CacheError) as error:
             self.pending.lose(self.pending.ready(self._entries), error)
         else:

@@ -643,3 +643,16 @@ def test_the_days_of_use_are_written_down_when_they_are_old(monkeypatch: pytest.
     assert (job.calls["reserve"], len(repository.entries)) == (1, 2)
     assert len(repository.entries[1].content) < 1000, "an index alone"
     assert opened(Job(repository, [MAIN]), 1).get(narinfo_name(1))
+
+
+def test_a_service_that_takes_no_entry_now_holds_nobody_up_for_days_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository()
+    first = opened(Job(repository, [MAIN]), 1)
+    push(first, 1, archive(1))
+    first.seal()
+    monkeypatch.setattr(catalog, "_STALE", -1)
+    job = Job(repository, [MAIN], troubles={"reserve": [CacheBusy("429", 40)]})
+    second = opened(job, 1)
+    assert second.get(narinfo_name(1))
+    second.seal()
+    assert (job.calls["reserve"], len(repository.entries)) == (1, 1), "it does not wait until the service takes it"
