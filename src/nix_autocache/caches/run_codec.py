@@ -14,13 +14,13 @@ from typing import Any, Final
 from ..errors import CacheError, one_line
 from ..nix.unpack import CORRUPT, unpacked
 from ..nix.zstd import zstd
+from ..system import flat_json
 from .protocol import ObjectCache
 
 CONTENT_TYPE: Final = "application/zstd"
 LARGEST: Final = 32 << 20  # bytes of text
 _FORMAT: Final = 1
 _HEAD: Final = 64 << 10  # bytes of the first line
-_NESTED: Final = 100  # brackets in it: a thread's stack may be small
 _LEVEL: Final = 9  # a third smaller than level 3, at 15 MB/s; its window is smaller than the one that `unpack` takes
 
 Head = Mapping[str, Any]
@@ -73,8 +73,7 @@ def _at_most(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
 
 def _head(line: bytes | bytearray) -> Head:
     """Raises ValueError."""
-    is_flat = line.count(b"[") + line.count(b"{") <= _NESTED
-    head = json.loads(line) if is_flat and len(line) <= _HEAD else None
+    head = flat_json.parse(line) if len(line) <= _HEAD else None
     if not isinstance(head, dict):
         raise ValueError("its first line is no JSON object")
     if head.get("format") != _FORMAT or isinstance(head["format"], bool):

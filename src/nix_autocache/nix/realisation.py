@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from ..system import flat_json
 from .keys import SecretKey
 from .store import StorePath, parse_store_path
 
@@ -85,10 +86,10 @@ def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Re
     ]
 
 
-def parse(content: bytes | str, number: str, store_dir: str) -> Realisation | None:
+def parse(content: bytes, number: str, store_dir: str) -> Realisation | None:
     """The realisation of this id in an object's content, which anybody may have made; None if it is not that."""
-    with suppress(ValueError, LookupError, TypeError, RecursionError):
-        value = json.loads(content)
+    with suppress(ValueError, LookupError, TypeError):
+        value = flat_json.parse(content)
         if _NUMBER.fullmatch(number) and value["id"] == number:
             path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
             signatures = (each for each in value.get("signatures", ()) if isinstance(each, str))

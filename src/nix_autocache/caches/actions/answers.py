@@ -5,7 +5,6 @@ An answer may be wrong in every byte, and may repeat links and the token, which 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final, NoReturn
 from urllib.parse import urljoin
 
 from ...errors import CacheError, Error, ReadOnly
+from ...system import flat_json
 from ...system.net import seconds_to_wait
 from ..http1 import NoCacheError, Response
 from ..http_status import connection_error, status_error
@@ -113,7 +113,7 @@ def broken(what: str, error: OSError) -> Error:
 
 def _parsed(content: bytes) -> dict[str, object] | None:
     try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
+        answer = flat_json.parse(content)
+    except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

@@ -59,6 +59,7 @@ def test_the_jobs_key_signs_realisations() -> None:
     (signature,) = signed.pop("signatures")
     assert JOB.public.verifies(json.dumps(signed, separators=(",", ":")).encode(), signature)
     elsewhere = {**REALISED, "outPath": "../x"}
+    assert SIGNING.passed(name, b"[" * 100_000) is None
     wrongs: list[object] = [{**REALISED, "id": f"sha256:{'b' * 64}!out"}, elsewhere, [], "x" * 9]
     for wrong in wrongs:
         assert SIGNING.passed(name, json.dumps(wrong).encode()) is None
