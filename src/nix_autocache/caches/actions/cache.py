@@ -160,7 +160,10 @@ def open_actions(url: CacheUrl, access: Access) -> ActionsCache:
     version = hashlib.sha256(f"nix-autocache 1{store_dir}".encode()).hexdigest()
     service = open_service(access.environ, version)
     if service is None or not access.lanes:
-        raise CacheError(f"{url.without_params}: this job has no Actions cache, or not the variables for it")
+        raise CacheError(
+            f"{url.without_params}: this job has no Actions cache, or this step not the variables for it, which only "
+            "actions get; use the action as a step with `uses:`, or set another `cache`"
+        )
     system = f"{platform.machine()}-{sys.platform}".lower()
     places = [Place(lane, system) for lane in access.lanes]
     size = access.size_limit or _DEFAULT_SIZE
@@ -180,7 +183,7 @@ def _item(name: str, text: str) -> index.Item:
     else:
         item = index.realisation(name, f"{text.rstrip()}\n")
     if item is None or item.name != name:
-        raise CacheError(f"{name} is nothing that the Actions cache holds")
+        raise CacheError(f"{name} cannot be stored in the Actions cache: it is too large, or not as Nix writes it")
     return item
 
 
