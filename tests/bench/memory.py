@@ -1,15 +1,22 @@
-"""Time and memory against the length of the queue, and with one very large archive: linear growth, flat memory."""
+"""Time and memory against the length of the queue, and with one very large archive: linear growth, flat memory.
+
+The archive goes to a directory, and, of bytes that do not compress, to GitHub's cache and back.
+"""
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.bench.measure import growth, verdict
-from tests.harness import nix, product, programs, roots
-from tests.harness.job import Job
+from tests.harness import graphs, nix, product, programs, roots
+from tests.harness.actions_cache import in_machine
+from tests.harness.job import READ_PROXY, UPLOADER, Job
 from tests.harness.machine import Machine
 
 COUNTS = (10_000, 100_000)
 LARGE = 4 << 30  # bytes, of zeros: a file that takes no room
+INCOMPRESSIBLE = 3 << 30
 LIMIT = 150  # MB
 
 
@@ -32,6 +39,10 @@ def main() -> None:
     large = use(1, LARGE)
     print(f"  one archive of {LARGE >> 30} GB: {large.seconds:.1f} s, {large.megabytes:.1f} MB at most")
     verdict("one archive of 4 GB, MB at most", large.megabytes, LIMIT)
+    up, down = through_hosts_cache()
+    print(f"  one archive of {INCOMPRESSIBLE >> 30} GB of random bytes through GitHub's cache")
+    verdict("one archive of 3 GB to GitHub's cache, MB at most", up, LIMIT)
+    verdict("the same from there, MB at most", down, LIMIT)
 
 
 def use(count: int, size: int) -> Use:
@@ -51,6 +62,28 @@ def use(count: int, size: int) -> Use:
         said = machine.run(command, env=environment, timeout=1800)
         assert f"{count} pushed" in said.stderr, said.stderr
         return Use(**json.loads(said.stdout))
+
+
+def through_hosts_cache() -> tuple[float, float]:
+    """The largest memory, in MB, of the uploader that pushes a large archive, and of the read proxy that reads it."""
+    branch = {"GITHUB_REPOSITORY": "acme/bench", "GITHUB_REF": "refs/heads/main"}
+    with TemporaryDirectory() as directory, Machine(roots.root(roots.NEW), product.binds()) as machine:
+        nix.without_daemon(machine)
+        machine.write("/root/graph.nix", graphs.noise(INCOMPRESSIBLE))
+        with in_machine(machine, Path(directory) / "actions") as actions:
+            job = Job(machine, env={**actions.env(), **branch}, name="bench")
+            job.run("setup")
+            build = ["nix-build", "--no-out-link", "--option", "sandbox", "false", "/root/graph.nix"]
+            path = machine.run(build, timeout=300).stdout.strip()
+            job.run("flush", timeout=900)
+            up = job.peak(UPLOADER)
+            job.run("finish")
+            machine.run(["nix-store", "--delete", path])
+            job.run("setup")
+            machine.run(["nix-store", "--realise", path], timeout=900)
+            down = job.peak(READ_PROXY)
+            job.run("finish")
+            return up, down
 
 
 if __name__ == "__main__":

@@ -75,6 +75,23 @@ let {SHELL} in builtins.genList (n: sh "sized-${{toString n}}" "s=${{toString (n
 """
 
 
+def linked(count: int, times: int) -> str:
+    """A list of derivations of `times` 147 kB each, which differ in all of it. Each but the first ten refers to one."""
+    return f"""
+let {SHELL}
+  all = builtins.genList (n: sh "linked-${{toString n}}" "s=${{toString (n + 100000000)}}; i=0;
+    while [ $i -lt 14 ]; do s=$s$s; i=$((i+1)); done; i=0;
+    {{ echo ${{if n < 10 then "" else builtins.elemAt all (n - 10)}};
+      while [ $i -lt {times} ]; do echo $s; i=$((i+1)); done; }} > $out") {count};
+in all
+"""
+
+
+def noise(size: int) -> str:
+    """A derivation of so many random bytes, other ones each time. It needs the machine's programs, and no sandbox."""
+    return f'let {SHELL} in sh "noise" "/usr/bin/head -c {size} /dev/urandom > $out"'
+
+
 def layered(layers: int, width: int) -> str:
     """`layers` of `width` derivations, each referring to two of the layer below."""
     return f"""

@@ -15,6 +15,8 @@ from tests.harness.roots import RECENT, Generation
 
 PROFILE = "/nix/var/nix/profiles/default/bin"
 STATE = "/var/lib/nix-autocache"
+UPLOADER = "nix_autocache.uploader.process.main"
+READ_PROXY = "nix_autocache.uploader.read_proxy.main"
 BUILD = """derivation {{
   name = "{name}"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo {name} >$out" ];
 }}"""
@@ -101,7 +103,7 @@ class Job:
 
     def uploaders(self) -> list[int]:
         """The process numbers of the machine's uploaders."""
-        return [each.pid for each in self.machine.processes() if "nix_autocache.uploader.process.main" in each.argv]
+        return [each.pid for each in self.machine.processes() if UPLOADER in each.argv]
 
     def kill_uploader(self) -> None:
         """As a GitLab runner does when `script` ends: at once, with no chance to say anything."""
@@ -110,8 +112,15 @@ class Job:
     def kill_read_proxy(self) -> None:
         """Nobody starts it again if the uploader was killed before."""
         for each in self.machine.processes():
-            if "nix_autocache.uploader.read_proxy.main" in each.argv:
+            if READ_PROXY in each.argv:
                 self.machine.run(["kill", "-KILL", str(each.pid)])
+
+    def peak(self, program: str) -> float:
+        """MB of memory that the machine's processes of a program, UPLOADER or READ_PROXY, have used at most."""
+        pids = [each.pid for each in self.machine.processes() if program in each.argv]
+        assert pids, f"{program} runs"
+        texts = [self.machine.read(f"/proc/{pid}/status") for pid in pids]
+        return sum(float(text.partition("VmHWM:")[2].split()[0]) for text in texts) / 1000
 
     def signal_uploader(self, name: str) -> None:
         for pid in self.uploaders():
