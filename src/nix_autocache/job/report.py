@@ -127,6 +127,7 @@ def status(state: JobState | None, answer: Reply | None, queue: Queue) -> dict[s
         "counts": dict(progress.counts) if progress else {},
         "pushed_bytes": progress.pushed_bytes if progress else 0,
         "waiting": progress.waiting if progress else sum(1 for _ in queue.names()),
+        "unsealed": progress.unsealed if progress else 0,
         "failed": queue.failures(),
         "error": answer.error if answer else "",
     }

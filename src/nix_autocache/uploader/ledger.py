@@ -73,8 +73,12 @@ class Ledger:
     def progress(self) -> Progress:
         """How far it is with the entries that were taken."""
         with self._lock:
-            waiting = len(self._graph) + len(self._unsealed)
-            return Progress(counts=dict(self._counts), pushed_bytes=self._pushed_bytes, waiting=waiting)
+            return Progress(
+                counts=dict(self._counts),
+                pushed_bytes=self._pushed_bytes,
+                waiting=len(self._graph) + len(self._unsealed),
+                unsealed=len(self._unsealed),
+            )
 
     def admit(self, planned: Plan, realised: Mapping[str, Sequence[Realised]]) -> tuple[list[PathInfo], list[Uploaded]]:
         """Take the entries of a plan into work, with the realisations of each by its name.

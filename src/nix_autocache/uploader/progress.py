@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet.
+    """Paths per outcome, the bytes uploaded, and how many paths and entries are not settled yet; `unsealed` of these
+    are uploaded, and only wait for the flush that makes them visible.
 
     `unrecorded` of the paths per outcome are not in outcomes.jsonl, because the disk did not take them. `trouble` is
     the last thing that the cache refused or the machine lacked: it explains why an upload takes long.
@@ -21,6 +22,7 @@ class Progress:
     counts: Mapping[str, int]
     pushed_bytes: int
     waiting: int
+    unsealed: int = 0
     trouble: str = ""
     unrecorded: Mapping[str, int] = field(default_factory=dict)
 

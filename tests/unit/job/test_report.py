@@ -77,10 +77,10 @@ def test_the_status_is_of_the_uploader_or_of_the_queue(tmp_path: Path) -> None:
     without = report.status(None, None, queue)
     assert (without["set_up"], without["uploader"], without["waiting"]) == (False, False, 1)
     assert without["reason"] == "nothing was set up in this job"
-    progress = Progress(counts={"pushed": 2}, pushed_bytes=10, waiting=5)
+    progress = Progress(counts={"pushed": 2}, pushed_bytes=10, waiting=5, unsealed=3)
     alive = report.status(None, Reply(progress=progress, drained=False, error="no credentials"), queue)
     assert (alive["uploader"], alive["counts"], alive["pushed_bytes"]) == (True, {"pushed": 2}, 10)
-    assert (alive["waiting"], alive["error"]) == (5, "no credentials")
+    assert (alive["waiting"], alive["unsealed"], alive["error"]) == (5, 3, "no credentials")
     assert alive.keys() == without.keys()
 
 

@@ -98,6 +98,7 @@ def parse_answer(line: bytes) -> Progress | Reply:
             counts=_counts(said["counts"]),
             pushed_bytes=_checked(said["pushed_bytes"], int),
             waiting=_checked(said["waiting"], int),
+            unsealed=_checked(said["unsealed"], int),
             trouble=_checked(said["trouble"], str),
             unrecorded=_counts(said["unrecorded"]),
         )

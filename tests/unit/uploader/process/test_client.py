@@ -16,8 +16,8 @@ from tests.harness.soak import seeds
 from tests.harness.strategies import JSON
 
 TRUE = {
-    "counts": {"pushed": 1}, "pushed_bytes": 1, "waiting": 0, "trouble": "", "unrecorded": {}, "dry": True, "error": "",
-    "exit_code": 0, "public_key": "", "done": True,
+    "counts": {"pushed": 1}, "pushed_bytes": 1, "waiting": 0, "unsealed": 0, "trouble": "", "unrecorded": {},
+    "dry": True, "error": "", "exit_code": 0, "public_key": "", "done": True,
 }  # fmt: skip
 ANSWERS = st.one_of(
     st.binary(max_size=60),

@@ -25,6 +25,7 @@ PROGRESS = st.builds(
     counts=COUNTS,
     pushed_bytes=st.integers(0),
     waiting=st.integers(0),
+    unsealed=st.integers(0),
     trouble=st.text(),
     unrecorded=COUNTS,
 )
@@ -61,7 +62,7 @@ def test_a_reply_is_read_as_it_was_sent(reply: Reply) -> None:
     assert parse_answer(answer_line(reply)) == reply
 
 
-@pytest.mark.parametrize("field", ["counts", "waiting", "error", "exit_code", "public_key", "dry"])
+@pytest.mark.parametrize("field", ["counts", "waiting", "unsealed", "error", "exit_code", "public_key", "dry"])
 def test_a_reply_without_a_field_is_nobodys(field: str) -> None:
     fields = json.loads(answer_line(Reply(progress=Progress(counts={}, pushed_bytes=0, waiting=0))))
     del fields[field]
