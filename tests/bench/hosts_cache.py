@@ -1,7 +1,8 @@
 """GitHub's cache beside a bucket and beside none: how long a cold and a warm job takes, and what it asks of GitHub.
 
 The service is an imitation (`tests/harness/actions_cache.py`) whose every answer takes what was measured on github.com.
-Its blobs lie in Azurite on the same machine, which takes as much of the processors as the job itself.
+Its blobs lie in Azurite on the same machine, which takes as much of the processors as the job itself. What the end of
+a job takes is measured by itself, when everything is uploaded and only the pack must be sealed.
 """
 
 import shutil
@@ -17,6 +18,7 @@ from tests.harness.actions_cache import Actions, in_machine
 from tests.harness.delay import delayed
 from tests.harness.job import Job
 from tests.harness.machine import Machine
+from tests.harness.waiting import wait_for
 
 PATHS = 300  # of 0.3 MB: 90 MB
 ANSWER = 0.25  # seconds
@@ -49,12 +51,30 @@ class Jobs:
         self.actions.control(calls={}, latency=ANSWER, **({"evict": ""} if cold else {}))
         return self.whole({}, self.actions.env())
 
+    def end(self) -> float:
+        """The last step of a cold job that has uploaded everything."""
+        self.actions.control(latency=ANSWER, evict="")
+        self.machine.sh(FRESH)
+        job = self.job({}, self.actions.env())
+        job.run("setup")
+        self.machine.run(BUILD, timeout=300)
+
+        def is_dry() -> bool:
+            status = job.status()
+            return bool(status["waiting"] == status["unsealed"] == PATHS)
+
+        wait_for(is_dry, "an empty queue", 60)
+        return job.run("finish").seconds
+
     def whole(self, inputs: dict[str, str], env: dict[str, str]) -> float:
         self.machine.sh(FRESH)
-        job = Job(self.machine, inputs={"compression": "none", **inputs}, env={**env, **BRANCH}, name="bench")
+        job = self.job(inputs, env)
         seconds = job.run("setup").seconds
         seconds += self.machine.run(BUILD, timeout=300).seconds
         return seconds + job.run("finish", timeout=300).seconds
+
+    def job(self, inputs: dict[str, str], env: dict[str, str]) -> Job:
+        return Job(self.machine, inputs={"compression": "none", **inputs}, env={**env, **BRANCH}, name="bench")
 
     def requests(self) -> tuple[int, int]:
         """Calls of the service, and how many of them were creations, since the last job began."""
@@ -74,7 +94,9 @@ def main() -> None:
             store.wait()
             with delayed(machine, store.port, DISTANCE, 7000) as port:
                 url = f"s3://bucket?endpoint=http://127.0.0.1:{port}"
-                compare(Jobs(machine, actions, root / "s3/bucket", url, Job(machine).keygen("bench-1")))
+                jobs = Jobs(machine, actions, root / "s3/bucket", url, Job(machine).keygen("bench-1"))
+                compare(jobs)
+                end(jobs)
 
 
 def compare(jobs: Jobs) -> None:
@@ -100,6 +122,13 @@ def compare(jobs: Jobs) -> None:
         verdict(f"calls of GitHub's service, {name}", asked[name][0], calls)
         verdict(f"of them creations, {name}", asked[name][1], creations)
     note("GitHub allows 200 creations and 1500 other calls a minute for a whole repository")
+
+
+def end(jobs: Jobs) -> None:
+    last = "the end of a job"
+    figures = in_turn({last: jobs.end}, rounds(ROUNDS))
+    figures.show("what is left for the end, when everything is uploaded and GitHub's cache takes 250 ms an answer")
+    verdict("seconds for the end of a job with GitHub's cache", figures.median(last), 2.0)
 
 
 if __name__ == "__main__":

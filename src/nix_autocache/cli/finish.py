@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from ..job import own_uploads, report
 from ..job.context import Context
@@ -58,15 +59,22 @@ def _allowed(context: Context) -> float:
 def finish(context: Context) -> None:
     """The end of a job: flush, stop the uploader, and take our lines out of nix.conf."""
     state = _state(context)
-    if state and state.reads:
-        from ..job.in_effect import check_again
-
-        check_again(context, state)
+    warn = _settings_asked(context, state)
     try:
         _flush(context, state)
     finally:
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            warn()
             _release(context, state)
+
+
+def _settings_asked(context: Context, state: JobState | None) -> Callable[[], None]:
+    """Ask Nix, while the flush runs, whether it still reads the cache; see `in_effect.ask_again`."""
+    if state is None or not state.reads:
+        return lambda: None
+    from ..job import in_effect
+
+    return in_effect.ask_again(context, state)
 
 
 def _release(context: Context, state: JobState | None) -> None:
