@@ -93,8 +93,10 @@ class Pack:
         self._block += piece
         self.size += len(piece)
         while len(self._block) >= BLOCK:
-            self._send(bytes(self._block[:BLOCK]), self.size - len(self._block))
+            with memoryview(self._block) as whole:  # a slice of the array itself would be one more copy
+                block = bytes(whole[:BLOCK])
             del self._block[:BLOCK]
+            self._send(block, self.size - len(self._block) - BLOCK)
         if self.error:
             raise self.error
 
