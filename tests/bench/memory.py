@@ -71,7 +71,7 @@ def through_hosts_cache() -> tuple[float, float]:
         nix.without_daemon(machine)
         machine.write("/root/graph.nix", graphs.noise(INCOMPRESSIBLE))
         with in_machine(machine, Path(directory) / "actions") as actions:
-            job = Job(machine, env={**actions.env(), **branch}, name="bench")
+            job = Job(machine, inputs={"cache-size": "6000"}, env={**actions.env(), **branch}, name="bench")
             job.run("setup")
             build = ["nix-build", "--no-out-link", "--option", "sandbox", "false", "/root/graph.nix"]
             path = machine.run(build, timeout=300).stdout.strip()

@@ -21,6 +21,7 @@ from tests.harness.soak import WHOLE, seeds
 from tests.harness.waiting import wait_for
 
 BRANCH = {"GITHUB_REPOSITORY": "acme/large", "GITHUB_REF": "refs/heads/main"}
+SIZE = "6000"  # MB: other branches than the default one have 1 GB
 FULL = Limits().full
 PATHS, TIMES = seeds(2000), 5  # of 0.74 MB each: 1.5 GB
 LARGE = 3 << 30 if WHOLE else 140 << 20
@@ -36,7 +37,7 @@ def runner(machine: MakeMachine, expression: str, beside: Machine | None = None)
 
 
 def job(machine: Machine, actions: Actions, **inputs: str) -> Job:
-    return Job(machine, inputs=inputs, env={**actions.env(), **BRANCH}, name="large")
+    return Job(machine, inputs={"cache-size": SIZE, **inputs}, env={**actions.env(), **BRANCH}, name="large")
 
 
 def build(machine: Machine) -> Completed:
