@@ -58,7 +58,8 @@ class Front:
             return self._control(environ, start)
         if path == "/token":
             return self._token(query, environ.get("HTTP_AUTHORIZATION", ""), start)
-        if used := re.search(r"Credential=(\w+)/", environ.get("HTTP_AUTHORIZATION", "")):
+        signature = environ.get("HTTP_AUTHORIZATION", "") + f"Credential={query.get('X-Amz-Credential', '')}"
+        if used := re.search(r"Credential=(\w+)/", signature):
             return self._signed(used[1], environ, start)
         return self._unsigned(environ, start)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import obstore
 from obstore import exceptions
 
-from ..errors import CacheError
+from ..errors import CacheBusy, CacheError
 from ..nix.store_url import CacheUrl
 from .http1 import Response
 from .http_servers import Servers
@@ -27,7 +27,13 @@ from .redirects import Target, parse_target
 _QUESTION: Final = 8.0  # seconds without a response
 _STREAM: Final = 60.0  # seconds in which nothing moves
 _SIGNED: Final = timedelta(minutes=1)  # for which a URL is good
-_UNCLEAR: Final = (exceptions.BaseError, OSError, CacheError, KeyError)  # obstore's own request says what it is
+_UNCLEAR: Final = (
+    exceptions.BaseError,
+    OSError,
+    CacheBusy,
+    CacheError,
+    KeyError,
+)  # obstore's own request says what it is
 
 
 class SignedBucket(ObjectStoreCache):
@@ -113,6 +119,8 @@ class SignedBucket(ObjectStoreCache):
 
     def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
         """Where the objects are, with the signatures, but for a URL that is not of HTTP. Raises what signing raises."""
+        if self._credentials:
+            self._credentials.frozen()  # renewed here before they expire
         store: Any = self.store  # one that can sign
         urls = obstore.sign(store, "GET", list(names), _SIGNED)
         targets = {name: parse_target(str(url)) for name, url in zip(names, urls, strict=True)}
