@@ -47,7 +47,8 @@ def _missed(context: Context, state: JobState, nix: Nix) -> list[PathInfo]:
     found: list[PathInfo] = []
 
     def is_quiet() -> bool:
-        found[:] = [info for info in built if CANARY not in info.path and not _is_known(info, *_told(context))]
+        derivations, paths = _told(context)
+        found[:] = [info for info in built if CANARY not in info.path and not _is_known(info, derivations, paths)]
         return not found
 
     if built:
