@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from .http1 import Connection, Response
@@ -20,7 +21,8 @@ _IDLE: Final = 30.0  # seconds that an idle connection is kept; servers close th
 _MOST: Final = 16  # requests to send together
 _FIRST: Final = 2  # so many while it is not known how long the server thinks
 _THINKS: Final = 0.003  # seconds between two responses, from which more connections are faster
-_FORGET: Final = 60.0  # seconds after which it is found out again
+_KNOWN: Final = 60.0  # seconds after which it is found out again
+_DOUBTED: Final = 1.0  # the same for a server that seems to think
 
 
 class Pool:
@@ -29,8 +31,8 @@ class Pool:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._idle: deque[tuple[float, Callable[[], Connection]]] = deque()
-        self._pace: float | None = None  # seconds between two responses to requests that were sent together
-        self._paced = 0.0  # when that was found out
+        self._together = _FIRST
+        self._paced_until = float("-inf")
 
     def open_early(self, count: int) -> None:
         """Open connections in the background, so that the first requests need not wait for them."""
@@ -63,9 +65,9 @@ class Pool:
     @property
     def together(self) -> int:
         """How many requests to send together: a server that thinks takes those of a connection in turn."""
-        if self._pace is None or time.monotonic() - self._paced > _FORGET:
+        if time.monotonic() > self._paced_until:
             return _FIRST
-        return 1 if self._pace > _THINKS else _MOST
+        return self._together
 
     def ask_together(
         self, requests: Mapping[K, bytes], timeout: float, *, content: bool = True
@@ -93,9 +95,14 @@ class Pool:
 
         self.use(ask)
         if len(arrived) > 1:
-            self._pace = (arrived[-1] - arrived[0]) / (len(arrived) - 1)
-            self._paced = time.monotonic()
+            self._find_pace([later - earlier for earlier, later in pairwise(arrived)])
         return responses
+
+    def _find_pace(self, pauses: Sequence[float]) -> None:
+        """Their median counts, and a slow one for a moment only: this machine, too, may have been busy."""
+        thinks = sorted(pauses)[len(pauses) // 2] > _THINKS
+        self._together = 1 if thinks else _MOST
+        self._paced_until = time.monotonic() + (_DOUBTED if thinks else _KNOWN)
 
     def begin_response(self, request: bytes, timeout: float) -> tuple[Connection, Response]:
         """The response to a request without its content, and the connection to read that from.
