@@ -10,7 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.harness import roots
+from tests.harness import actions_cache, roots
+from tests.harness.actions_cache import Actions
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import GENERATIONS, OLD, Generation
 
@@ -22,6 +23,19 @@ def nix_generation(request: pytest.FixtureRequest) -> Generation:
     """Each of the three in turn."""
     assert isinstance(request.param, Generation)
     return request.param
+
+
+@pytest.fixture(scope="module")
+def running_actions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
+    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as actions:
+        yield actions
+
+
+@pytest.fixture
+def actions(running_actions: Actions) -> Actions:
+    """The emulator of GitHub's cache service as it is at the start, without entries."""
+    running_actions.control(**{**actions_cache.START, "evict": ""})
+    return running_actions
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ import re
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,10 +25,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.harness import servers, tools
+from tests.harness.controlled import Controlled
 from tests.harness.machine import Machine
 from tests.harness.servers import AZURE_ACCOUNT, AZURE_KEY
 
 READ, WRITE = 1, 2
+CALLS = ("GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload")
 CONTAINER = "actions-cache"
 TWIRP = "/twirp/github.actions.results.api.v1.CacheService/"
 HOP_BY_HOP = frozenset({"connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding"})
@@ -291,18 +292,8 @@ def start(port: int, azurite: int) -> Server:
 
 
 @dataclass(frozen=True)
-class Actions:
-    """The running service, as a test in the same network sees it."""
-
-    url: str
-    network: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    def control(self, **changes: object) -> dict[str, Any]:
-        """Change the state, and return it, with the `keys` of all finished entries."""
-        with self.network():
-            request = urllib.request.Request(f"{self.url}/control", data=json.dumps(changes).encode())
-            answer: dict[str, Any] = json.load(urllib.request.urlopen(request, timeout=10))
-        return answer
+class Actions(Controlled):
+    """The running service. `control` also returns the `keys` of all finished entries."""
 
     def env(self, scopes: Mapping[str, int] | None = None) -> dict[str, str]:
         """The variables of a job with a token for these scopes, its own first."""

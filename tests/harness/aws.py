@@ -9,9 +9,8 @@ import json
 import re
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.harness import servers, tools
+from tests.harness.controlled import Controlled
 from tests.harness.machine import Machine
 
 ROLE = "arn:aws:iam::123456789012:role/ci"
@@ -110,17 +110,8 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Account:
-    """The running server, as a test in the same network sees it."""
-
-    url: str
-    network: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    def control(self, **changes: object) -> dict[str, Any]:
-        with self.network():
-            request = urllib.request.Request(f"{self.url}/control", data=json.dumps(changes).encode())
-            answer: dict[str, Any] = json.load(urllib.request.urlopen(request, timeout=10))
-        return answer
+class Account(Controlled):
+    """The running server."""
 
     def client(self, service: str) -> Any:
         """A boto3 client of the account's owner."""

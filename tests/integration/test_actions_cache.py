@@ -4,7 +4,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,26 +12,13 @@ import pytest
 from nix_autocache.caches.actions.opening import open_service
 from nix_autocache.caches.actions.service import BLOCK, ActionsService, Expired
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, ReadOnly
-from tests.harness import actions_cache, npm
+from tests.harness import npm
 from tests.harness.actions_cache import READ, WRITE, Actions
 from tests.harness.tools import node
 
 VERSION = "ab" * 32
 SIZES = {"1 B": 1, "3 MB": 3_000_000, "20 MB": 20_000_000}
 OFFICIAL = Path(__file__).parents[1] / "harness/programs/official_cache.mjs"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
-    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as actions:
-        yield actions
-
-
-@pytest.fixture
-def actions(running: Actions) -> Actions:
-    """The emulator as it is at the start, without entries."""
-    running.control(**{**actions_cache.START, "evict": ""})
-    return running
 
 
 def service_of(actions: Actions, scopes: Mapping[str, int] | None = None, version: str = VERSION) -> ActionsService:
@@ -197,8 +184,10 @@ def test_lookups_that_lag_find_the_entry_later(actions: Actions) -> None:
     assert restore(service, "key") == b"content"
 
 
-def test_finalize_is_asked_again_until_the_upload_is_known(actions: Actions) -> None:
-    actions.control(unknown=1)
+@pytest.mark.parametrize("trouble", ["unknown", "lost"])
+def test_finalize_is_asked_again_until_the_upload_is_known_to_be_finished(actions: Actions, trouble: str) -> None:
+    """The service does not know the upload yet, or has finished it without an answer."""
+    actions.control(**{trouble: 1})
     service = service_of(actions)
     upload = service.reserve("key")
     assert upload
@@ -207,17 +196,6 @@ def test_finalize_is_asked_again_until_the_upload_is_known(actions: Actions) -> 
         upload.finish(1)
     upload.finish(1)
     assert restore(service, "key") == b"x"
-
-
-def test_an_upload_that_was_finished_without_an_answer_is_found(actions: Actions) -> None:
-    actions.control(lost=1)
-    service = service_of(actions)
-    upload = service.reserve("key")
-    assert upload
-    upload.put(0, b"x")
-    with pytest.raises(CacheBusy):
-        upload.finish(1)
-    upload.finish(1)
     assert actions.control()["keys"] == ["key"]
 
 

@@ -1,7 +1,6 @@
 """The Actions cache over the wire, without a job: requests are counted, and each trouble ends in fewer hits."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,26 +11,11 @@ from nix_autocache.ci.lane import Lane
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
-from tests.harness import actions_cache
 from tests.harness.actions import TEMPORARY, content_of, narinfo_name, push
-from tests.harness.actions_cache import Actions
+from tests.harness.actions_cache import CALLS, Actions
 
 SCOPE = "0123456789abcdef"
 PATHS = 300
-CALLS = ("GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
-    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as actions:
-        yield actions
-
-
-@pytest.fixture
-def actions(running: Actions) -> Actions:
-    """The emulator as it is at the start, without entries."""
-    running.control(**{**actions_cache.START, "evict": ""})
-    return running
 
 
 def opened(actions: Actions, lane: int = 1) -> ActionsCache:

@@ -4,10 +4,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.harness import actions_cache
@@ -16,12 +15,6 @@ from tests.harness.tools import PROJECT, node
 
 WORKFLOW = PROJECT / ".github/workflows/probe.yml"
 MAIN = PROJECT / ".github/actions/probe/main.mjs"
-
-
-@pytest.fixture(scope="module")
-def actions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
-    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as running:
-        yield running
 
 
 def measures(job: str) -> str:

@@ -1,6 +1,5 @@
 """The uploader and the Actions cache together: what is told, and what leaves the queue, is what the next job finds."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,13 @@ from nix_autocache.caches.actions.cache import ActionsCache, open_actions
 from nix_autocache.caches.protocol import Access
 from nix_autocache.ci.lane import Lane
 from nix_autocache.nix.store_url import parse_cache_url
-from tests.harness import actions_cache
-from tests.harness.actions_cache import READ, Actions
+from tests.harness.actions_cache import CALLS, READ, Actions
 from tests.harness.draining import Draining, draining
 from tests.harness.nix_daemon import FakeNix
 from tests.harness.waiting import wait_for
 
 LANE = Lane("0123456789abcdef", "01234567")
 PATHS = {"base", *(f"path-{number}" for number in range(20))}
-CALLS = ("GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
-    with actions_cache.in_thread(tmp_path_factory.mktemp("azurite")) as actions:
-        yield actions
-
-
-@pytest.fixture
-def actions(running: Actions) -> Actions:
-    """The emulator as it is at the start, without entries."""
-    running.control(**{**actions_cache.START, "evict": ""})
-    return running
 
 
 def opened(actions: Actions, directory: Path, scopes: dict[str, int] | None = None) -> ActionsCache:
