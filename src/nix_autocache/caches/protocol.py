@@ -38,6 +38,16 @@ class Content:
     size: int | None
     pieces: Iterator[bytes]
 
+    @classmethod
+    def of(cls, text: bytes) -> Content:
+        """The whole of an object that is here."""
+        return cls(len(text), iter([text]))
+
+    @classmethod
+    def of_found(cls, text: bytes | None) -> Content | None:
+        """The same for an object that may be missing."""
+        return None if text is None else cls.of(text)
+
     def close(self) -> None:
         if isinstance(self.pieces, Generator):
             self.pieces.close()

@@ -17,6 +17,7 @@ from obstore import exceptions
 from ..errors import CacheBusy, CacheError
 from ..nix.store_url import CacheUrl
 from .http1 import Response
+from .http_read import QUESTION, STREAM
 from .http_servers import Servers
 from .http_status import INFO, connection_error, is_absent
 from .object_store import ObjectStoreCache
@@ -24,8 +25,6 @@ from .pool import Pool
 from .protocol import Content
 from .redirects import Target, parse_target
 
-_QUESTION: Final = 8.0  # seconds without a response
-_STREAM: Final = 60.0  # seconds in which nothing moves
 _SIGNED: Final = timedelta(minutes=1)  # for which a URL is good
 _UNCLEAR: Final = (
     exceptions.BaseError,
@@ -74,7 +73,7 @@ class SignedBucket(ObjectStoreCache):
         with suppress(*_UNCLEAR):
             target = self._targets([name])[name]
             pool = self._pool(target.origin)
-            connection, response = pool.begin_response(pool.origin.request("GET", target.path), _STREAM)
+            connection, response = pool.begin_response(pool.origin.request("GET", target.path), STREAM)
             size = response.headers.get("content-length", "")
             if response.status == 200 and size.isdigit():
                 return Content(int(size), self._resumed(name, int(size), pool.content(connection, response)))
@@ -96,7 +95,8 @@ class SignedBucket(ObjectStoreCache):
         if INFO in names:  # a refusal of it is to be explained
             return {}
         try:
-            responses = self._ask(self._targets(names))
+            targets = self._targets(names)
+            responses = self._ask(targets) if targets else {}
         except TimeoutError:
             raise
         except _UNCLEAR:
@@ -109,13 +109,9 @@ class SignedBucket(ObjectStoreCache):
         return response.status == 404 or (not self._credentials and is_absent(name, response.status))
 
     def _ask(self, targets: Mapping[str, Target]) -> Mapping[str, Response]:
-        responses: dict[str, Response] = {}
-        for origin in {target.origin for target in targets.values()}:
-            pool = self._pool(origin)
-            there = {name: target.path for name, target in targets.items() if target.origin == origin}
-            requests = {name: pool.origin.request("GET", path) for name, path in there.items()}
-            responses |= pool.ask_together(requests, _QUESTION)
-        return responses
+        pool = self._pool(next(iter(targets.values())).origin)  # that of the bucket
+        requests = {name: pool.origin.request("GET", target.path) for name, target in targets.items()}
+        return pool.ask_together(requests, QUESTION)
 
     def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
         """Where the objects are, with the signatures, but for a URL that is not of HTTP. Raises what signing raises."""

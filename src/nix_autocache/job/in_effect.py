@@ -6,13 +6,13 @@ job, since a later step may have changed Nix's settings.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from ..machine.observe import Facts
 from ..nix import effective
+from ..system import threads
 from .context import Context
 from .destination import Destination
 from .nix_conf import cache_lines, is_ignored, job_paths, lacking, settings_in_effect
@@ -63,14 +63,10 @@ def ask_again(context: Context, state: JobState) -> Callable[[], None]:
     def ask() -> None:
         answers.append(effective.of_client(state.nix, context.environ))
 
-    asking = threading.Thread(target=ask, name="settings", daemon=True)
-    try:
-        asking.start()
-    except RuntimeError:  # this machine starts no further thread
-        ask()
+    asking = threads.start(ask, "settings")
 
     def warn() -> None:
-        if asking.is_alive():
+        if asking:
             asking.join()
         for settings in answers:
             for line in lacking([f"extra-substituters = {url}" for url in state.reads], settings):

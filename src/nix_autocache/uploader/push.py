@@ -63,7 +63,7 @@ class Pusher(Protocol):
         """True if others see a published path only when it is sealed, see `ObjectCache.seals`."""
 
     def seal(self) -> None:
-        """Make all that was published visible to others. After CacheError what was not sealed is to be pushed anew."""
+        """Make all that was published visible to others. After CacheError what was not sealed is to be pushed again."""
 
     def sealed(self, path: StorePath) -> bool:
         """True if others see this path. Sends no request."""

@@ -104,7 +104,7 @@ def test_small_objects_are_read_together_on_few_connections(tmp_path: Path) -> N
 
 def test_without_an_answer_nobody_is_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """obstore would wait as long again."""
-    monkeypatch.setattr(signed_bucket, "_QUESTION", 0.1)
+    monkeypatch.setattr(signed_bucket, "QUESTION", 0.1)
     with odd.in_thread(tmp_path, "silent") as server:
         cache = bucket(server, only_reads=True)
         with pytest.raises(CacheBusy, match="no answer in time"):

@@ -1,9 +1,9 @@
-"""Threads for requests that run beside each other. They are daemons: no program waits for them at its end."""
+"""Requests that run beside each other."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from ...errors import CacheBusy, CacheError
@@ -11,15 +11,6 @@ from ...errors import CacheBusy, CacheError
 T = TypeVar("T")
 
 _AT_ONCE: Final = 8
-
-
-def start(task: Callable[[], object], name: str) -> None:
-    """Run a task in a thread of its own; in this one where the machine starts no further thread."""
-    thread = threading.Thread(target=task, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        task()
 
 
 def together(tasks: Sequence[Callable[[], T]]) -> list[T | CacheBusy | CacheError]:
@@ -52,3 +43,13 @@ def together(tasks: Sequence[Callable[[], T]]) -> list[T | CacheBusy | CacheErro
         thread.join()
     gone = CacheBusy("a request ended in an unexpected way")
     return [results.get(number, gone) for number in range(len(tasks))]
+
+
+def all_of(results: Iterable[T | CacheBusy | CacheError]) -> list[T]:
+    """The results of `together`. Raises the first error among them."""
+    found = []
+    for result in results:
+        if isinstance(result, (CacheBusy, CacheError)):
+            raise result
+        found.append(result)
+    return found

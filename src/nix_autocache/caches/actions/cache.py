@@ -18,9 +18,10 @@ from typing import Final
 from ...errors import CacheBusy, CacheError
 from ...nix.keys import JOB_PREFIX
 from ...nix.store_url import CacheUrl
+from ...system import threads
 from ..http_status import ARCHIVES, INFO
 from ..protocol import Access, Body, Content
-from . import background, index, shared
+from . import index, shared
 from .big_archives import BigArchives
 from .catalog import Catalog
 from .keys import Place
@@ -63,7 +64,7 @@ class ActionsCache:
 
     def open_connections(self, count: int) -> None:
         """See ObjectCache. The indexes are read as well: whoever asks, asks for paths."""
-        background.start(self._load, "indexes")
+        threads.start(self._load, "indexes")
 
     def close_connections(self) -> None:
         self._service.close_connections()
@@ -92,7 +93,7 @@ class ActionsCache:
         """See ObjectCache. An archive of this job can be read when it is sealed."""
         if not name.startswith(ARCHIVES):
             text = self.get(name)
-            return None if text is None else Content(len(text), iter([text]))
+            return Content.of_found(text)
         item = self._catalog.archive(name)
         total = self._catalog.size_of(item.entry) if item else 0
         if item is None or not total:

@@ -11,7 +11,7 @@ from typing import Final
 
 from ...errors import CacheBusy, CacheError
 from ..protocol import Content
-from .background import together
+from .background import all_of, together
 from .service import ActionsService, Expired, Located, Part
 
 _FRESH: Final = 540.0  # seconds; GitHub's links are valid for 600
@@ -39,10 +39,7 @@ class Links:
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of these entries that the service does not have, at most eight asked for at a time."""
         unknown = [key for key in keys if key not in self._found or self._found[key][0] is None]
-        found = together([partial(self._link, key) for key in unknown])
-        for each in found:
-            if isinstance(each, (CacheBusy, CacheError)):
-                raise each
+        found = all_of(together([partial(self._link, key) for key in unknown]))
         return [key for key, url in zip(unknown, found, strict=True) if url is None]
 
     def stream(self, key: str, start: int, end: int) -> Content | None:

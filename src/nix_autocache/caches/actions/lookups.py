@@ -7,21 +7,18 @@ account of that. All are looked up at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
-from ...errors import CacheBusy, CacheError, one_line
+from ...errors import CacheError, one_line
 from ...system import log
 from . import trailer
-from .background import together
+from .background import all_of, together
 from .index import DAY, Index, union
 from .keys import Place, parse_pack
 from .links import Links
 from .service import ActionsService, Located
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,9 @@ class Lookups:
     def begin(self) -> Found:
         """What can be read now."""
         prefixes = dict.fromkeys([*(each.of_all_lanes for each in self._places), *(each.own for each in self._places)])
-        located = dict(zip(prefixes, _all(together([partial(self._find, each) for each in prefixes])), strict=True))
+        located = dict(zip(prefixes, all_of(together([partial(self._find, each) for each in prefixes])), strict=True))
         scopes = dict.fromkeys(place.lane.scope for place in self._places)
-        (own, unjoined), *others = _all(together([partial(self._index_of, located, scope) for scope in scopes]))
+        (own, unjoined), *others = all_of(together([partial(self._index_of, located, scope) for scope in scopes]))
         return Found(own, union(index for index, _ in others), unjoined)
 
     def newest(self) -> Located | None:
@@ -86,13 +83,3 @@ def _until(now: int, index: Index) -> Index:
     }
     heads = {lane: replace(head, made=min(head.made, now)) for lane, head in index.heads.items()}
     return Index(entries, index.items, heads)
-
-
-def _all(results: Iterable[T | CacheBusy | CacheError]) -> list[T]:
-    """The results. Raises the first error among them."""
-    found = []
-    for result in results:
-        if isinstance(result, (CacheBusy, CacheError)):
-            raise result
-        found.append(result)
-    return found

@@ -13,9 +13,9 @@ from itertools import chain
 from typing import Final, TypeAlias, TypeVar
 
 from ...errors import CacheBusy, CacheError, ReadOnly
+from ...system import threads
 from ..protocol import Body
 from ..retry import LONGEST, Gate, retrying
-from . import background
 from .service import BLOCK, ActionsService, Upload
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Sender:
     def send(self, upload: Upload, offset: int, block: bytes, ended: Callable[[Refusal | None], None]) -> None:
         """Send a block in the background, as soon as there is room for it; `ended` gets the error."""
         self._free.acquire()
-        background.start(partial(self._send, upload, offset, block, ended), "block")
+        threads.start(partial(self._send, upload, offset, block, ended), "block")
 
     def finish(self, upload: Upload, size: int) -> None:
         self._retried(lambda: upload.finish(size), self._finishing)

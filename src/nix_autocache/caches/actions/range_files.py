@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import CacheBusy, CacheError, one_line
+from ...system import threads
 from ..retry import retrying
-from . import background
 from .keys import archive_of
 from .links import Links
 from .range_file import RangeFile
@@ -82,7 +82,7 @@ class RangeFiles:
             self._files[key, start] = file
             file.users += 2 if made else 1  # one is the thread that fetches it
         if made:
-            background.start(partial(self._fetch, made), "range")
+            threads.start(partial(self._fetch, made), "range")
         return file
 
     def _make(self, key: str, start: int, end: int) -> RangeFile | None:

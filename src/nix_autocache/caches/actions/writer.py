@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...errors import CacheBusy, CacheError, Error, as_error, one_line
-from ...system import log
+from ...system import log, threads
 from ..protocol import Archive, Body
 from ..retry import retrying
-from . import background, trailer
+from . import trailer
 from .big_archives import BIG, BigArchives
 from .catalog import Catalog
 from .index import DAY, Entry, Item
@@ -101,7 +101,7 @@ class Writer:
             if is_full := pack.size >= self._limits.full:
                 self._end(pack)
         if is_full:
-            background.start(self._seal_in_background, "seal")
+            threads.start(self._seal_in_background, "seal")
 
     def _place(self, name: str, key: str, size: int) -> None:
         """Note an archive that is an entry of its own."""

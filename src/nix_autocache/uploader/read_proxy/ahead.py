@@ -106,7 +106,7 @@ class ObjectsAhead:
 
     def _given(self, name: str, text: bytes) -> Content:
         self._used(name, text)
-        return Content(len(text), iter([text]))
+        return Content.of(text)
 
     def _indexed(self, name: str) -> bytes | None:
         """The narinfo as the index has it."""

@@ -90,7 +90,7 @@ class Archives:
             found = {}
         for fetch in fetches:
             if (name := fetch.archive.name) in found:
-                self._run(fetch, partial(_whole, found[name]))
+                self._run(fetch, partial(Content.of_found, found[name]))
             else:
                 self._run_ahead(fetch)
 
@@ -107,7 +107,7 @@ class Archives:
             if not fetch.users:
                 self._drop(fetch)
         self._has_room()
-        return Content(len(text), iter([text]))
+        return Content.of(text)
 
     def open(self, name: str) -> Content | None:
         """An archive for Nix. Raises CacheError if it is not what its narinfo says."""
@@ -199,7 +199,3 @@ class Archives:
             del self._fetches[fetch.archive.name]
         if fetch.state is not State.RUNNING:
             fetch.room.close()
-
-
-def _whole(text: bytes | None) -> Content | None:
-    return None if text is None else Content(len(text), iter([text]))

@@ -52,7 +52,7 @@ class Elsewhere:
             client.busy = True
             self._questions.append((client, request))
         else:
-            self.start(client, partial(self._answers.later, client.connection, request))
+            self._answer_alone(client, request)
 
     def answer_questions(self) -> None:
         """Call it when all requests were read that have come."""
@@ -61,11 +61,13 @@ class Elsewhere:
         for start in range(0, len(questions), together):
             group = questions[start : start + together]
             if len(group) == 1:
-                client, request = group[0]
-                self.start(client, partial(self._answers.later, client.connection, request))
+                self._answer_alone(*group[0])
             elif not self._workers.start(partial(self._do_together, group)):
                 for client, _ in group:
                     self._close(client)
+
+    def _answer_alone(self, client: Client, request: Request) -> None:
+        self.start(client, partial(self._answers.later, client.connection, request))
 
     def mutes(self, client: Client) -> bool:
         """True if another thread has this client, which is then not to be listened to until it comes back."""

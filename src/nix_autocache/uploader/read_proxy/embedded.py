@@ -58,7 +58,7 @@ class EmbeddedObjects:
         if found := _ARCHIVE.fullmatch(name):
             return self._archive(int(found[1]), found[2])
         text = self._text(name)
-        return None if text is None else Content(len(text), iter([text]))
+        return Content.of_found(text)
 
     def exists(self, name: str) -> bool:
         content = self.open(name)

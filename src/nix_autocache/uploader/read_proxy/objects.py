@@ -63,7 +63,7 @@ class CacheObjects:
         if name.startswith("nar/"):
             return self._found(name, self._cache.open)
         text = self.get(name)
-        return None if text is None else Content(len(text), iter([text]))
+        return Content.of_found(text)
 
     def open_now(self, name: str) -> Content | None:
         """None: of a cache nothing is here."""
@@ -120,7 +120,7 @@ class CacheObjects:
         if size > BY_QUESTION:
             return self._ahead(name, self._cache.open)
         text = self._ahead(name, self._cache.get)
-        return None if text is None else Content(len(text), iter([text]))
+        return Content.of_found(text)
 
     def pause_ahead(self) -> None:
         self._ahead_again = time.monotonic() + _AHEAD_PAUSE
