@@ -67,9 +67,10 @@ s 666 root         /nix/var/nix/daemon-socket/socket
 d 755 user|root    /nix(/var.*)?
 f 600|644 user|root /nix/var/.*
 """
-# What Nix, sudo and the tools that make users keep for themselves is theirs.
+# What Nix, sudo and the tools that make users keep for themselves is theirs; /nix-autocache is this checkout, read-only.
 FOUND = r"""
 find / \( -path /proc -o -path /sys -o -path /dev -o -path /opt -o -path /src -o -path /tmp -o -path /root/.cache \
+  -o -path /nix-autocache \
   -o -path /home/runner/.cache -o -path '/nix/store/.links' -o -path /run/mount -o -path /run/sudo \
   -o -path /var/lib/sudo -o -path '/etc/*-' -o -path '/etc/*.lock' \) -prune -o ! -type l -printf '%y %m %u %p\n'
 """

@@ -27,7 +27,8 @@ def probed(tmp_path: Path, wanted: str, environ: Mapping[str, str]) -> dict[str,
     """The table in the summary after the action's step."""
     summary = tmp_path / "summary"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {"PATH": path, "INPUT_MEASURES": wanted, "GITHUB_STEP_SUMMARY": str(summary), **environ}
+    env = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environ}
+    env |= {"INPUT_MEASURES": wanted, "GITHUB_STEP_SUMMARY": str(summary)}
     command = [str(node() / "node"), str(MAIN)]
     done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
