@@ -67,7 +67,7 @@ s 666 root         /nix/var/nix/daemon-socket/socket
 d 755 user|root    /nix(/var.*)?
 f 600|644 user|root /nix/var/.*
 """
-# What Nix, sudo and the tools that make users keep for themselves is theirs; /nix-autocache is this checkout, read-only.
+# What Nix, sudo and the tools that make users keep for themselves is theirs; /nix-autocache is the read-only checkout.
 FOUND = r"""
 find / \( -path /proc -o -path /sys -o -path /dev -o -path /opt -o -path /src -o -path /tmp -o -path /root/.cache \
   -o -path /nix-autocache \

@@ -1,0 +1,89 @@
+"""The CI hosts that `init` knows, and which of them a repository is on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import InputError
+from ..system import process
+from .options import Options
+from .repository import Repository
+
+
+@dataclass(frozen=True)
+class HostRow:
+    """A host's module, which has `connect(server, name, environ) -> Repository` and `propose(…)`, its public server and
+    a word by which other servers of it are known."""
+
+    module: str
+    server: str
+    word: str
+
+
+HOSTS: Final[Mapping[str, HostRow]] = {
+    "github": HostRow("github", "https://github.com", "github"),
+    "gitlab": HostRow("gitlab", "https://gitlab.com", "gitlab"),
+}
+_SCP: Final = re.compile(r"(?:[^@/]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@host:owner/name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a repository is: the row of its host, the address of its server, and its name there."""
+
+    host: str
+    server: str
+    name: str
+
+
+def find(options: Options, directory: Path) -> Place:
+    """The repository that the flags name, or that the checkout's remote `origin` is. Raises InputError."""
+    if options.host and options.host not in HOSTS:
+        raise InputError(f"--host: {options.host!r} is none of {', '.join(HOSTS)}")
+    if options.repository and options.host:
+        return Place(options.host, HOSTS[options.host].server, options.repository)
+    server, name = parse_remote(_origin(directory))
+    return Place(options.host or _host_of(server), server, options.repository or name)
+
+
+def parse_remote(url: str) -> tuple[str, str]:
+    """Address of the server and name of the repository, of a URL as `git remote` has it. Raises InputError."""
+    if "://" not in url and (scp := _SCP.fullmatch(url)):
+        server, path = f"https://{scp['host']}", scp["path"]
+    else:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise InputError(
+                f"the remote `origin` is {url!r}, which is no repository of a CI host; give --repository and --host"
+            )
+        port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
+        server, path = f"{'http' if parts.scheme == 'http' else 'https'}://{parts.hostname}{port}", parts.path
+    return server, path.strip("/").removesuffix(".git")
+
+
+def connect(place: Place, environ: Mapping[str, str]) -> Repository:
+    """The repository, with the token that is found. Raises Error if there is none, or if it does not let us see it."""
+    module = import_module(f".{HOSTS[place.host].module}", __package__)
+    repository: Repository = module.connect(place.server, place.name, environ)
+    return repository
+
+
+def _host_of(server: str) -> str:
+    name = urlsplit(server).hostname or ""
+    for host, row in HOSTS.items():
+        if row.word in name:
+            return host
+    raise InputError(f"{name} may be any host; give --host {' or '.join(HOSTS)}")
+
+
+def _origin(directory: Path) -> str:
+    done = process.run(["git", "-C", str(directory), "remote", "get-url", "origin"])
+    if done.status:
+        raise InputError("this directory has no git remote `origin`; give --repository and --host, or go into a checkout")
+    return done.output.strip()

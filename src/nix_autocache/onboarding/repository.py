@@ -1,0 +1,87 @@
+"""A repository on a CI host, as `init` needs it: variables, secrets, files, and a pull request.
+
+`github.py` and `gitlab.py` are the hosts; each is one file, with a row in `hosts.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+BRANCH = "nix-autocache"  # of the pull request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A pull or merge request: new contents of files, by their paths in the repository."""
+
+    title: str
+    body: str  # Markdown
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What AWS learns of a job of this repository: the id token's issuer and claims.
+
+    `subjects` are the values of `sub` for the branches that may push; `repository_id` is the host's number of the
+    repository, if the tokens carry it. `warning` says what would break the policy later.
+    """
+
+    issuer: str  # host and path, as in token.actions.githubusercontent.com
+    audience: str
+    subjects: tuple[str, ...]
+    repository_id: str = ""
+    warning: str = ""
+
+
+class Repository(Protocol):
+    """One repository. Every method may raise Error: one line, which names the permission that is missing."""
+
+    @property
+    def name(self) -> str:
+        """As in `acme/project`."""
+
+    @property
+    def default_branch(self) -> str: ...
+
+    @property
+    def is_public(self) -> bool: ...
+
+    def variable(self, name: str) -> str | None:
+        """A variable's value; None if there is none, or if it cannot be shown."""
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Make it, or replace its value. All jobs see it, those of forks as well."""
+
+    def remove_variable(self, name: str) -> None:
+        """Remove it, if it is there."""
+
+    def has_secret(self, name: str) -> bool: ...
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Make it, or replace its value. It is sealed, or sent over TLS, and never in an argument or a log."""
+
+    def remove_secret(self, name: str) -> None:
+        """Remove it, if it is there."""
+
+    def names(self) -> frozenset[str]:
+        """Paths of the files at the top of the default branch, and of those that define CI jobs."""
+
+    def read(self, path: str, branch: str = "") -> str | None:
+        """A file on a branch, by default the default branch; None if it is not there."""
+
+    def proposal(self) -> str:
+        """The address of the open pull request from BRANCH; empty if there is none."""
+
+    def propose(self, proposal: Proposal) -> str:
+        """Put the files on BRANCH, from the default branch, and open a pull request, or update the one that is open.
+        Returns its address."""
+
+    def withdraw(self) -> bool:
+        """Close the open pull request and remove BRANCH. False if there was neither."""
+
+    def subject(self, branches: tuple[str, ...]) -> Subject:
+        """The claims of jobs on these branches. Raises Error where they are not known, as with a template of the
+        organisation's own."""

@@ -1,0 +1,51 @@
+"""Where the paths go, as `init` makes it: the kinds of storage, and what each adds to the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+from ..errors import InputError
+from .cache_setup import CacheSetup
+from .hosts import Place
+from .options import Options
+from .repository import Repository
+from .steps import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a kind of storage is planned from. Nothing below reads the environment itself."""
+
+    options: Options
+    place: Place
+    repository: Repository
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """The steps that make it, in order, what jobs must be told of it, and lines that the plan begins with."""
+
+    steps: tuple[Step, ...] = ()
+    setup: CacheSetup
+    notes: tuple[str, ...] = ()
+
+
+_KINDS: Final[Mapping[str, str]] = {"s3": "s3_storage", "gs": "google_storage"}
+
+
+def plan_storage(request: Request) -> Storage:
+    """The storage for a request; the CI host's own cache needs no step. Raises Error."""
+    cache = request.options.cache
+    if cache is None:
+        return Storage(setup=CacheSetup())
+    if cache.scheme not in _KINDS:
+        raise InputError(
+            f"--cache: init sets up s3:// and gs://, or with no --cache the CI host's own; for {cache.scheme}:// set "
+            "`cache` and its credentials in the workflow yourself, see docs/caches.md"
+        )
+    storage: Storage = import_module(f".{_KINDS[cache.scheme]}", __package__).plan(request)
+    return storage
