@@ -85,5 +85,5 @@ def _host_of(server: str) -> str:
 def _origin(directory: Path) -> str:
     done = process.run(["git", "-C", str(directory), "remote", "get-url", "origin"])
     if done.status:
-        raise InputError("this directory has no git remote `origin`; give --repository and --host, or go into a checkout")
+        raise InputError("there is no git remote `origin` here; give --repository and --host, or go into a checkout")
     return done.output.strip()
