@@ -74,6 +74,12 @@ VERBS: Final[Mapping[str, Verb]] = {
         "nix-autocache push --cache file:///srv/cache --signing-key file:./key ./result",
         takes_paths=True,
     ),
+    "init": Verb(
+        lambda context, options: _command("init").init(context, options),
+        "make what a repository needs: bucket, key, secrets and a pull request with the workflow",
+        "nix-autocache init --cache 's3://bucket?region=eu-west-1' --dry-run",
+        takes_inputs=False,
+    ),
     "keygen": Verb(
         lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
@@ -121,7 +127,8 @@ def parser() -> argparse.ArgumentParser:
         )
         if verb.takes_inputs:
             _add_inputs(one)
-    for name in ("status", "doctor"):
+    _command("init").add_flags(verbs.choices["init"])
+    for name in ("status", "doctor", "init"):
         verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")

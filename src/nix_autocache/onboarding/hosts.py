@@ -18,17 +18,19 @@ from .repository import Repository
 
 @dataclass(frozen=True)
 class HostRow:
-    """A host's module, which has `connect(server, name, environ) -> Repository` and `propose(…)`, its public server and
-    a word by which other servers of it are known."""
+    """A host's module, which has `connect(server, name, environ) -> Repository`; the module that writes its files,
+    with `proposal(repository, setup, action_ref) -> Proposal`; its public server, and a word by which others are
+    known."""
 
     module: str
+    files: str
     server: str
     word: str
 
 
 HOSTS: Final[Mapping[str, HostRow]] = {
-    "github": HostRow("github", "https://github.com", "github"),
-    "gitlab": HostRow("gitlab", "https://gitlab.com", "gitlab"),
+    "github": HostRow("github", "workflow_files", "https://github.com", "github"),
+    "gitlab": HostRow("gitlab", "pipeline_files", "https://gitlab.com", "gitlab"),
 }
 _SCP: Final = re.compile(r"(?:[^@/]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@host:owner/name
 
