@@ -27,11 +27,13 @@ class Options:
     cache: CacheUrl | None
     credentials: Credentials | None
     key_name: str
-    key_in: KeySource  # in AWS, or nothing: the repository's secret
+    key_in: KeySource | None  # in AWS, or an empty source: the repository's secret
     branches: tuple[str, ...]
     public: bool
     action_ref: str
     new_key: bool
+    rotate_key: bool
+    undo: bool
 
     @staticmethod
     def of_flags(flags: SimpleNamespace) -> Options:
@@ -45,11 +47,13 @@ class Options:
             cache=parse_cache_url(flags.cache, name="--cache") if flags.cache else None,
             credentials=credentials,
             key_name=_matching("--key-name", flags.key_name, _KEY_NAME, "a name such as cache.example.org-1"),
-            key_in=_key_in(flags.key_in or ""),
+            key_in=_key_in(flags.key_in) if flags.key_in else None,
             branches=tuple(flags.branch or ()),
             public=flags.public,
             action_ref=_matching("--action-ref", flags.action_ref, _COMMIT, "a commit of 40 hexadecimal digits"),
             new_key=flags.new_key,
+            rotate_key=flags.rotate_key,
+            undo=flags.undo,
         )
 
 
@@ -60,7 +64,7 @@ def _matching(flag: str, text: str | None, pattern: re.Pattern[str], wanted: str
 
 
 def _key_in(text: str) -> KeySource:
-    if text in {"", "secret"}:
+    if text == "secret":
         return KeySource()
     source = KeySource.parse(text)
     if source.kind is not KeyKind.SSM:

@@ -26,7 +26,8 @@ class Subject:
     """What AWS learns of a job of this repository: the id token's issuer and claims.
 
     `subjects` are the values of `sub` for the branches that may push; `repository_id` is the host's number of the
-    repository, if the tokens carry it. `warning` says what would break the policy later.
+    repository, if the tokens carry it. `warning` says what would break the policy later. `session` is how long the
+    credentials of a job should last, in seconds: a host whose tokens cannot be had again needs a long one.
     """
 
     issuer: str  # host and path, as in token.actions.githubusercontent.com
@@ -34,6 +35,7 @@ class Subject:
     subjects: tuple[str, ...]
     repository_id: str = ""
     warning: str = ""
+    session: int = 3600
 
 
 class Repository(Protocol):
