@@ -1,0 +1,51 @@
+"""The step that proposes the workflow: a pull or merge request, or nothing where its files are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .repository import BRANCH, Proposal, Repository
+from .steps import Found, Now
+
+
+@dataclass(frozen=True)
+class ProposalStep:
+    """The files on the default branch, or on their way there."""
+
+    repository: Repository
+    proposal: Proposal
+
+    @property
+    def thing(self) -> str:
+        return f"request to merge the branch {BRANCH}: {self.proposal.title}"
+
+    @property
+    def details(self) -> Sequence[str]:
+        return tuple(self.proposal.files)
+
+    def look(self) -> Found:
+        """Whether the default branch has the files, or else the request that is open."""
+        branch = self.repository.default_branch
+        if not (missing := self._differing()):
+            return Found(Now.RIGHT, f"{branch} has the files already")
+        if not (address := self.repository.proposal()):
+            changed = [path for path in missing if self.repository.read(path) is not None]
+            return Found(Now.ABSENT, f"it changes {', '.join(changed)}" if changed else "")
+        if different := self._differing(BRANCH):
+            return Found(Now.DIFFERENT, f"{address} has other contents of {', '.join(different)}")
+        return Found(Now.RIGHT, f"{address} is open")
+
+    def apply(self) -> str:
+        """Open it, or update the one that is open. Returns its address."""
+        return self.repository.propose(self.proposal)
+
+    def remove(self) -> str:
+        """Close it and remove its branch. What was merged stays: only a commit can remove it."""
+        self.repository.withdraw()
+        branch = self.repository.default_branch
+        merged = [path for path, text in self.proposal.files.items() if self.repository.read(path) == text]
+        return f"{branch} has {', '.join(merged)}; remove it there with a commit of your own" if merged else ""
+
+    def _differing(self, branch: str = "") -> list[str]:
+        return [path for path, text in self.proposal.files.items() if self.repository.read(path, branch) != text]
