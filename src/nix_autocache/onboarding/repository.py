@@ -38,15 +38,25 @@ class Subject:
     session: int = 3600
 
 
-class Repository(Protocol):
+class Files(Protocol):
+    """The files of a repository, as they are on a branch. Every method may raise Error."""
+
+    @property
+    def default_branch(self) -> str: ...
+
+    def names(self) -> frozenset[str]:
+        """Paths of the files at the top of the default branch, and of those that define CI jobs."""
+
+    def read(self, path: str, branch: str = "") -> str | None:
+        """A file on a branch, by default the default branch; None if it is not there."""
+
+
+class Repository(Files, Protocol):
     """One repository. Every method may raise Error: one line, which names the permission that is missing."""
 
     @property
     def name(self) -> str:
         """As in `acme/project`."""
-
-    @property
-    def default_branch(self) -> str: ...
 
     @property
     def is_public(self) -> bool: ...
@@ -67,12 +77,6 @@ class Repository(Protocol):
 
     def remove_secret(self, name: str) -> None:
         """Remove it, if it is there."""
-
-    def names(self) -> frozenset[str]:
-        """Paths of the files at the top of the default branch, and of those that define CI jobs."""
-
-    def read(self, path: str, branch: str = "") -> str | None:
-        """A file on a branch, by default the default branch; None if it is not there."""
 
     def proposal(self) -> str:
         """The address of the open pull request from BRANCH; empty if there is none."""
