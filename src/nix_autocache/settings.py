@@ -58,6 +58,7 @@ class Settings:
     cache_size: int | None
     matrix: str
     dry_run: bool | None
+    check: bool
 
 
 class Input(NamedTuple):
@@ -286,6 +287,14 @@ INPUTS: Final = (
         choices=("true", "false"),
         parse=optional(boolean),
         doc="Do everything except write to the cache, and report what would be uploaded.",
+    ),
+    Input(
+        name="check",
+        default="false",
+        choices=("true", "false"),
+        parse=boolean,
+        doc="Before the job begins, try the cache with its credentials, as `nix-autocache check` does, and fail the "
+        "job if something does not work.",
     ),
 )
 
