@@ -1,9 +1,9 @@
 """The commands of the job that `init` writes, for what a repository has."""
 
 import pytest
-from tests.harness.repository_files import RepositoryFiles
 
 from nix_autocache.onboarding import build_commands
+from tests.harness.repository_files import RepositoryFiles
 
 BUILD = "nix build --print-build-logs --no-link"
 CHECK = "nix flake check --print-build-logs"
