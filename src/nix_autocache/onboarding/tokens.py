@@ -1,0 +1,32 @@
+"""The token that a person has for a CI host: in the environment, or with the host's own command-line program.
+
+It is never printed, written down or put into an argument; messages name where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..system import process
+
+_LONGEST: Final = 30.0  # seconds: a keyring may ask to be unlocked
+
+
+@dataclass(frozen=True)
+class Token:
+    """`source` completes "the token …", as in "the token in GH_TOKEN"."""
+
+    text: str = field(repr=False)
+    source: str
+
+
+def find(environ: Mapping[str, str], names: Sequence[str], command: Sequence[str]) -> Token | None:
+    """The token of the first variable that is set, or else what the program prints; None without either."""
+    for name in names:
+        if text := environ.get(name, "").strip():
+            return Token(text, f"in {name}")
+    done = process.run(command, environ=environ, timeout=_LONGEST)
+    text = done.output.strip()
+    return Token(text, f"of `{command[0]} auth login`") if not done.status and text else None
