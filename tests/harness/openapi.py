@@ -87,7 +87,8 @@ def _of_text(text: str, schema: Json) -> Json:
     kinds = schema.get("type", "string")
     if "integer" in kinds and text.isdecimal():
         return int(text)
-    return text == "true" if "boolean" in kinds and text in {"true", "false"} else text
+    # A client in Python writes its own `True`; both services take it.
+    return text.lower() == "true" if "boolean" in kinds and text.lower() in {"true", "false"} else text
 
 
 def _invalid(value: Json, schema: Json, where: str) -> list[str]:

@@ -37,7 +37,13 @@ def connect(server: str, name: str, environ: Mapping[str, str]) -> GitLabReposit
         )
     if not project.attributes.get("default_branch") or project.attributes.get("empty_repo"):
         raise InputError(f"{name} has no commit yet: push one, then run init again")
-    return GitLabRepository(access, project)
+    found = GitLabRepository(access, project)
+    if "@" in found.pipeline or "://" in found.pipeline:
+        raise InputError(
+            f"the pipeline of {name} is not in the project but at {found.pipeline}: put the component into it by hand, "
+            "see docs/gitlab.md"
+        )
+    return found
 
 
 class GitLabRepository:

@@ -38,5 +38,5 @@ def make(options: Options, directory: Path, environ: Mapping[str, str]) -> Plan:
     return Plan(
         steps=(*storage.steps, ProposalStep(repository, proposal)),
         proposal=proposal,
-        notes=(f"{place.server}/{repository.name}", *storage.notes),
+        notes=(f"{place.server}/{repository.name}", *storage.notes, *proposal.notes),
     )

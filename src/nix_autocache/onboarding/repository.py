@@ -14,11 +14,13 @@ BRANCH = "nix-autocache"  # of the pull request
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A pull or merge request: new contents of files, by their paths in the repository."""
+    """A pull or merge request: new contents of files, by their paths in the repository; `notes` are said with the
+    plan."""
 
     title: str
     body: str  # Markdown
     files: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
