@@ -59,10 +59,11 @@ class ExistingPipeline:
         return any(found == name for found, _ in self._blocks())
 
     def stage(self) -> str:
-        """The stage for a job that builds: GitLab's default `test` if there is one, or else `build`, or the first."""
+        """The stage for a job that builds: GitLab's default `test` if there is one, or else `build`, or the stage that
+        every pipeline has."""
         rows = [_values(block) for name, block in self._blocks() if name == "stages"]
         stages = rows[-1] if rows else ["test"]
-        return next((name for name in ("test", "build", *stages) if name in stages), ".pre")
+        return next((name for name in ("test", "build") if name in stages), ".pre")
 
     def nix_jobs(self) -> tuple[Job, ...]:
         """The jobs that run Nix or upload what it built, in order."""
