@@ -76,3 +76,11 @@ def rewriting() -> dict[str, str]:
         env[f"GIT_CONFIG_KEY_{number}"] = f"url.file://{path}.insteadOf"
         env[f"GIT_CONFIG_VALUE_{number}"] = f"https://gitlab.com{'' if address[0] == ':' else '/'}{address}"
     return env
+
+
+def tools_of_its_own(machine: Machine) -> str:
+    """A tool cache that has all packages, and may be written to."""
+    machine.sh(
+        f"mkdir -p /root/tools/nix-autocache; ln -s {product.TOOL_CACHE}/nix-autocache/* /root/tools/nix-autocache"
+    )
+    return "/root/tools"

@@ -30,6 +30,7 @@ from tests.harness.pipelines import (
     rewriting,
     runs,
     serve,
+    tools_of_its_own,
 )
 from tests.harness.release import release
 from tests.harness.roots import NEW, RECENT
@@ -37,14 +38,6 @@ from tests.harness.waiting import wait_for
 
 GOLDEN = Path(__file__).with_name("golden")
 PLACEHOLDER = "0" * 40
-
-
-def tools_of_its_own(machine: Machine) -> str:
-    """A tool cache that has all packages, and may be written to."""
-    machine.sh(
-        f"mkdir -p /root/tools/nix-autocache; ln -s {product.TOOL_CACHE}/nix-autocache/* /root/tools/nix-autocache"
-    )
-    return "/root/tools"
 
 
 @pytest.fixture
