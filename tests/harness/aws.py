@@ -1,14 +1,17 @@
 """AWS and a CI host's token endpoint for tests: moto behind real HTTP, made as strict as the real ones are.
 
 moto gives a session to any token and takes any key. Here a token must come from the endpoint, a session must be one
-that was given and has not expired, and a role lasts as long as it may. `Account.control` changes the rules of the
-running server and says what was asked of it. `python -m tests.harness.aws PORT` runs it.
+that was given and has not expired, and a role lasts as long as it may. A role that a test has made in moto is assumed
+with a token that has claims (`tests.harness.aws_trust`), and its trust policy is asked. `Account.enforce` lets moto ask
+the policies of users and roles, too. `Account.control` changes the rules of the running server and says what was asked
+of it. `python -m tests.harness.aws PORT` runs it.
 """
 
 import json
 import re
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.harness import servers, tools
+from tests.harness import aws_trust, servers, tools
 from tests.harness.controlled import Controlled
 from tests.harness.machine import Machine
 
@@ -35,6 +38,7 @@ START = {
     "refuse": "",
     "expired": [],
     "busy": 0,
+    "claims": {},  # of the tokens that the endpoint gives; without, they are for ROLE
 }
 
 StartResponse = Callable[..., Any]
@@ -76,12 +80,22 @@ class Front:
         if authorization != f"bearer {BEARER}":
             return _say(start, "401 Unauthorized", "")
         self.state["tokens"] += 1
-        return _say(start, "200 OK", json.dumps({"value": f"{query['audience']} {self.state['tokens']}"}))
+        claims = {**self.state["claims"]}
+        value = f"{query['audience']} {self.state['tokens']}"
+        if claims:
+            value = aws_trust.token(claims.pop("iss"), query["audience"], claims.pop("sub"), **claims)
+        return _say(start, "200 OK", json.dumps({"value": value}))
 
     def _signed(self, key: str, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         if key in self.state["expired"] or self.state["expired"] == "always":
             return _say(start, "400 Bad Request", _error("ExpiredToken", "The provided token has expired."))
-        return self._moto(environ, start)  # type: ignore[no-any-return]
+        body = _body(environ).decode(errors="replace")
+        if "Action=AddClientIDToOpenIDConnectProvider" in body:
+            return _add_audience(parse_qs(body), start)
+        answer = self._moto(environ, start)
+        if environ["REQUEST_METHOD"] == "PUT" and "<CreateBucketConfiguration" in body:
+            _tag_bucket(environ["PATH_INFO"].strip("/"), body)
+        return answer  # type: ignore[no-any-return]
 
     def _unsigned(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         asked = {name: values[0] for name, values in parse_qs(_body(environ).decode()).items()}
@@ -102,6 +116,8 @@ class Front:
     def _refusal(self, asked: Mapping[str, str]) -> tuple[str, str] | None:
         if self.state["refuse"]:
             return self.state["refuse"], "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+        if claims := aws_trust.claims_of(asked["WebIdentityToken"]):
+            return aws_trust.refusal(asked["RoleArn"], claims, self.state["asked"][-1])
         if asked["RoleArn"] != ROLE or asked["WebIdentityToken"].split()[0] not in {"sts.amazonaws.com", GIVEN}:
             return "InvalidIdentityToken", "Incorrect token audience"
         if self.state["asked"][-1] > self.state["longest"]:
@@ -119,6 +135,22 @@ class Account(Controlled):
 
         owner = {"aws_access_key_id": "OWNER", "aws_secret_access_key": "owner"}
         return boto3.client(service, endpoint_url=self.url, region_name=REGION, **owner)
+
+    def enforce(self) -> None:
+        """From now on, keys must be of users and roles that there are, and may do only what their policies say."""
+        self._tell_moto("reset-auth", b"0")
+
+    def reset(self) -> None:
+        """An empty account, where everything is allowed."""
+        self._tell_moto("reset-auth", b"inf")
+        self._tell_moto("reset", b"")
+        self.control(**START)
+
+    def _tell_moto(self, what: str, body: bytes) -> None:
+        with self.network():
+            headers = {"Content-Type": "application/octet-stream"}
+            request = urllib.request.Request(f"{self.url}/moto-api/{what}", body, headers, method="POST")
+            urllib.request.urlopen(request, timeout=10).close()
 
     def keep(self, key: str) -> None:
         """A bucket, and the signing key in both places, each under the name `/ci/key`."""
@@ -172,6 +204,25 @@ def in_machine(machine: Machine, directory: Path, port: int = 5000) -> Iterator[
     with servers.serving(machine, command, port, directory) as server:
         server.wait()
         yield Account(server.url, machine.network)
+
+
+def _add_audience(asked: Mapping[str, list[str]], start: StartResponse) -> Iterable[bytes]:
+    """AddClientIDToOpenIDConnectProvider, which moto lacks."""
+    from moto.iam.models import iam_backends
+
+    provider = iam_backends[aws_trust.ACCOUNT]["aws"].open_id_providers[asked["OpenIDConnectProviderArn"][0]]
+    provider.client_id_list.append(asked["ClientID"][0])
+    return _say(start, "200 OK", "<AddClientIDToOpenIDConnectProviderResponse/>")
+
+
+def _tag_bucket(name: str, body: str) -> None:
+    """The tags that CreateBucket has with it, which moto ignores."""
+    from moto.s3.models import s3_backends
+
+    tags = dict(re.findall("<Tag><Key>(.*?)</Key><Value>(.*?)</Value></Tag>", body))
+    s3 = s3_backends[aws_trust.ACCOUNT]["aws"]
+    if tags and name in s3.buckets:
+        s3.put_bucket_tagging(name, tags)
 
 
 def _body(environ: dict[str, Any]) -> bytes:
