@@ -1,0 +1,74 @@
+"""Caches in Google's cloud: bucket and JSON key of a service account exist, and become what jobs need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import InputError
+from . import key_secret, key_steps
+from .cache_setup import CACHE, GOOGLE_KEY, CacheSetup
+from .role import as_word
+from .storage import Request, Storage
+from .values import SecretStep, VariableStep
+
+_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_NEEDED = ("client_email", "private_key")
+
+
+def plan(request: Request) -> Storage:
+    """The plan for a bucket of Google's. Raises InputError if there is no JSON key, or if it is none."""
+    options, repository = request.options, request.repository
+    if options.credentials == "role" or options.key_in:
+        raise InputError("--credentials role and --key-in aws-ssm are for caches in AWS; a gs:// cache has neither")
+    if options.public:
+        raise InputError(
+            "--public: init does not change buckets of Google's; give allUsers the role Storage Object Viewer"
+        )
+    account = "" if options.undo else _account(request.environ)
+    key = key_secret.plan(
+        repository, options.key_name or f"{as_word(repository.name)}-1", key_steps.known(repository), options
+    )
+    cache = str(options.cache)
+    return Storage(
+        steps=(
+            *key_steps.of_secret(repository, key),
+            SecretStep(repository, GOOGLE_KEY, account),
+            VariableStep(repository, CACHE, cache),
+        ),
+        setup=CacheSetup(
+            cache=cache,
+            public_keys=tuple(map(str, key.trusted)),
+            secrets=(GOOGLE_KEY,),
+            branches=options.branches or (repository.default_branch,),
+        ),
+        notes=(*((f"Google service account {json.loads(account)['client_email']}",) if account else ()), *key.notes),
+    )
+
+
+def _account(environ: Mapping[str, str]) -> str:
+    """The JSON key, without a blank, since GitLab hides no value that has one. Raises InputError."""
+    name, text = _FILE, environ.get(GOOGLE_KEY, "")
+    if text:
+        name = GOOGLE_KEY
+    elif environ.get(_FILE):
+        try:
+            text = Path(environ[_FILE]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{_FILE}: cannot read {environ[_FILE]}: {error}") from None
+    else:
+        raise InputError(
+            f"a gs:// cache needs the JSON key of a service account that may read and write the bucket: set {_FILE} to "
+            "its file (`gcloud iam service-accounts keys create`)"
+        )
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("type") != "service_account" or not all(map(found.get, _NEEDED)):
+        raise InputError(
+            f"{name} holds no JSON key of a service account, which has type service_account, {' and '.join(_NEEDED)}; "
+            "make one by `gcloud iam service-accounts keys create`"
+        )
+    return json.dumps(found, separators=(",", ":")).replace(" ", "\\u0020")

@@ -1,0 +1,68 @@
+"""A repository of no CI host, for tests of what `init` makes elsewhere: variables and secrets, in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nix_autocache.onboarding.repository import Proposal, Subject
+
+GITHUB = "token.actions.githubusercontent.com"
+SUBJECT = Subject(
+    issuer=GITHUB,
+    audience="sts.amazonaws.com",
+    subjects=("repo:acme@123456/project@456789:ref:refs/heads/main",),
+    repository_id="456789",
+)
+
+
+@dataclass
+class MemoryRepository:
+    """`before` is called before each change."""
+
+    name: str = "acme/project"
+    default_branch: str = "main"
+    is_public: bool = True
+    its_subject: Subject = SUBJECT
+    variables: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    before: Callable[[], None] = lambda: None
+
+    def variable(self, name: str) -> str | None:
+        return self.variables.get(name)
+
+    def set_variable(self, name: str, value: str) -> None:
+        self.before()
+        self.variables[name] = value
+
+    def remove_variable(self, name: str) -> None:
+        self.before()
+        self.variables.pop(name, None)
+
+    def has_secret(self, name: str) -> bool:
+        return name in self.secrets
+
+    def set_secret(self, name: str, value: str) -> None:
+        self.before()
+        self.secrets[name] = value
+
+    def remove_secret(self, name: str) -> None:
+        self.before()
+        self.secrets.pop(name, None)
+
+    def subject(self, branches: tuple[str, ...]) -> Subject:
+        assert branches
+        return self.its_subject
+
+    def names(self) -> frozenset[str]:
+        raise NotImplementedError("no storage asks for it")
+
+    def read(self, path: str, branch: str = "") -> str | None:
+        raise NotImplementedError("no storage asks for it")
+
+    def proposal(self) -> str:
+        raise NotImplementedError("no storage asks for it")
+
+    def propose(self, proposal: Proposal) -> str:
+        raise NotImplementedError("no storage asks for it")
+
+    def withdraw(self) -> bool:
+        raise NotImplementedError("no storage asks for it")
