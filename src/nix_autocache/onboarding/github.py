@@ -127,13 +127,12 @@ class GitHubRepository:
                 f"{self.name} has a template of its own for the subjects of id tokens ({template}), and a prefix "
                 f"{prefix}; write the role's trust policy by hand, and give --credentials keys or its role"
             )
-        host = urlsplit(self._account.server).netloc
         return Subject(
-            issuer=_issuer(host),
+            issuer=issuer(self._account.server),
             audience=AUDIENCE,
             subjects=tuple(f"{prefix}:ref:refs/heads/{branch}" for branch in branches or (self.default_branch,)),
             # AWS knows this claim of GitHub's own issuer only.
-            repository_id=str(self._api.id) if host == PUBLIC else "",
+            repository_id=str(self._api.id) if self._account.host == PUBLIC else "",
             warning=""
             if said.get("use_immutable_subject")
             else f"the subject of its id tokens is {prefix}: to rename or transfer {self.name} changes it, and then "
@@ -187,8 +186,9 @@ def api_url(server: str) -> str:
     return f"{server}/api/v3"
 
 
-def _issuer(host: str) -> str:
-    """Of id tokens, by the host: docs.github.com, "OpenID Connect reference" of each product."""
+def issuer(server: str) -> str:
+    """Of a server's id tokens: docs.github.com, "OpenID Connect reference" of each product."""
+    host = urlsplit(server).netloc
     if host == PUBLIC or host.endswith(TENANTS):
         return f"token.actions.{host.replace(PUBLIC, 'githubusercontent.com')}"
     return f"{host}/_services/token"

@@ -103,7 +103,7 @@ class Account:
     def _lacking(self, rights: tuple[Right, ...], headers: Mapping[str, str]) -> str:
         """The token's kind shows by its prefix: docs.github.com, "About authentication to GitHub"."""
         token = f"the token {self.token.source}"
-        permissions = ", ".join(right.permission for right in rights)
+        permissions = " or ".join(right.permission for right in rights)
         scopes = list(dict.fromkeys(right.scope for right in rights))
         if self.token.text.startswith("github_pat_"):
             where = f"{self.server}/settings/personal-access-tokens"
@@ -115,7 +115,7 @@ class Account:
             if all(scope in has for scope in scopes):
                 return f"you have no write access, or it is switched off; ask an owner of {self.name}"
             scopes = [scope for scope in scopes if scope not in has]
-        lacks = f"{token} may lack the scope {', '.join(scopes)}"
+        lacks = f"{token} lacks the scope {' and '.join(scopes)}"
         if self.token.text.startswith("gho_"):
             return f"{lacks}; give it that: gh auth refresh -h {self.host} -s {','.join(scopes)}"
         return f"{lacks}, or {permissions} if it is fine-grained; change it at {self.server}/settings/tokens"

@@ -1,0 +1,54 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from nix_autocache.onboarding import github
+from nix_autocache.onboarding.proposal_step import ProposalStep
+from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
+from nix_autocache.onboarding.steps import Found, Now
+from tests.harness import github_api
+from tests.harness.github_api import GitHub
+
+WORKFLOW = ".github/workflows/nix-cache.yml"
+PROPOSAL = Proposal(title="Cache what Nix builds", body="Why.", files={WORKFLOW: "on: push\n", "ci.nix": "{ }"})
+CHANGED = replace(PROPOSAL, files={WORKFLOW: "on: [push]\n", "ci.nix": "{ }"})
+
+
+@pytest.fixture
+def server() -> Iterator[GitHub]:
+    with github_api.in_thread({"flake.nix": "{ }"}) as made:
+        yield made
+
+
+@pytest.fixture
+def repository(server: GitHub) -> Repository:
+    return github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
+
+
+def looked(repository: Repository, proposal: Proposal = PROPOSAL) -> Found:
+    return ProposalStep(repository, proposal).look()
+
+
+def test_a_step_that_was_never_done_is_absent(repository: Repository) -> None:
+    assert looked(repository) == Found(Now.ABSENT)
+
+
+def test_the_plan_names_the_files_that_would_change(repository: Repository) -> None:
+    proposal = replace(PROPOSAL, files={**PROPOSAL.files, "flake.nix": "changed"})
+    assert looked(repository, proposal) == Found(Now.ABSENT, "it changes flake.nix")
+
+
+def test_an_open_pull_request_is_right_if_it_has_the_files(repository: Repository) -> None:
+    address = repository.propose(PROPOSAL)
+    assert looked(repository) == Found(Now.RIGHT, f"{address} is open")
+    assert looked(repository, CHANGED) == Found(Now.DIFFERENT, f"{address} has other contents of {WORKFLOW}")
+
+
+def test_what_was_merged_is_right_and_stays_when_all_is_undone(server: GitHub, repository: Repository) -> None:
+    step = ProposalStep(repository, PROPOSAL)
+    step.apply()
+    server.merge()
+    assert step.look() == Found(Now.RIGHT, "main has the files already")
+    assert step.remove() == f"main has {WORKFLOW}, ci.nix; remove it there with a commit of your own"
+    assert BRANCH not in server.git.branches
