@@ -10,8 +10,10 @@ no-chunks=STATUS, no-chunks-close          a body without Content-Length is refu
 chunks-lost     a body without Content-Length is taken, and nothing of it stored
 missing=STATUS  for what is not there, as a bucket whose user may not list it
 page, blank     200 for what is not there, with a web page as a log-in has it, or with nothing
-drops           what is PUT is taken, and not stored
+drops           what is PUT is taken, and not stored; drops=PATTERN only names that match
+changes=PATTERN what matches in what is PUT is replaced by `by=TEXT`
 refuse=STATUS   to GET and PUT of whatever matches `of=PATTERN`
+keeps=STATUS    to every DELETE
 immutable=STATUS                           what is there cannot be put again
 locked=STATUS   to the first PUT of each name
 gzip, http10, endless
@@ -138,9 +140,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.mode("locked") and name not in self.odd.seen:
             self.odd.seen.add(name)
             return self.say(self.mode("locked"), b"locked")
-        if "drops" not in self.odd.modes:
+        if changes := self.odd.modes.get("changes"):
+            body = re.sub(changes.encode(), self.odd.modes["by"].encode(), body, flags=re.DOTALL)
+        if "drops" not in self.odd.modes or not re.search(self.odd.modes["drops"], name):
             self.store(name, b"" if chunked and "chunks-lost" in self.odd.modes else body)
         return self.say(201)
+
+    def do_DELETE(self) -> None:
+        self.say(self.mode("keeps"), _xml("AccessDenied"))
 
     def there(self, name: str) -> str:
         return self.odd.modes.get("to", f"http://{self.headers['Host']}") + f"{ELSEWHERE}{name}?X-Signature=a%2Fb"

@@ -59,6 +59,20 @@ def kept(entries: Path) -> list[Path]:
     return [path for path in (entries / "cache").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("key", [True, False], ids=["signed", "without-a-key"])
+def test_it_is_tried_before_the_job_begins(machine: MakeMachine, entries: Path, key: bool) -> None:
+    """As in the pull request of `init`; what the trial left there is in nobody's way.
+
+    act's server knows when an entry was made to the second only, and so which of two is the newer one.
+    """
+    done = run(runner(machine, entries), f"run: {nix.NEXT_SECOND}", BUILD, key=key, inputs={"check": "true"})
+    for row in ("gha:// answers", "a new path can be written", "Nix takes it, with a signature required"):
+        assert f"check: {row}: yes" in done.log, done.log
+    assert "\n1 pushed;" in done.log
+    again = run(runner(machine, entries), BUILD, key=key)
+    assert "building '" not in again.logs["build"], done.log + again.log
+
+
 def test_what_a_job_built_and_signed_the_next_machine_fetches(machine: MakeMachine, entries: Path) -> None:
     first = run(runner(machine, entries), BUILD, key=True)
     assert "building '" in first.logs["build"]

@@ -18,6 +18,7 @@ from obstore.store import LocalStore
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
+from . import deletion
 from .http1 import LARGEST
 from .http_status import INFO, does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
@@ -144,6 +145,15 @@ class ObjectStoreCache(VisibleAtOnce):
         except Error as error:
             if not is_stored_anyway(self, name, body, error):
                 raise
+
+    def remove(self, name: str) -> None:
+        if isinstance(self.store, LocalStore):
+            with suppress(FileNotFoundError), self._translated_errors(name):
+                obstore.delete(self.store, name)
+            return
+        with self._translated_errors(name):
+            url = signed_url(self.store, name, "DELETE")
+            deletion.delete(self.where, name, url, self._errors.environ)
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):

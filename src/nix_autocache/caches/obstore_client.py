@@ -63,6 +63,6 @@ def client_options(url: CacheUrl, environ: Mapping[str, str], limits: Limits) ->
     return options
 
 
-def signed_url(store: Any, name: str, method: Literal["GET", "HEAD"]) -> str:
+def signed_url(store: Any, name: str, method: Literal["GET", "HEAD", "DELETE"]) -> str:
     """A URL for one request, good for a minute. Raises exceptions.BaseError if the credentials cannot sign."""
     return str(obstore.sign(store, method, name, timedelta(minutes=1)))

@@ -135,6 +135,14 @@ class Indexed(Protocol):
         """
 
 
+@runtime_checkable
+class Erasable(Protocol):
+    """The part of an `ObjectCache` whose objects can be deleted, by those who may."""
+
+    def remove(self, name: str) -> None:
+        """Delete an object. Raises nothing if there is none; CredentialsError if these credentials may not."""
+
+
 class VisibleAtOnce:
     """The part of an `ObjectCache` in which others see an object as soon as it was put."""
 

@@ -50,6 +50,10 @@ def _set_up(context: Context) -> JobState:
         state = managed_job.join(context, plan.facts)
         state.save(context.job.setup)
         return state
+    if context.settings.check:
+        from ..job import trial
+
+        trial.require(context, "" if plan.verdict.push else plan.verdict.reason)
     return _carry_out(context, plan, nix)
 
 

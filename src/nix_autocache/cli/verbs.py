@@ -80,6 +80,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         "nix-autocache init --cache 's3://bucket?region=eu-west-1' --dry-run",
         takes_inputs=False,
     ),
+    "check": Verb(
+        lambda context, options: _command("check").check(context, as_json=options.json),
+        "try the cache with the credentials at hand: write, read back, be refused; says what does not work",
+        "nix-autocache check --cache 's3://bucket?region=eu-west-1' --signing-key env:NIX_SIGNING_KEY",
+    ),
     "keygen": Verb(
         lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
@@ -128,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
         if verb.takes_inputs:
             _add_inputs(one)
     _command("init").add_flags(verbs.choices["init"])
-    for name in ("status", "doctor", "init"):
+    for name in ("status", "doctor", "init", "check"):
         verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")

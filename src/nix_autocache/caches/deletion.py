@@ -1,0 +1,34 @@
+"""Deletes one object of a bucket, by a URL that obstore signs.
+
+obstore's own deletion is S3's DeleteObjects, which answers a refusal with status 200 and a list.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from typing import Final
+
+from ..errors import one_line
+from ..system.net import tls_context
+from .http_status import is_absent, status_error
+
+_TIMEOUT: Final = 8.0  # seconds
+_DENIED: Final = frozenset({401, 403})
+
+
+def delete(where: str, name: str, url: str, environ: Mapping[str, str]) -> None:
+    """Send DELETE to the signed `url` of an object. Raises nothing if there is none, CredentialsError if these
+    credentials may not, and CacheError or CacheBusy."""
+    import urllib.error
+    import urllib.request
+
+    try:
+        request = urllib.request.Request(url, method="DELETE")  # noqa: S310
+        urllib.request.urlopen(request, timeout=_TIMEOUT, context=tls_context(environ)).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in _DENIED or not is_absent(name, error.code):
+            raise status_error(where, name, error.code, f"status {error.code} to DELETE", 0.0) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise status_error(where, name, 0, one_line(error), 0.0) from None
