@@ -17,16 +17,16 @@ prepare: ## install what the host lacks, and make .venv
 demo: prepare ## two machines without Nix: what the first builds, the second fetches (root)
 	@$(AS_ROOT) $(PYTHON) -m tests.demo
 
-test: prepare ## all tests, two files at a time, on throwaway machines with the three Nix generations (root)
-# What is long comes first, so that neither process waits for the other at the end.
-	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 \
+test: prepare ## all tests, three files at a time, on throwaway machines with the three Nix generations (root)
+# What is long comes first, so that no process waits for the others at the end.
+	@$(AS_ROOT) $(PYTHON) $(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20 \
 	  tests/integration tests/unit
 
 test-unit: prepare ## the quick ones of the tests that need neither root nor Nix
 	@$(PYTHON) -m pytest --numprocesses 4 --dist worksteal -m "not slow" tests/unit
 
-soak: prepare ## the tests that try random inputs, at ten times the seeds (root)
-	@$(AS_ROOT) SOAK=1 $(PYTHON) $(PYTEST) -m soak tests
+soak: prepare ## what is long, whole: all seeds, kills, gigabytes and combinations (root)
+	@$(AS_ROOT) SOAK=1 $(PYTHON) $(PYTEST) -m "soak or every_value" tests
 
 lint: prepare ## everything that can be said about the code without running it
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/lint

@@ -5,17 +5,38 @@ Machines need root; without it the tests that ask for one are skipped, which `ma
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
-from tests.harness import actions_cache, roots
+from tests.harness import actions_cache, roots, soak
 from tests.harness.actions_cache import Actions
 from tests.harness.machine import Bind, Machine
 from tests.harness.roots import GENERATIONS, OLD, Generation
 
 MakeMachine = Callable[..., Machine]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what tests marked `every_value` try under `make soak` only."""
+    tables: dict[str, soak.Table] = defaultdict(soak.Table)
+    marked = [item for item in items if item.get_closest_marker("every_value")]
+    for item in marked:
+        tables[_name(item)].add(*_values(item))
+    left_out = {item for item in marked if not tables[_name(item)].tries(*_values(item))}
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _name(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _values(item: pytest.Item) -> Collection[object]:
+    assert isinstance(item, pytest.Function)
+    return item.callspec.params.values()
 
 
 @pytest.fixture(params=GENERATIONS, ids=str)

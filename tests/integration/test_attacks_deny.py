@@ -10,6 +10,7 @@ from tests.harness import programs, sealing
 from tests.harness.job import Job
 from tests.harness.machine import Machine
 from tests.harness.sealing import Sealed
+from tests.harness.soak import seeds
 from tests.harness.waiting import wait_for
 
 
@@ -63,18 +64,20 @@ def test_who_locks_what_may_be_read_locks_nobody_out(sealed: Sealed) -> None:
         holding.signal(signal.SIGKILL)
 
 
+@pytest.mark.soak
 def test_thousands_of_entries_of_nothing_hold_back_no_build(tmp_path: Path) -> None:
-    """In an open job, whose user owns the queue: in a sealed one only the hook can add an entry. More than the two
-    thousand that are in work at a time; a million are more of the same, and take at the lowest priority what they take.
+    """In an open job, whose user owns the queue: in a sealed one only the hook can add an entry. In soak, more than the
+    two thousand that are in work at a time; a million are more of the same.
     """
+    count = seeds(2500)
     with sealing.job(tmp_path, inputs={"harden": "false"}) as opened:
         opened.job.run("setup")
         opened.job.build("before")
-        assert opened.python("flood_queue.py", f"{opened.job.directory()}/queue/new", "2500").returncode == 0
+        assert opened.python("flood_queue.py", f"{opened.job.directory()}/queue/new", str(count)).returncode == 0
         opened.job.build("behind")
         said = opened.job.run("finish", "--flush-timeout", "100", timeout=150).stderr
         assert set(opened.cached()) == {"before", "behind"}, said
-        assert "2500 NOT pushed" in said
+        assert f"{count} NOT pushed" in said
 
 
 def test_a_disk_that_the_jobs_user_fills_loses_no_build(tmp_path: Path) -> None:

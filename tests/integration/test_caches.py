@@ -138,6 +138,7 @@ def test_what_nix_copy_wrote_is_already_there(builder: Machine) -> None:
     assert job.run("push", path).stderr.startswith("0 pushed, 1 already there")
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("compression", ["zstd", "xz", "none"])
 def test_each_compression_is_taken_by_each_nix(
     machine: MakeMachine, nix_generation: object, compression: str, tmp_path: Path

@@ -17,6 +17,7 @@ def daemons(machine: Machine) -> list[int]:
     return [process.pid for process in machine.processes() if process.argv[:1] and "nix-daemon" in process.argv[0]]
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("user", ["runner", "root"])
 def test_a_build_by_the_jobs_user_is_made_by_a_daemon_and_gets_into_the_cache(
     machine: MakeMachine, nix_generation: Generation, user: str

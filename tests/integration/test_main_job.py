@@ -24,6 +24,7 @@ def prepare(request: pytest.FixtureRequest) -> Callable[[Machine], object]:
     return nix.with_daemon if request.param == "with daemon" else nix.without_daemon
 
 
+@pytest.mark.every_value
 def test_the_runtime_and_build_time_closure_come_back_with_signatures_required(
     machine: MakeMachine, nix_generation: Generation, prepare: Callable[[Machine], object], tmp_path: Path
 ) -> None:

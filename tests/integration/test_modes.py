@@ -154,6 +154,7 @@ EVERY_ROW = [
 ]  # fmt: skip
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("umask", ["0000", "0077"])
 @pytest.mark.parametrize("prepare", EVERY_ROW)
 def test_what_a_job_makes_is_as_the_table_says(machine: MakeMachine, prepare: Prepare, umask: str) -> None:

@@ -58,6 +58,7 @@ def test_a_repeated_setup_keeps_the_place_where_nix_reads(machine: MakeMachine, 
         assert "copying path" in one.run(["nix-build", "--max-jobs", "0", "--expr", graphs.leaf("small")]).stderr
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("down", ["the cache", "the uploader"])
 def test_no_build_fails_because_the_cache_cannot_be_read(
     machine: MakeMachine, nix_generation: Generation, down: str, tmp_path: Path

@@ -57,6 +57,7 @@ def reading(machine: Machine, directory: Path, expression: str) -> Iterator[Read
         job.run("finish")
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("harm", ["cut", "changed", "gone"])
 def test_an_archive_that_is_harmed_is_built_and_the_others_are_read(
     machine: MakeMachine, nix_generation: Generation, harm: str, tmp_path: Path

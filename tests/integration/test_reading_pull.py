@@ -133,6 +133,7 @@ def test_a_trusted_job_that_only_pulls_reads_a_private_bucket_with_its_credentia
         wait_for(lambda: not one.processes(), "the end of the read proxy")
 
 
+@pytest.mark.every_value
 @pytest.mark.parametrize("kind", ["bucket", "WebDAV"])
 def test_the_next_job_is_answered_from_the_index_of_the_default_branch(
     machine: MakeMachine, nix_generation: Generation, kind: str, tmp_path: Path
