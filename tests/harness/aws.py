@@ -50,6 +50,7 @@ class Front:
     def __init__(self) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+        _name_parameters()
         self.state: dict[str, Any] = {**START}
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._keys: list[str] = []
@@ -106,7 +107,8 @@ class Front:
             if refusal := self._refusal(asked):
                 return _say(start, "400 Bad Request", _error(*refusal))
             self.state["sessions"] += 1
-        body = b"".join(self._moto(environ, start)).decode()
+            with _nothing_enforced():
+                body = b"".join(self._moto(environ, start)).decode()
         self._keys += re.findall("<AccessKeyId>(.*?)<", body)
         if self.state["lifetime"]:
             ends = (datetime.now(UTC) + timedelta(seconds=self.state["lifetime"])).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -204,6 +206,29 @@ def in_machine(machine: Machine, directory: Path, port: int = 5000) -> Iterator[
     with servers.serving(machine, command, port, directory) as server:
         server.wait()
         yield Account(server.url, machine.network)
+
+
+def _name_parameters() -> None:
+    """moto asks policies about "*" for a service that does not say what a request is for, as that of parameters."""
+    from moto.ssm.responses import SimpleSystemManagerResponse
+
+    def resource(self: Any) -> str:
+        name = self._get_param("Name")
+        return f"arn:aws:ssm:{self.region}:{aws_trust.ACCOUNT}:parameter/{name.lstrip('/')}" if name else "*"
+
+    SimpleSystemManagerResponse._determine_resource = resource  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _nothing_enforced() -> Iterator[None]:
+    """For this request has no signature, which moto wants to see where it enforces policies."""
+    from moto import settings
+
+    before, settings.INITIAL_NO_AUTH_ACTION_COUNT = settings.INITIAL_NO_AUTH_ACTION_COUNT, float("inf")
+    try:
+        yield
+    finally:
+        settings.INITIAL_NO_AUTH_ACTION_COUNT = before
 
 
 def _add_audience(asked: Mapping[str, list[str]], start: StartResponse) -> Iterable[bytes]:

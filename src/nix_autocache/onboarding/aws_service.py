@@ -79,6 +79,11 @@ class Service:
         permission = _PERMISSIONS.get(error.operation_name, f"{self.name}:{error.operation_name}")
         if code == "BucketAlreadyExists":
             return InputError(f"--cache: the name of the bucket {what} is taken by another account; choose another")
+        if code in _DENIED and error.operation_name == "HeadBucket":  # S3 gives no reason with it
+            return Error(
+                f"the bucket {what} is another account's, or these credentials lack s3:ListBucket on it; choose "
+                "another name, allow that, or choose other credentials by AWS_PROFILE"
+            )
         if code in _DENIED:
             return Error(
                 f"{self.server} refuses {permission}{f' on {what}' if what else ''}: {message}; "

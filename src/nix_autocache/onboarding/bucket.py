@@ -26,7 +26,8 @@ class Bucket:
         return self.s3.ask(operation, missing=missing | _ABSENT, Bucket=self.name, **parameters)
 
     def exists(self) -> bool:
-        return self.ask("head_bucket") is not None
+        """Asked by a listing: the answer to HEAD has no reason for a refusal."""
+        return self.ask("list_objects_v2", MaxKeys=1) is not None
 
     def region(self) -> str:
         """Where it is; empty if it does not exist, or if the server does not say so."""

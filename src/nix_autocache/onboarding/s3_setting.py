@@ -62,6 +62,7 @@ def of(request: Request) -> Setting:
     url = request.options.cache
     assert url, "a cache with a scheme of its own"
     account = Account(url)
+    identity = account.identity() if account.is_aws else None  # first: STS says why it accepts no credentials
     bucket = Bucket(account.service("s3"), url.authority, request.repository.name)
     if account.is_aws:
         account = _in_its_region(url, account, bucket)
@@ -73,7 +74,7 @@ def of(request: Request) -> Setting:
         options=request.options,
         repository=request.repository,
         account=account,
-        identity=account.identity() if account.is_aws else None,
+        identity=identity,
         url=replace(url, params=MappingProxyType(params)),
         bucket=bucket,
         uses_role=_uses_role(request.options, account),
