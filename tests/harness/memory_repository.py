@@ -58,6 +58,9 @@ class MemoryRepository:
     def read(self, path: str, branch: str = "") -> str | None:
         raise NotImplementedError("no storage asks for it")
 
+    def lacks(self) -> str:
+        raise NotImplementedError("no storage asks for it")
+
     def proposal(self) -> str:
         raise NotImplementedError("no storage asks for it")
 

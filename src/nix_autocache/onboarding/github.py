@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from ..errors import Error
-from .github_account import ACTIONS, CONTENTS, METADATA, PUBLIC, SECRETS, TENANTS, VARIABLES, Account, sign_in
+from .github_account import (
+    ACTIONS,
+    CONTENTS,
+    METADATA,
+    PUBLIC,
+    SECRETS,
+    TENANTS,
+    VARIABLES,
+    WORKFLOWS,
+    Account,
+    sign_in,
+)
 from .github_pull import PullBranch
 from .repository import Proposal, Subject
 
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository as Api
 
 AUDIENCE: Final = "sts.amazonaws.com"
-WORKFLOWS: Final = ".github/workflows"
+_WORKFLOWS: Final = ".github/workflows"
 
 
 class GitHubRepository:
@@ -85,7 +96,7 @@ class GitHubRepository:
         top = self._contents("")
         if top is None:
             raise Error(f"{self.name} has no commit yet; push one, with what Nix should build, and run the same again")
-        workflows = self._contents(WORKFLOWS) or []
+        workflows = self._contents(_WORKFLOWS) or []
         return frozenset(each.path for each in [*top, *workflows] if each.type == "file")
 
     def read(self, path: str, branch: str = "") -> str | None:
@@ -98,6 +109,10 @@ class GitHubRepository:
         except (UnicodeDecodeError, AssertionError) as error:
             raise Error(f"{self.name}: {path} is no text of less than 1 MB, as GitHub gives it") from error
         return text
+
+    def lacks(self) -> str:
+        """The scope that a pull request needs and the token has not; empty if it has all, or is fine-grained."""
+        return self._account.missing_scopes((CONTENTS, WORKFLOWS), self._api.raw_headers)
 
     def proposal(self) -> str:
         """The address of the open pull request; empty if there is none."""

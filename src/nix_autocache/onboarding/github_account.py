@@ -104,18 +104,28 @@ class Account:
         """The token's kind shows by its prefix: docs.github.com, "About authentication to GitHub"."""
         token = f"the token {self.token.source}"
         permissions = " or ".join(right.permission for right in rights)
-        scopes = list(dict.fromkeys(right.scope for right in rights))
         if self.token.text.startswith("github_pat_"):
             where = f"{self.server}/settings/personal-access-tokens"
             return f"{token} lacks the permission {permissions}; at {where} give it {_ALL}"
         if self.token.text.startswith("ghs_"):
             return f"{token} is of a job or an app, without the permission {permissions}; use one of a person"
         if "x-oauth-scopes" in headers:
-            has = [scope.strip() for scope in headers["x-oauth-scopes"].split(",")]
-            if all(scope in has for scope in scopes):
-                return f"you have no write access, or it is switched off; ask an owner of {self.name}"
-            scopes = [scope for scope in scopes if scope not in has]
-        lacks = f"{token} lacks the scope {' and '.join(scopes)}"
+            none = f"you have no write access, or it is switched off; ask an owner of {self.name}"
+            return self.missing_scopes(rights, headers) or none
+        return self._without(list(dict.fromkeys(right.scope for right in rights)), permissions)
+
+    def missing_scopes(self, rights: tuple[Right, ...], headers: Mapping[str, object]) -> str:
+        """The scopes that the token lacks, by the headers of any answer, and what to do; empty if it has them. GitHub
+        says nothing of fine-grained tokens."""
+        if "x-oauth-scopes" not in headers:
+            return ""
+        has = {scope.strip() for scope in str(headers["x-oauth-scopes"]).split(",")}
+        missing = list(dict.fromkeys(right.scope for right in rights if right.scope not in has))
+        permissions = " or ".join(right.permission for right in rights)
+        return self._without(missing, permissions) if missing else ""
+
+    def _without(self, scopes: list[str], permissions: str) -> str:
+        lacks = f"the token {self.token.source} lacks the scope {' and '.join(scopes)}"
         if self.token.text.startswith("gho_"):
             return f"{lacks}; give it that: gh auth refresh -h {self.host} -s {','.join(scopes)}"
         return f"{lacks}, or {permissions} if it is fine-grained; change it at {self.server}/settings/tokens"

@@ -97,6 +97,10 @@ class GitLabRepository:
     def read(self, path: str, branch: str = "") -> str | None:
         return self._request.read(path, branch)
 
+    def lacks(self) -> str:
+        """Empty: a merge request needs no other scope than what comes before it."""
+        return ""
+
     def proposal(self) -> str:
         request = self._request.open()
         return str(request.web_url) if request else ""

@@ -31,9 +31,9 @@ class ProposalStep:
             return Found(Now.RIGHT, f"{branch} has the files already")
         if not (address := self.repository.proposal()):
             changed = [path for path in missing if self.repository.read(path) is not None]
-            return Found(Now.ABSENT, f"it changes {', '.join(changed)}" if changed else "")
+            return self._found(Now.ABSENT, f"it changes {', '.join(changed)}" if changed else "")
         if different := self._differing(BRANCH):
-            return Found(Now.DIFFERENT, f"{address} has other contents of {', '.join(different)}")
+            return self._found(Now.DIFFERENT, f"{address} has other contents of {', '.join(different)}")
         return Found(Now.RIGHT, f"{address} is open")
 
     def apply(self) -> str:
@@ -46,6 +46,10 @@ class ProposalStep:
         branch = self.repository.default_branch
         merged = [path for path, text in self.proposal.files.items() if self.repository.read(path) == text]
         return f"{branch} has {', '.join(merged)}; remove it there with a commit of your own" if merged else ""
+
+    def _found(self, now: Now, why: str) -> Found:
+        """The plan says what this step will be refused, before the others have made anything."""
+        return Found(now, "; ".join(filter(None, (why, self.repository.lacks()))))
 
     def _differing(self, branch: str = "") -> list[str]:
         return [path for path, text in self.proposal.files.items() if self.repository.read(path, branch) != text]

@@ -80,6 +80,9 @@ class Repository(Files, Protocol):
     def remove_secret(self, name: str) -> None:
         """Remove it, if it is there."""
 
+    def lacks(self) -> str:
+        """What the token lacks to propose, and what to do, as far as the host says it before it refuses; else empty."""
+
     def proposal(self) -> str:
         """The address of the open pull request from BRANCH; empty if there is none."""
 

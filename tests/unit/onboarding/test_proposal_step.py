@@ -52,3 +52,20 @@ def test_what_was_merged_is_right_and_stays_when_all_is_undone(server: GitHub, r
     assert step.look() == Found(Now.RIGHT, "main has the files already")
     assert step.remove() == f"main has {WORKFLOW}, ci.nix; remove it there with a commit of your own"
     assert BRANCH not in server.git.branches
+
+
+def test_a_scope_that_the_token_lacks_is_in_the_plan(server: GitHub) -> None:
+    """Before a bucket or a role is made that nothing will use yet."""
+    server.token, server.scopes = "gho_of-gh", "repo, read:org"
+    step = ProposalStep(github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
+    why = step.look().why
+    assert why.startswith("the token in GH_ENTERPRISE_TOKEN lacks the scope workflow; give it that: gh auth refresh -h")
+    server.scopes = "repo, workflow"
+    step = ProposalStep(github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
+    assert step.look() == Found(Now.ABSENT)
+
+
+def test_of_a_fine_grained_token_nothing_is_known_before(server: GitHub) -> None:
+    server.token = "github_pat_fine"
+    repository = github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
+    assert ProposalStep(repository, PROPOSAL).look() == Found(Now.ABSENT)
