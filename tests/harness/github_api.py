@@ -360,4 +360,4 @@ def in_thread(files: Files) -> Iterator[GitHub]:
     finally:
         server.shutdown()
         server.server_close()
-    assert github.wrong == []
+    assert not github.wrong, github.wrong
