@@ -4,22 +4,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import botocore.loaders
 import pytest
 
 from nix_autocache.nix.keys import SecretKey, parse_secret
 from nix_autocache.onboarding import steps, storage
-from nix_autocache.onboarding.hosts import Place
-from nix_autocache.onboarding.options import Options
-from nix_autocache.onboarding.repository import Repository
-from nix_autocache.onboarding.storage import Request, Storage
+from nix_autocache.onboarding.storage import Storage
 from nix_autocache.onboarding.terminal import PlainTerminal
 from tests.harness.aws import REGION, Account
 from tests.harness.aws_trust import ACCOUNT
-from tests.harness.memory_repository import GITHUB, MemoryRepository
+from tests.harness.memory_repository import GITHUB, MemoryRepository, request
 
 BUCKET = "nix-cache-of-acme"
 CACHE = f"s3://{BUCKET}?region={REGION}"
@@ -27,11 +23,6 @@ PARAMETER = "/nix-cache/acme-project"
 ROLE_NAME = "nix-cache-acme-project"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{GITHUB}"
-_FLAGS: Mapping[str, object] = {
-    **dict.fromkeys(("repository", "host", "credentials", "key_name", "key_in", "branch", "action_ref"), None),
-    **dict.fromkeys(("public", "new_key", "rotate_key", "undo"), False),
-    "cache": CACHE,
-}
 
 
 class Killed(BaseException):
@@ -51,16 +42,7 @@ class Person:
         return boto3_client(self.account, service, self.keys["owner"])
 
     def plan(self, **flags: object) -> Storage:
-        options = Options.of_flags(SimpleNamespace(**{**_FLAGS, **flags}))
-        place = Place("github", "https://github.com", self.repository.name)
-        return storage.plan_storage(
-            Request(
-                options=options,
-                place=place,
-                repository=cast("Repository", self.repository),
-                environ={},
-            )
-        )
+        return storage.plan_storage(request(self.repository, {}, **{"cache": CACHE, **flags}))
 
     def init(self, **flags: object) -> Storage:
         planned = self.plan(**flags)

@@ -1,9 +1,17 @@
-"""A repository of no CI host, for tests of what `init` makes elsewhere: variables and secrets, in memory."""
+"""A repository of no CI host, for tests of what `init` makes elsewhere: variables and secrets, in memory.
 
-from collections.abc import Callable
+Also the flags of `init`, as tests give them.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
 
-from nix_autocache.onboarding.repository import Proposal, Subject
+from nix_autocache.onboarding.hosts import Place
+from nix_autocache.onboarding.options import Options
+from nix_autocache.onboarding.repository import Proposal, Repository, Subject
+from nix_autocache.onboarding.storage import Request
 
 GITHUB = "token.actions.githubusercontent.com"
 SUBJECT = Subject(
@@ -69,3 +77,15 @@ class MemoryRepository:
 
     def withdraw(self) -> bool:
         raise NotImplementedError("no storage asks for it")
+
+
+def options(**flags: object) -> Options:
+    """Of these flags, and no others."""
+    texts = ("repository", "host", "cache", "credentials", "key_name", "key_in", "branch", "action_ref")
+    given = {**dict.fromkeys(texts), **dict.fromkeys(("public", "new_key", "rotate_key", "undo"), False)}
+    return Options.of_flags(SimpleNamespace(**{**given, **flags}))
+
+
+def request(one: MemoryRepository, environ: Mapping[str, str], **flags: object) -> Request:
+    place = Place("github", "https://github.com", one.name)
+    return Request(options=options(**flags), place=place, repository=cast("Repository", one), environ=environ)
