@@ -7,24 +7,36 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore.store import LocalStore
 
 from ..errors import one_line
 from ..system.net import tls_context
 from .http_status import is_absent, status_error
+from .obstore_client import signed_url
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 _TIMEOUT: Final = 8.0  # seconds
 _DENIED: Final = frozenset({401, 403})
 
 
-def delete(where: str, name: str, url: str, environ: Mapping[str, str]) -> None:
-    """Send DELETE to the signed `url` of an object. Raises nothing if there is none, CredentialsError if these
-    credentials may not, and CacheError or CacheBusy."""
+def delete(store: ObjectStore, where: str, name: str, environ: Mapping[str, str]) -> None:
+    """Delete an object. Raises nothing if there is none; CredentialsError if these credentials may not, CacheError,
+    CacheBusy, and obstore's errors."""
+    if isinstance(store, LocalStore):
+        with suppress(FileNotFoundError):
+            obstore.delete(store, name)
+        return
     import urllib.error
     import urllib.request
 
+    request = urllib.request.Request(signed_url(store, name, "DELETE"), method="DELETE")  # noqa: S310
     try:
-        request = urllib.request.Request(url, method="DELETE")  # noqa: S310
         urllib.request.urlopen(request, timeout=_TIMEOUT, context=tls_context(environ)).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()

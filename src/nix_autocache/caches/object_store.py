@@ -36,6 +36,7 @@ PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
 _EARLY: Final = 4  # connections at most that are opened for archives that are streams
+_PAGE: Final = 1000  # names, as many as S3 gives at once
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
@@ -146,14 +147,14 @@ class ObjectStoreCache(VisibleAtOnce):
             if not is_stored_anyway(self, name, body, error):
                 raise
 
+    def names(self) -> Iterator[str]:
+        with self._translated_errors(INFO):
+            for page in obstore.list(self.store_for(READING), chunk_size=_PAGE):
+                yield from (each["path"] for each in page)
+
     def remove(self, name: str) -> None:
-        if isinstance(self.store, LocalStore):
-            with suppress(FileNotFoundError), self._translated_errors(name):
-                obstore.delete(self.store, name)
-            return
         with self._translated_errors(name):
-            url = signed_url(self.store, name, "DELETE")
-            deletion.delete(self.where, name, url, self._errors.environ)
+            deletion.delete(self.store, self.where, name, self._errors.environ)
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):

@@ -143,6 +143,14 @@ class Erasable(Protocol):
         """Delete an object. Raises nothing if there is none; CredentialsError if these credentials may not."""
 
 
+@runtime_checkable
+class Listed(Protocol):
+    """The part of an `ObjectCache` that can say which objects it has."""
+
+    def names(self) -> Iterator[str]:
+        """The names of all objects, in any order; a thousand or so come in a round trip, and are in memory."""
+
+
 class VisibleAtOnce:
     """The part of an `ObjectCache` in which others see an object as soon as it was put."""
 

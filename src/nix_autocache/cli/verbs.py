@@ -85,6 +85,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         "try the cache with the credentials at hand: write, read back, be refused; says what does not work",
         "nix-autocache check --cache 's3://bucket?region=eu-west-1' --signing-key env:NIX_SIGNING_KEY",
     ),
+    "sign": Verb(
+        lambda context, options: _command("sign").sign(context, options),
+        "sign what is in a cache with a new key, where an old key has signed it; touches no archive",
+        "nix-autocache sign --cache 's3://bucket' --signing-key env:NIX_SIGNING_KEY --old-key cache.example.org-1:…",
+    ),
     "keygen": Verb(
         lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
@@ -132,8 +137,9 @@ def parser() -> argparse.ArgumentParser:
         )
         if verb.takes_inputs:
             _add_inputs(one)
-    _command("init").add_flags(verbs.choices["init"])
-    for name in ("status", "doctor", "init", "check"):
+    for name in ("init", "sign"):
+        _command(name).add_flags(verbs.choices[name])
+    for name in ("status", "doctor", "init", "check", "sign"):
         verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")
