@@ -185,8 +185,8 @@ def connect(server: str, name: str, environ: Mapping[str, str]) -> GitHubReposit
             api = client.get_repo(name)
         except github.UnknownObjectException as error:
             raise Error(
-                f"{name}: not on {account.host}, or the token {account.token.source} may not see it; check the name, "
-                "and that the token has the scope repo, or is fine-grained and for this repository and its owner"
+                f"{name}: not on {account.host}, or the token of {account.token.origin} may not see it; check the "
+                "name, and that the token has the scope repo, or is fine-grained and for this repository and its owner"
             ) from error
     if not api.default_branch:
         raise Error(f"{name}: {account.host} gave an answer that is not of GitHub's API; check the address {server}")

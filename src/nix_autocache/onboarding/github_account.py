@@ -87,11 +87,11 @@ class Account:
         headers: Mapping[str, str] = error.headers or {}
         said = _said(error.data)
         if error.status == 401:
-            return f"{self.host} does not accept the token {self.token.source} ({said}); {self._another()}"
+            return f"{self.host} does not accept the token of {self.token.origin} ({said}); {self._another()}"
         if error.status in {403, 429} and (until := _limited(said, headers)):
             return f"{self.host} has had too many requests of this token; run the same again {until}"
         if error.status == 403 and (sso := _single_sign_on(said, headers)):
-            return f"the organisation wants single sign-on for the token {self.token.source}; {sso}"
+            return f"the organisation wants single sign-on for the token of {self.token.origin}; {sso}"
         if error.status == 403 and "archived" in said:
             return "the repository is archived, and so read-only; take it out of the archive in its settings"
         if error.status in {403, 404}:
@@ -102,7 +102,7 @@ class Account:
 
     def _lacking(self, rights: tuple[Right, ...], headers: Mapping[str, str]) -> str:
         """The token's kind shows by its prefix: docs.github.com, "About authentication to GitHub"."""
-        token = f"the token {self.token.source}"
+        token = f"the token of {self.token.origin}"
         permissions = " or ".join(right.permission for right in rights)
         if self.token.text.startswith("github_pat_"):
             where = f"{self.server}/settings/personal-access-tokens"
@@ -125,7 +125,7 @@ class Account:
         return self._without(missing, permissions) if missing else ""
 
     def _without(self, scopes: list[str], permissions: str) -> str:
-        lacks = f"the token {self.token.source} lacks the scope {' and '.join(scopes)}"
+        lacks = f"the token of {self.token.origin} lacks the scope {' and '.join(scopes)}"
         if self.token.text.startswith("gho_"):
             return f"{lacks}; give it that: gh auth refresh -h {self.host} -s {','.join(scopes)}"
         return f"{lacks}, or {permissions} if it is fine-grained; change it at {self.server}/settings/tokens"
@@ -135,13 +135,11 @@ class Account:
 
 
 def sign_in(server: str, name: str, environ: Mapping[str, str]) -> Account:
-    """With the token that gh would use for this server. Raises InputError if there is none, and for plain HTTP.
+    """With the token that gh would use for this server. Raises InputError if there is none.
 
     A token for github.com goes to no other server: the address is one that a checkout named.
     """
     parts = urlsplit(server)
-    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost"}:
-        raise InputError(f"{server}: a token is sent over https only; change the remote `origin`")
     public = parts.netloc == PUBLIC or parts.netloc.endswith(TENANTS)
     names = ("GH_TOKEN", "GITHUB_TOKEN") if public else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
     token = find(environ, names, ("gh", "auth", "token", "--hostname", parts.netloc))

@@ -26,7 +26,7 @@ def connect(server: str, name: str, environ: Mapping[str, str]) -> GitLabReposit
 
     token = find_token(server, environ)
     access = Access(server, name, token.origin)
-    client = Gitlab(server, oauth_token=token.secret, timeout=_TIMEOUT, keep_base_url=True)
+    client = Gitlab(server, oauth_token=token.text, timeout=_TIMEOUT, keep_base_url=True)
     project = None
     with access.needs("Reporter", "look at the settings"), if_there():
         project = client.projects.get(name)

@@ -15,37 +15,21 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ..errors import Error, InputError, one_line
-from ..system import process
+from .tokens import Token, find
+from .unreachable import reason
 
 if TYPE_CHECKING:
     from gitlab.exceptions import GitlabError
 
 VARIABLES: Final = ("GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN")
-_TIMEOUT: Final = 30.0  # seconds, for glab: it may ask a keyring
-_REASON: Final = re.compile(r"\[Errno -?\d+\] [^'\")\]]+|certificate verify failed[^'\")]*|timed out")
-
-
-@dataclass(frozen=True)
-class Token:
-    """A token and where it was found. Its text is not shown."""
-
-    secret: str
-    origin: str
-
-    def __repr__(self) -> str:
-        return f"Token(from {self.origin})"
 
 
 def find_token(server: str, environ: Mapping[str, str]) -> Token:
     """The token for a server: of glab's variables the first that is set, or glab's own. Raises InputError."""
-    for name in VARIABLES:
-        if environ.get(name):
-            return Token(environ[name], name)
     host = urlsplit(server).netloc
-    words = ["glab", "config", "get", "token", "--host", host]
-    done = process.run(words, environ=environ, timeout=_TIMEOUT)
-    if done.status == 0 and done.output.strip():
-        return Token(done.output.strip(), "glab")
+    token = find(environ, VARIABLES, ("glab", "config", "get", "token", "--host", host))
+    if token is not None:
+        return token
     raise InputError(
         f"there is no token for {server}: set GITLAB_TOKEN to one with the scope api, from "
         f"{server}/-/user_settings/personal_access_tokens, or run `glab auth login --hostname {host}`"
@@ -72,11 +56,9 @@ class Access:
         except GitlabError as error:
             raise Error(self._refusal(error, role, action)) from error
         except RequestException as error:
-            found = _REASON.search(str(error))
-            reason = found[0] if found else one_line(error)
             raise Error(
-                f"cannot {action}: {self.server} cannot be reached ({reason}); run init again later, and it goes on "
-                "where it stopped"
+                f"cannot {action}: {self.server} cannot be reached ({reason(error)}); run init again later, and it "
+                "goes on where it stopped"
             ) from error
 
     def _refusal(self, error: GitlabError, role: str, action: str) -> str:

@@ -70,7 +70,11 @@ def parse_remote(url: str) -> tuple[str, str]:
 
 
 def connect(place: Place, environ: Mapping[str, str]) -> Repository:
-    """The repository, with the token that is found. Raises Error if there is none, or if it does not let us see it."""
+    """The repository, with the token that is found. Raises InputError if there is none or if it would be sent without
+    TLS, and Error if it does not let us see the repository."""
+    parts = urlsplit(place.server)
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost"}:
+        raise InputError(f"{place.server}: a token is sent over https only; change the URL of the remote `origin`")
     module = import_module(f".{HOSTS[place.host].module}", __package__)
     repository: Repository = module.connect(place.server, place.name, environ)
     return repository

@@ -16,17 +16,17 @@ _LONGEST: Final = 30.0  # seconds: a keyring may ask to be unlocked
 
 @dataclass(frozen=True)
 class Token:
-    """`source` completes "the token …", as in "the token in GH_TOKEN"."""
+    """Its `origin` is a variable or a program."""
 
     text: str = field(repr=False)
-    source: str
+    origin: str
 
 
 def find(environ: Mapping[str, str], names: Sequence[str], command: Sequence[str]) -> Token | None:
     """The token of the first variable that is set, or else what the program prints; None without either."""
     for name in names:
         if text := environ.get(name, "").strip():
-            return Token(text, f"in {name}")
+            return Token(text, name)
     done = process.run(command, environ=environ, timeout=_LONGEST)
     text = done.output.strip()
-    return Token(text, f"of `{command[0]} auth login`") if not done.status and text else None
+    return Token(text, command[0]) if not done.status and text else None

@@ -54,14 +54,14 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             "repos/get",
             CLASSIC,
             NOT_FOUND,
-            "acme/project: not on HOST, or the token in GH_ENTERPRISE_TOKEN may not see it; check the name, and that "
+            "acme/project: not on HOST, or the token of GH_ENTERPRISE_TOKEN may not see it; check the name, and that "
             "the token has the scope repo, or is fine-grained and for this repository and its owner",
         ),
         (
             "repos/get",
             CLASSIC,
             Refusal(401, "Bad credentials"),
-            "acme/project: cannot find it: HOST does not accept the token in GH_ENTERPRISE_TOKEN (Bad credentials); "
+            "acme/project: cannot find it: HOST does not accept the token of GH_ENTERPRISE_TOKEN (Bad credentials); "
             "it may have expired: make another at https://HOST/settings/tokens, or gh auth login -h HOST",
         ),
         (
@@ -70,14 +70,14 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             Refusal(
                 403, "Resource protected by organization SAML enforcement.", {"X-GitHub-SSO": f"required; url={SSO}"}
             ),
-            "acme/project: cannot find it: the organisation wants single sign-on for the token in "
+            "acme/project: cannot find it: the organisation wants single sign-on for the token of "
             f"GH_ENTERPRISE_TOKEN; approve it at {SSO}",
         ),
         (
             "repos/get",
             CLASSIC,
             Refusal(403, "Resource protected by organization SAML enforcement."),
-            "acme/project: cannot find it: the organisation wants single sign-on for the token in "
+            "acme/project: cannot find it: the organisation wants single sign-on for the token of "
             "GH_ENTERPRISE_TOKEN; approve it in the list of your tokens, at Configure SSO",
         ),
         (
@@ -102,14 +102,14 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             "actions/get-repo-variable",
             FINE,
             FORBIDDEN,
-            "acme/project: cannot read the variable NIX_CACHE: the token in GH_ENTERPRISE_TOKEN lacks the permission "
+            "acme/project: cannot read the variable NIX_CACHE: the token of GH_ENTERPRISE_TOKEN lacks the permission "
             f"Variables; at https://HOST/settings/personal-access-tokens give it {EVERY} (HOST: {FORBIDDEN.message})",
         ),
         (
             "actions/create-or-update-repo-secret",
             FINE,
             FORBIDDEN,
-            "acme/project: cannot write the secret NIX_SIGNING_KEY: the token in GH_ENTERPRISE_TOKEN lacks the "
+            "acme/project: cannot write the secret NIX_SIGNING_KEY: the token of GH_ENTERPRISE_TOKEN lacks the "
             f"permission Secrets; at https://HOST/settings/personal-access-tokens give it {EVERY} "
             f"(HOST: {FORBIDDEN.message})",
         ),
@@ -117,7 +117,7 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             "actions/get-repo-public-key",
             OF_JOB,
             Refusal(403, "Resource not accessible by integration"),
-            "acme/project: cannot write the secret NIX_SIGNING_KEY: the token in GH_ENTERPRISE_TOKEN is of a job or "
+            "acme/project: cannot write the secret NIX_SIGNING_KEY: the token of GH_ENTERPRISE_TOKEN is of a job or "
             "an app, without the permission Secrets; use one of a person (HOST: Resource not accessible by "
             "integration)",
         ),
@@ -125,7 +125,7 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             "git/create-tree",
             FINE,
             FORBIDDEN,
-            "acme/project: cannot write .github/workflows/nix-cache.yml: the token in GH_ENTERPRISE_TOKEN lacks the "
+            "acme/project: cannot write .github/workflows/nix-cache.yml: the token of GH_ENTERPRISE_TOKEN lacks the "
             "permission Contents or Workflows; at https://HOST/settings/personal-access-tokens give it "
             f"{EVERY} (HOST: {FORBIDDEN.message})",
         ),
@@ -133,14 +133,14 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             "pulls/create",
             FINE,
             FORBIDDEN,
-            "acme/project: cannot open the pull request: the token in GH_ENTERPRISE_TOKEN lacks the permission Pull "
+            "acme/project: cannot open the pull request: the token of GH_ENTERPRISE_TOKEN lacks the permission Pull "
             f"requests; at https://HOST/settings/personal-access-tokens give it {EVERY} (HOST: {FORBIDDEN.message})",
         ),
         (
             "actions/get-custom-oidc-sub-claim-for-repo",
             FINE,
             FORBIDDEN,
-            "acme/project: cannot read how subjects of id tokens are made: the token in GH_ENTERPRISE_TOKEN lacks the "
+            "acme/project: cannot read how subjects of id tokens are made: the token of GH_ENTERPRISE_TOKEN lacks the "
             f"permission Actions; at https://HOST/settings/personal-access-tokens give it {EVERY} "
             f"(HOST: {FORBIDDEN.message})",
         ),
@@ -220,11 +220,6 @@ def test_no_other_server_gets_the_token_of_github_com(server: str, tmp_path: Pat
     with pytest.raises(InputError, match="set GH_ENTERPRISE_TOKEN"):
         sign_in(server, "acme/project", environ)
     assert sign_in(server, "acme/project", {**environ, "GH_ENTERPRISE_TOKEN": "own"}).token.text == "own"
-
-
-def test_no_token_is_sent_without_tls() -> None:
-    with pytest.raises(InputError, match=r"^http://github\.com: a token is sent over https only"):
-        sign_in("http://github.com", "acme/project", {"GH_TOKEN": "public"})
 
 
 def test_a_server_that_is_not_there_is_said(server: GitHub) -> None:

@@ -20,14 +20,14 @@ def signed_in(directory: Path) -> dict[str, str]:
 
 def test_the_first_variable_that_is_set_is_taken() -> None:
     environ = {"GITHUB_TOKEN": "second", "GH_TOKEN": " first\n"}
-    assert tokens.find(environ, NAMES, COMMAND) == Token("first", "in GH_TOKEN")
-    assert tokens.find({"GITHUB_TOKEN": "second", "GH_TOKEN": ""}, NAMES, COMMAND) == Token("second", "in GITHUB_TOKEN")
+    assert tokens.find(environ, NAMES, COMMAND) == Token("first", "GH_TOKEN")
+    assert tokens.find({"GITHUB_TOKEN": "second", "GH_TOKEN": ""}, NAMES, COMMAND) == Token("second", "GITHUB_TOKEN")
 
 
 @pytest.mark.slow
 def test_without_a_variable_it_is_the_one_of_gh(tmp_path: Path) -> None:
     environ = signed_in(tmp_path)
-    assert tokens.find(environ, NAMES, COMMAND) == Token("gho_of-a-file", "of `gh auth login`")
+    assert tokens.find(environ, NAMES, COMMAND) == Token("gho_of-a-file", "gh")
 
 
 @pytest.mark.slow
@@ -40,4 +40,4 @@ def test_where_there_is_no_gh_there_is_no_token(tmp_path: Path) -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    assert "ghp" not in repr(Token("ghp_secret", "in GH_TOKEN"))
+    assert "ghp" not in repr(Token("ghp_secret", "GH_TOKEN"))
