@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -134,17 +134,61 @@ def azurite(machine: Machine, directory: Path, port: int = 10100) -> Iterator[Se
 @contextmanager
 def azurite_of_host(directory: Path) -> Iterator[int]:
     """The port of one without a machine, which answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    (port,) = _free_ports(1)
+    with _of_host(_azurite(directory, port), port, directory):
+        yield port
+
+
+@contextmanager
+def rclone_s3_of_host(directory: Path) -> Iterator[int]:
+    """The port of one without a machine."""
+    (port,) = _free_ports(1)
+    with _of_host(_rclone(directory, [f"--auth-key={ACCESS_KEY},{SECRET_KEY}"], port), port, directory):
+        yield port
+
+
+@contextmanager
+def seaweedfs_s3_of_host(directory: Path) -> Iterator[int]:
+    """The port of one without a machine."""
+    parts = [f"-{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
+    ports = _free_ports(len(parts))
+    port = ports[parts.index("-s3.port")]
+    options = ["-filer", "-s3", f"-s3.config={_identities(directory)}"]
+    options += [f"{part}={number}" for part, number in zip(parts, ports, strict=True)]
+    with _of_host(_weed(directory, options), port, directory):
+        wait_for(lambda: _status(port) < 500, "SeaweedFS", 30)
+        yield port
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in free]
+
+
+@contextmanager
+def _of_host(command: Sequence[str], port: int, directory: Path) -> Iterator[None]:
+    """Runs it for as long as the block, once it listens."""
     directory.mkdir(parents=True, exist_ok=True)
     log = directory.parent / f"{directory.name}.log"
-    with log.open("wb") as output, subprocess.Popen(_azurite(directory, port), stdout=output, stderr=output) as popen:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=directory) as popen:
         try:
-            wait_for(lambda: _listens(port) or popen.poll() is not None, "Azurite", 30)
+            wait_for(lambda: _listens(port) or popen.poll() is not None, command[0], 30)
             assert popen.poll() is None, log.read_text()
-            yield port
+            yield
         finally:
             popen.kill()
+
+
+def _status(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 599
+    finally:
+        connection.close()
 
 
 def _listens(port: int) -> bool:
@@ -217,15 +261,7 @@ def seaweedfs_http(machine: Machine, directory: Path, port: int = 8888) -> Itera
 @contextmanager
 def seaweedfs_s3(machine: Machine, directory: Path, port: int = 8333) -> Iterator[Server]:
     """S3 by SeaweedFS: slower to come up, nearer to large installations; makes a bucket on demand."""
-    identity = {
-        "name": "harness",
-        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-    }
-    directory.mkdir(parents=True, exist_ok=True)
-    config = directory / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
-    options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={config}"]
+    options = ["-filer", "-s3", f"-s3.port={port}", f"-s3.config={_identities(directory)}"]
     with serving(machine, _weed(directory, options), port, directory) as server:
         yield server
 
@@ -241,9 +277,25 @@ def odd(machine: Machine, directory: Path, *modes: str, port: int = 9180) -> Ite
 
 @contextmanager
 def _rclone_s3(machine: Machine, directory: Path, options: Sequence[str], port: int) -> Iterator[Server]:
-    command = [str(program("rclone")), "serve", "s3", f"--addr=127.0.0.1:{port}", *options, str(directory)]
-    with serving(machine, command, port, directory) as server:
+    with serving(machine, _rclone(directory, options, port), port, directory) as server:
         yield server
+
+
+def _rclone(directory: Path, options: Sequence[str], port: int) -> list[str]:
+    return [str(program("rclone")), "serve", "s3", f"--addr=127.0.0.1:{port}", *options, str(directory)]
+
+
+def _identities(directory: Path) -> Path:
+    """SeaweedFS's file of users."""
+    identity = {
+        "name": "harness",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    return config
 
 
 def _weed(directory: Path, options: Sequence[str]) -> list[str]:

@@ -22,9 +22,20 @@ _UNKNOWN_KEY: Final = frozenset(
     {"InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException"}
 )
 UNSUPPORTED: Final = frozenset(
-    {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "MalformedXML", "InvalidRequest", "405", "501"}
+    {
+        "NotImplemented",
+        "MethodNotAllowed",
+        "UnsupportedOperation",
+        "MalformedXML",
+        "InvalidRequest",
+        "405",
+        "501",
+        # rclone takes a setting of a bucket for another attempt to make it.
+        "BucketAlreadyExists",
+        "BucketAlreadyOwnedByYou",
+    }
 )
-"""Codes by which servers other than AWS say that they do not have something."""
+"""Codes by which servers other than AWS say that they do not have a setting of buckets."""
 
 # Where an operation is not its own permission. Source: "Actions, resources, and condition keys" in AWS's Service
 # Authorization Reference.

@@ -36,7 +36,7 @@ class Bucket:
     def is_ours(self) -> bool:
         """True if `init` made it for this repository."""
         answer = self.ask("get_bucket_tagging", missing=UNSUPPORTED | {"NoSuchTagSet"})
-        return aws_account.tag_of(answer["TagSet"]) == self.owner if answer else False
+        return aws_account.tag_of(answer.get("TagSet", [])) == self.owner if answer else False
 
     def holds_something(self) -> bool:
         answer = self.ask("list_objects_v2", MaxKeys=1)

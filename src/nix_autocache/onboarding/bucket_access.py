@@ -69,7 +69,7 @@ class PublicStep:
 
     def look(self) -> Found:
         policy = _policy(self.bucket)
-        ours = self.statement in policies.statements(policy)
+        ours = any(policies.same(self.statement, each) for each in policies.statements(policy))
         blocked = self.bucket.s3.is_aws and _block(self.bucket) not in ({}, _PUBLIC)
         if ours and not blocked:
             return Found(Now.RIGHT)
@@ -99,7 +99,8 @@ def _block(bucket: Bucket) -> dict[str, bool]:
 def _policy(bucket: Bucket) -> Policy:
     unsupported = frozenset() if bucket.s3.is_aws else UNSUPPORTED
     answer = bucket.ask("get_bucket_policy", missing=_NO_POLICY | unsupported)
-    return json.loads(answer["Policy"]) if answer else {}
+    text = answer["Policy"] if answer else ""
+    return json.loads(text) if text.startswith("{") else {}  # rclone answers with a listing
 
 
 def _has_statement(policy: Policy) -> bool:

@@ -33,7 +33,7 @@ class UnfinishedUploadsStep:
 
     def look(self) -> Found:
         answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported)
-        ours = [rule for rule in answer["Rules"] if rule.get("ID") == _ID] if answer else []
+        ours = [rule for rule in answer.get("Rules", []) if rule.get("ID") == _ID] if answer else []
         if not ours:
             return Found(Now.ABSENT)
         return Found(Now.RIGHT) if _does_it(ours[0]) else Found(Now.DIFFERENT, "it does something else")
@@ -62,7 +62,7 @@ class UnfinishedUploadsStep:
 
     def _others(self) -> list[Mapping[str, Any]]:
         answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported)
-        return [rule for rule in answer["Rules"] if rule.get("ID") != _ID] if answer else []
+        return [rule for rule in answer.get("Rules", []) if rule.get("ID") != _ID] if answer else []
 
 
 def _does_it(rule: Mapping[str, Any]) -> bool:

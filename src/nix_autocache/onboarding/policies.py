@@ -70,6 +70,20 @@ def statements(policy: Policy) -> Sequence[Policy]:
     return [found] if isinstance(found, Mapping) else list(found)
 
 
+def same(one: Policy, other: Policy) -> bool:
+    """True if they say the same: services return a policy with lists of one as their element, and in another order."""
+    return bool(_plain(one) == _plain(other))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return "*" if value == {"AWS": "*"} else {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        elements = sorted(map(_plain, value), key=str)
+        return elements[0] if len(elements) == 1 else elements
+    return value
+
+
 def _objects(partition: str, bucket: str, prefix: str) -> str:
     return f"arn:{partition}:s3:::{bucket}{prefix}/*"
 

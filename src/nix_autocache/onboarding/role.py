@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import InputError
-from . import aws_account
+from . import aws_account, policies
 from .aws_service import Service
 from .policies import Policy
 from .steps import Found, Now
@@ -89,8 +89,8 @@ class RoleStep:
     def _differences(self, role: Any) -> list[str]:
         answer = self.iam.ask("get_role_policy", missing=_ABSENT, RoleName=self.name, PolicyName=POLICY)
         found = {
-            "trust policy": role["AssumeRolePolicyDocument"] == self.trust,
-            "policy": bool(answer) and answer["PolicyDocument"] == self.push,
+            "trust policy": policies.same(role["AssumeRolePolicyDocument"], self.trust),
+            "policy": bool(answer) and policies.same(answer["PolicyDocument"], self.push),
             "longest session": role["MaxSessionDuration"] == self.session,
         }
         return [name for name, equal in found.items() if not equal]

@@ -149,3 +149,14 @@ def test_the_documentation_shows_what_init_writes() -> None:
         policies.trust(PROVIDER.replace(GITHUB, "gitlab.com"), OF_GITLAB),
         policies.push("aws", "my-bucket", "", key),
     ]
+
+
+def test_a_policy_is_compared_by_what_it_says() -> None:
+    """S3 and SeaweedFS return one in other words than it was given."""
+    wanted = policies.with_public_read({}, policies.public_read("aws", "b", ""))
+    (statement,) = wanted["Statement"]
+    returned = {**wanted, "Statement": {**statement, "Principal": {"AWS": "*"}, "Action": "s3:GetObject"}}
+    assert policies.same(returned, wanted)
+    assert policies.same({"Action": ["a", "b"]}, {"Action": ["b", "a"]})
+    assert not policies.same({"Action": ["a", "b"]}, {"Action": "a"})
+    assert not policies.same({**returned, "Statement": {**returned["Statement"], "Action": "s3:*"}}, wanted)
