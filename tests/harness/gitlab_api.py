@@ -122,7 +122,8 @@ class GitLabApi:
     def answer_of_variables_update(self, values: Json, _: Json, body: Json) -> tuple[int, Json]:
         if values["key"] not in self.variables:
             raise missing("Variable")
-        return 200, self._stored({**self.variables[values["key"]], **body})
+        row = {name: value for name, value in body.items() if name != "filter"}
+        return 200, self._stored({**self.variables[values["key"]], **row})
 
     def _stored(self, row: dict[str, Json]) -> Json:
         if row["masked"] and not (row["raw"] and MASKABLE.fullmatch(row["value"])):

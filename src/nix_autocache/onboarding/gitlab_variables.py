@@ -57,7 +57,7 @@ class Variables:
     def _set(self, name: str, row: Mapping[str, Any]) -> None:
         with self._access.needs("Maintainer", f"set the variable {name}"):
             with if_there():
-                self._project.variables.update(name, dict(row), **_EVERYWHERE)
+                self._project.variables.update(name, {**row, **_EVERYWHERE})
                 return
             # A server older than 17.4 knows no hidden variables; it ignores that attribute and masks the value.
             hidden = {"masked_and_hidden": True} if row.get("masked") else {}
