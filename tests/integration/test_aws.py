@@ -61,6 +61,12 @@ def test_a_repository_needs_no_stored_secret(builder: Machine, account: Account)
     assert builder.sh(f"grep -rslF '{secret}' /var/lib/nix-autocache /etc/nix /root /tmp || true").stdout == ""
 
 
+def test_the_role_and_its_key_are_tried(builder: Machine, account: Account) -> None:
+    done = job(builder, account).run("check", check=False)
+    for row in ("signing key cache-1 is trusted", "a new path can be written", "Nix takes it, with a signature"):
+        assert f"  yes        {row}" in done.stdout.replace("the signing", "signing"), done.stdout + done.stderr
+
+
 def test_a_token_in_a_variable_and_a_key_in_secrets_manager(builder: Machine, account: Account) -> None:
     path = nix.build(builder, graphs.leaf("one"))
     inputs = {"cache": account.cache, "aws-role": ROLE, "signing-key": "aws-secretsmanager:/ci/key"}
@@ -74,6 +80,14 @@ def test_an_untrusted_event_asks_nothing_of_aws(builder: Machine, account: Accou
     said = one.said("setup")
     assert "pull only: pull_request_target" in said
     one.said("finish")
+    assert (account.control()["tokens"], account.control()["asked"]) == (0, [])
+
+
+def test_nor_does_it_where_the_cache_is_tried(builder: Machine, account: Account) -> None:
+    one = job(builder, account, GITHUB_EVENT_NAME="pull_request_target")
+    one = Job(builder, inputs={**one.inputs, "check": "true"}, env=one.env, name="job")
+    said = one.said("setup", check=False)
+    assert "check: it can be written to: not tried: pull_request_target" in said, said
     assert (account.control()["tokens"], account.control()["asked"]) == (0, [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..nix.key_source import KeySource
+from ..nix.store import Nix
 from ..trust import metadata
 from ..uploader.access import CacheAccess
 from ..uploader.environment import public_environment, relevant_environment
@@ -33,17 +34,21 @@ def of(context: Context, state: JobState, destination: Destination, upload: Uplo
 
 
 def _access(context: Context, state: JobState, destination: Destination) -> CacheAccess:
+    trusted = context.host.event().origin == "own" and not state.separate_user
+    return access_for_reading(context, destination, state.nix, trusted=trusted)
+
+
+def access_for_reading(context: Context, destination: Destination, nix: Nix, *, trusted: bool) -> CacheAccess:
     """With the credentials that the job has for reading, if its code is trusted with them and they are still there.
 
     Where neither the job nor the machine has any, the cache is asked without.
     """
-    trusted = context.host.event().origin == "own" and not state.separate_user
     of_host = destination.url.row.variables_of_host
     environ = relevant_environment(context.environ, destination.url.row)
     if not trusted:  # the host gives those of its own cache to every action of the job, whoever wrote its code
         given = {name: value for name, value in environ.items() if name.startswith(of_host)}
         environ = {**public_environment(context.environ), **given}
-    access = upload_spec.access(context, destination, environ, state.nix)
+    access = upload_spec.access(context, destination, environ, nix)
     if not trusted:
         access = replace(access, role="", identity=None)
     usable = _has_credentials(context, access) and (trusted or bool(of_host))

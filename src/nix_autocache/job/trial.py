@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final
 from ..caches.protocol import PathCache
 from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
 from ..nix.find import find_nix
+from ..nix.key_source import KeySource
 from ..nix.keys import PublicKey
 from ..nix.store import Nix, StorePath
 from ..queue.directory import Queue
 from ..system import process
 from ..system.files import open_to_write
 from ..uploader import cache_info, foreground
-from . import secrets, trial_reading, trial_refusals, upload_spec
+from ..uploader.secrets import Secrets
+from . import read_spec, secrets, trial_reading, trial_refusals, upload_spec
 from .context import Context
 from .destination import Destination
 from .trial_row import Row
@@ -40,7 +42,6 @@ _ADDED: Final = 30.0  # seconds
 class Trial:
     """What is tried. `pulls` says why nothing may be written; empty if it may."""
 
-    context: Context
     nix: Nix
     destination: Destination
     spec: UploadSpec
@@ -54,7 +55,7 @@ class Trial:
         if row.fails:
             return
         if self.pulls:
-            yield Row("it can be written to", None, f"not tried: {self.pulls}")
+            yield Row("it can be written to", None, self.pulls)
             return
         row = self._key()
         yield row
@@ -68,12 +69,14 @@ class Trial:
         try:
             cache = self.spec.access.open()
             if isinstance(cache, PathCache):
-                return Row(what, None, "not tried by itself: only Nix can ask such a store")
+                return Row(what, None, "only Nix can ask such a store")
             found = cache_info.fields(cache.get(cache_info.NAME))
         except CredentialsError as error:
             if not self.pulls:  # a bucket that may not be listed: whether it can be written decides
                 return Row(what, True)
-            return Row(what, False, f"{one_line(error)}; give this job credentials, or make the cache public")
+            if self.spec.access.anonymous:
+                return Row(what, None, "it refuses jobs without credentials, and this is one: such jobs build all")
+            return Row(what, False, f"{one_line(error)}; they may not read it")
         except (CacheError, CacheBusy) as error:
             return Row(what, False, one_line(error))
         there, here = found.get("StoreDir", self.nix.store_dir), self.nix.store_dir
@@ -147,16 +150,9 @@ def rows(context: Context, pulls: str = "") -> Iterator[Row]:
         directory = Path(name).resolve()
         queue = Queue(directory / "queue")
         queue.create()
-        known = secrets.read(context, destination)
-        spec = upload_spec.for_this_user(context, destination, known, nix, queue, int(time.time()))
-        trial = Trial(
-            context=context,
-            nix=nix,
-            destination=destination,
-            spec=spec,
-            directory=directory,
-            pulls=pulls or _only_pulls(context, destination, spec),
-        )
+        pulls = pulls or _only_pulls(context, destination)
+        spec = _spec(context, destination, nix, queue, pulls=bool(pulls))
+        trial = Trial(nix=nix, destination=destination, spec=spec, directory=directory, pulls=pulls)
         yield from trial.rows()
 
 
@@ -171,7 +167,18 @@ def require(context: Context, pulls: str) -> None:
         raise Error(f"check: {failed[0].what}: {failed[0].word}: {failed[0].advice}")
 
 
-def _only_pulls(context: Context, destination: Destination, spec: UploadSpec) -> str:
+def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, *, pulls: bool) -> UploadSpec:
+    """A job that only pulls reads no key, and reads the cache with what its event is trusted with."""
+    if not pulls:
+        known = secrets.read(context, destination)
+        return upload_spec.for_this_user(context, destination, known, nix, queue, int(time.time()))
+    known = Secrets(key=KeySource(), environ={})
+    spec = upload_spec.for_this_user(context, destination, known, nix, queue, int(time.time()))
+    trusted = context.host.event().origin == "own"
+    return replace(spec, access=read_spec.access_for_reading(context, destination, nix, trusted=trusted))
+
+
+def _only_pulls(context: Context, destination: Destination) -> str:
     """Why nothing may be written here; empty if it may."""
     if context.settings.push == "never":
         return "push is never"
@@ -180,4 +187,4 @@ def _only_pulls(context: Context, destination: Destination, spec: UploadSpec) ->
     hosts = context.repository_cache(destination)
     if hosts and hosts.read_only:
         return hosts.read_only
-    return "this is a dry run" if spec.dry_run else ""
+    return "this is a dry run" if context.is_dry_run(destination) else ""

@@ -34,7 +34,7 @@ def rows(
     them for Nix signs them: as it does, with a key of this job."""
     cache = spec.access.open(spec.secret_key)
     if isinstance(cache, PathCache):
-        yield Row("it can be fetched", None, "not tried: only Nix can read such a store")
+        yield Row("it can be fetched", None, "only Nix can read such a store")
         return
     what = "its narinfo can be read"
     try:

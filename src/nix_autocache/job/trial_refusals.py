@@ -49,7 +49,7 @@ def _anonymous(spec: UploadSpec, cache: Cache) -> Row:
         assert not isinstance(opened, PathCache), "its scheme has objects"
         opened.put(name, _TEXT, "text/plain")
     except CacheBusy as error:
-        return Row(what, None, f"not tried: {one_line(error)}")
+        return Row(what, None, one_line(error))
     except CacheError:
         return Row(what, True)
     if isinstance(cache, Erasable):
@@ -69,6 +69,6 @@ def _deleted(cache: ObjectCache, erasable: Erasable, path: StorePath) -> Row:
     except CredentialsError:
         return Row(what, True)
     except (CacheError, CacheBusy) as error:
-        return Row(what, None, f"not tried: {one_line(error)}")
+        return Row(what, None, one_line(error))
     advice = "whoever has their credentials can empty the cache; allow them only to read, list and put (docs/caches.md)"
     return Row(what, False, advice, is_warning=True)
