@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nix_autocache import __version__
 from nix_autocache.settings import INPUTS, TEMPLATE_INPUTS, Input
 
 ROOT: Final = Path(__file__).parents[1]
@@ -70,6 +71,7 @@ def component_scripts() -> str:
 nix_autocache_inputs=$(cat <<'=end-of-inputs='
 {given}=end-of-inputs=
 )
+nix_autocache_template='{__version__}'
 nix_autocache_on_failure='$[[ inputs.on-upload-failure ]]'
 nix_autocache_install=$(cat <<'=end-of-install='
 $[[ inputs.install ]]

@@ -64,6 +64,7 @@ nix_autocache_from_git() {
     # Only the program, and no links: the runner takes a link that it unpacked for a change, and uploads its cache again.
     mkdir "$nix_autocache_fresh/.program"
     cp -RL "$nix_autocache_fresh/src" "$nix_autocache_fresh/.program/"
+    echo "$nix_autocache_commit" >"$nix_autocache_fresh/.program/src/nix_autocache/commit.txt"
     mv "$nix_autocache_fresh/.program" "${nix_autocache_source%/src}"
     rm -rf "$nix_autocache_fresh"
   fi
@@ -156,7 +157,7 @@ nix_autocache_install=$(nix_autocache_expanded "$nix_autocache_install")
 case $nix_autocache_install in
   git+*) nix_autocache_from_git "$nix_autocache_install" ;;
   /* | .*) nix_autocache_from_directory "$nix_autocache_install" ;;
-  '') nix_autocache_stop "install: nothing was released yet; give git+URL@COMMIT, or a directory" 2 ;;
+  '') nix_autocache_stop "install: this copy of the template is not of a release, which has a default; give git+URL@COMMIT, or a directory" 2 ;;
   *) nix_autocache_from_index "$nix_autocache_install" ;;
 esac
 for nix_autocache_name in python source tools; do

@@ -29,7 +29,7 @@ nix_autocache() (
   done
   nix_autocache_find_job use || exit 3
   . "$nix_autocache_job/tool"
-  export nix_autocache_job nix_autocache_inputs RUNNER_TOOL_CACHE="$nix_autocache_tools" PYTHONUTF8=1
+  export nix_autocache_job nix_autocache_inputs nix_autocache_template RUNNER_TOOL_CACHE="$nix_autocache_tools" PYTHONUTF8=1
   export PYTHONPATH="$nix_autocache_source" PYTHONPYCACHEPREFIX="$nix_autocache_tools/nix-autocache/bytecode"
   exec "$nix_autocache_python" -sP -m nix_autocache.cli.bootstrap "$@"
 )

@@ -324,7 +324,7 @@ TEMPLATE_INPUTS: Final = (
     Input(
         name="install",
         default="",
-        default_doc="none; required until there is a release",
+        default_doc="in a release, the commit that it was made from; else required",
         parse=text,
         doc="Where to get this program: `git+URL@COMMIT`, a directory, or a pip requirement with a hash, "
         "`nix-autocache==1.2.3 --hash=sha256:…`.",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from nix_autocache import __version__
 from tests.conftest import MakeMachine
 from tests.harness import act, gitlab, graphs, nix, product, programs, tools
 from tests.harness.gitlab import Outcome, Pipeline, Runner
@@ -64,8 +65,8 @@ def fresh(machine: MakeMachine, kept: Path) -> Machine:
 
 
 def serve(machine: Machine) -> str:
-    """This project as a repository of gitlab.com, with version 0.1.0; its commit."""
-    return machine.run(programs.shell("serve_project.sh", tools.TARGET), env=act.AUTHOR).stdout.strip()
+    """This project as a repository of gitlab.com that has released its component; the commit of the program."""
+    return machine.run(programs.shell("serve_project.sh", tools.TARGET, __version__), env=act.AUTHOR).stdout.strip()
 
 
 def rewriting() -> dict[str, str]:

@@ -166,7 +166,7 @@ def test_the_flush_ends_with_the_time_that_after_script_has(runner: Machine) -> 
         ({"cache": "bucket"}, "cache: 'bucket' is not a store URL"),
         ({"flush-timeout": "0"}, "flush-timeout: '0' is not a whole number"),
         ({"exclude": "("}, "exclude: '(' is not a regular expression"),
-        ({"install": "''"}, "install: nothing was released yet"),
+        ({"install": "''"}, "install: this copy of the template is not of a release"),
         ({"install": "nix-autocache==1"}, "has no --hash=sha256:"),
         ({"install": "git+https://host/it@main"}, "whole commit of 40"),
         ({"install": "./elsewhere"}, "there is no directory ./elsewhere"),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tools.reference import EXAMPLES, script
 
+from nix_autocache import __version__
 from tests.conftest import MakeMachine
 from tests.harness import gitlab, graphs, nix, product, tools, wheels
 from tests.harness.aws import GIVEN, ROLE, in_machine
@@ -50,13 +51,13 @@ def test_the_examples_are_whole_pipelines(runner: Machine, example: Path) -> Non
     commit = serve(runner)
     env = {**environment(), **rewriting(), "RUNNER_TOOL_CACHE": tools_of_its_own(runner)}
     env["NIX_CONFIG"] = "download-attempts = 1"  # the bucket's own address cannot be reached
-    text = example.read_text().replace(PLACEHOLDER, commit)
-    text = text.replace("s3://my-bucket?region=eu-west-1", "file:///srv/cache")
+    text = example.read_text().replace("s3://my-bucket?region=eu-west-1", "file:///srv/cache")
     git_project(runner, PROJECT, {".gitlab-ci.yml": text, "default.nix": graphs.leaf("one")})
     key = Job(runner).keygen()
     done = gitlab.run(runner, Pipeline(PROJECT, {"NIX_SIGNING_KEY": key}, env))
     assert done.returncode == 0, done.text
     assert "1 pushed" in done.logs["build"]
+    assert f"nix-autocache {__version__} ({commit[:12]})\n" in done.log
     assert key not in done.log
 
     expanded = gitlab.preview(runner, Pipeline(PROJECT, env=env)).replace(commit, PLACEHOLDER)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CacheBusy, CredentialsError, Error, InputError, one_line
+from ..system import version
 
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
@@ -24,7 +25,12 @@ def client(service: str, region: str, credentials: ReadOnlyCredentials | None) -
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    config = Config(
+        connect_timeout=5,
+        read_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        user_agent_extra=version.user_agent(),
+    )
     if credentials is None:
         config = config.merge(Config(signature_version=UNSIGNED))
         return boto3.client(service, region_name=region, config=config)

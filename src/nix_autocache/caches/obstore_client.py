@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import obstore
 
 from ..nix.store_url import CacheUrl
+from ..system import version
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -55,6 +56,7 @@ def open_bucket(
 def client_options(url: CacheUrl, environ: Mapping[str, str], limits: Limits) -> ClientConfig:
     """Proxies and private CAs come from the usual variables; plain HTTP is allowed where the URL asks for it."""
     options: ClientConfig = {"timeout": limits.timeout, "connect_timeout": "10s", "pool_idle_timeout": "60s"}
+    options["user_agent"] = version.user_agent()
     if "http" in {url.params.get("scheme"), url.params.get("endpoint", "").partition("://")[0]}:
         options["allow_http"] = True
     bundle = environ.get("NIX_SSL_CERT_FILE") or environ.get("SSL_CERT_FILE")

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from ..system import version
 from ..system.net import DEFAULT_PORTS
 from .http1 import Connection, NoCacheError
 
@@ -78,7 +79,8 @@ class Origin:
     @cached_property
     def _common(self) -> tuple[str, Mapping[str, str]]:
         """The text before each path, and the headers of each request."""
-        headers = {"Host": urlsplit(self.base).netloc, "Accept-Encoding": "identity", **self.headers}
+        own = {"Accept-Encoding": "identity", "User-Agent": version.user_agent()}
+        headers = {"Host": urlsplit(self.base).netloc, **own, **self.headers}
         if self.proxy and self.context is None:
             return self.base, {**headers, **(self.to_proxy or {})}
         return "", headers

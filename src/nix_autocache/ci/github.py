@@ -33,6 +33,7 @@ class GitHub(GitHubConsole):
         self.ephemeral = environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
         self.inputs: Mapping[str, str] = inputs_of(environ)
         self.has_own_inputs = False
+        self.template_version = ""
 
     def job_id(self) -> str:
         """RUNNER_TEMP distinguishes the runners of one machine, and so the matrix entries that they run."""

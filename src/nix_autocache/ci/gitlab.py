@@ -43,6 +43,7 @@ class GitLab(GitLabConsole):
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__(environ)
+        self.template_version = environ.get("nix_autocache_template", "")
         given = inputs_of(environ.get("nix_autocache_inputs", ""))
         self.inputs: Mapping[str, str] = {
             name: text if name in _VERBATIM else _expanded(text, environ) for name, text in given.items()

@@ -45,6 +45,7 @@ class Host(Console, Protocol):
     ephemeral: bool  # the machine ends with the job
     inputs: Mapping[str, str]
     has_own_inputs: bool  # all of `inputs` are meant for us, so an unknown name is an error
+    template_version: str  # of a template that is got apart from this program; empty where there is none
 
     def job_id(self) -> str:
         """The same text in every step of this job, and a different one in every other job of this machine."""

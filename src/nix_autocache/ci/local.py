@@ -20,6 +20,7 @@ class Local(PlainConsole):
     name = "local"
     ephemeral = False
     has_own_inputs = True
+    template_version = ""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.inputs: Mapping[str, str] = {}

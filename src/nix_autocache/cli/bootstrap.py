@@ -81,11 +81,13 @@ def _make(wanted: Environment, context: Context | None) -> tuple[Path, Facts | N
     from ..errors import Error
     from ..machine import modes, observe
     from ..machine.packages import installation
+    from ..system import version
     from .setup import install
 
     making, facts = installation.begin(wanted), None
     try:
         if context:
+            context.host.info(f"nix-autocache {version.described()}: installing its packages")
             with suppress(Error, OSError):  # setup does it again, and says what is wrong
                 facts = observe.observe(context.environ)
                 install(context, modes.decide(facts, context.settings.mode))

@@ -18,14 +18,16 @@ from ..machine import modes, observe, paths
 from ..machine.modes import Mode
 from ..nix.find import find_nix, real
 from ..nix.store import Nix
-from ..system import probe
+from ..system import probe, version
 
 
 def setup(context: Context) -> None:
     """Make Nix ready, register hook and cache, start the uploader, and prove that a build reaches the queue."""
     from ..job import outputs
 
+    context.host.info(f"nix-autocache {version.described()}")
     with context.host.group("nix-autocache: setting up"):
+        preflight.compare_versions(context)
         state = _hardened_earlier(context) or _set_up(context)
         outputs.export(context, state)
 

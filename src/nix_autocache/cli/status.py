@@ -10,18 +10,19 @@ from ..job.plan import SetupPlan
 from ..job.state import JobState
 from ..job.uploads import of_job
 from ..machine import modes, observe
+from ..system import version
 
 
 def doctor(context: Context, *, as_json: bool) -> None:
     """Print the plan that `setup` would carry out on this machine; change nothing."""
     facts = observe.observe(context.environ)
     plan = SetupPlan.make(context, facts, modes.decide(facts, context.settings.mode))
-    lines = list(plan.lines())
+    lines, described = list(plan.lines()), version.described()
     if as_json:
         known = {"mode": plan.rule.mode.value, "found": plan.rule.found, "observations": facts.to_json()}
-        print(json.dumps({**known, "plan": lines}))
+        print(json.dumps({"version": described, **known, "plan": lines}))
         return
-    print("\n".join(lines))
+    print("\n".join([f"nix-autocache {described}", *lines]))
     preflight.warn(context, plan)
 
 

@@ -10,10 +10,10 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import __version__
 from ..job.context import Context
 from ..machine.paths import CONFIGURATION
 from ..settings import INPUTS
+from ..system import version
 
 if TYPE_CHECKING:
     import argparse
@@ -125,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     import argparse
 
     top = argparse.ArgumentParser(prog="nix-autocache", description="Cache everything that Nix builds in a CI job.")
-    top.add_argument("--version", action="version", version=f"nix-autocache {__version__}")
+    top.add_argument("--version", action="version", version=f"nix-autocache {version.described()}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
         one = verbs.add_parser(

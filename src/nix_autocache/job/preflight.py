@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .. import settings
+from .. import __version__, settings
 from ..machine.modes import Mode
 from ..nix import conf_check
 from ..nix.store import Nix
@@ -46,6 +46,16 @@ def warn(context: Context, plan: SetupPlan) -> None:
         context.host.warning(f"cache: {', '.join(url.unused)} changes nothing here: only `nix copy` knows it")
     for directory, free in _full(context):
         context.host.warning(f"only {size(free)} are free in {directory}: a build may fail of it")
+
+
+def compare_versions(context: Context) -> None:
+    """A warning if the host's template and this program are of different versions."""
+    template = context.host.template_version
+    if template and template != __version__:
+        context.host.warning(
+            f"the template is of nix-autocache {template}, and the program that it runs of {__version__}: include the "
+            "component of that version, or leave out `install`"
+        )
 
 
 def _warn_of_reading(context: Context, plan: SetupPlan) -> None:

@@ -63,7 +63,7 @@ def _digest(packages: Sequence[Path]) -> str:
     """A hash of this package's files, and of the names and times of the other packages."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.*")):
-        if path.suffix in {".py", ".sh"}:
+        if path.suffix in {".py", ".sh", ".txt"}:
             digest.update(path.read_bytes())
     for directory in packages:
         digest.update(f"\0{directory}\0{directory.stat().st_mtime_ns}".encode())

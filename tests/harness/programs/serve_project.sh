@@ -1,12 +1,12 @@
 #!/bin/sh
-# serve_project.sh DIRECTORY: make a repository of it, with a tag 0.1.0, for git to clone; print the commit.
+# serve_project.sh DIRECTORY VERSION: make a repository of it, release its component, for git to clone; print the commit.
 mkdir -p /srv/gitlab/nix-autocache/work
 cp -r "$1/." /srv/gitlab/nix-autocache/work
 cd /srv/gitlab/nix-autocache/work || exit
 git init -q -b main
 git add -A
 git commit -qm release
-git tag 0.1.0
+tools/release_component "$2" >/dev/null
 git clone -q --bare . ../nix-autocache.git
 git -C ../nix-autocache.git config uploadpack.allowFilter true
 git -C ../nix-autocache.git config uploadpack.allowAnySHA1InWant true

@@ -1,4 +1,4 @@
-"""HTTP requests to the service, and to the servers that its links name. All have a time limit and a User-Agent.
+"""HTTP requests to the service, and to the servers that its links name. All have a time limit.
 
 Only the service itself gets the token. Redirects are followed for downloads only.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
-from ... import __version__
 from ...errors import CacheBusy, CacheError, one_line
 from ..http1 import Connection, Response
 from ..http_read import Reader
@@ -22,7 +21,6 @@ from . import ranges
 from .answers import WHERE, Words, broken, surprise
 from .service import Expired, Part
 
-_AGENT: Final = {"User-Agent": f"nix-autocache/{__version__} (+https://github.com/nix-autocache/nix-autocache)"}
 _CALL: Final = 20.0  # seconds for a call of the service, which takes 0.3
 _BLOCK: Final = 180.0  # seconds for a block of 8 MiB
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a call
@@ -96,7 +94,7 @@ class Transport:
 
         try:
             pool = self._servers.pool(target.origin)
-            head = pool.origin.request(method, target.path, {**_AGENT, **sizes, **headers})
+            head = pool.origin.request(method, target.path, {**sizes, **headers})
             return pool.use(send)
         except OSError as error:
             raise broken(what, error) from None
@@ -107,7 +105,7 @@ class Transport:
         if target is None:
             surprise(what, "the link is no URL")
         try:
-            pool, connection, response = self._reader.begin(target, {**_AGENT, "Range": ranges.asked(start, end)})
+            pool, connection, response = self._reader.begin(target, {"Range": ranges.asked(start, end)})
         except OSError as error:
             raise broken(what, error) from None
         span = ranges.answered(response.status, response.headers, start, end)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ...errors import RunnerError
+from ...system import version
 from ...system.files import open_to_write
 
 _TIMEOUT: Final = 30.0  # seconds without a byte
@@ -80,7 +81,8 @@ def _may_pass(error: Exception) -> bool:
 def _open(url: str, environ: Mapping[str, str]) -> urllib.request._UrlopenRet:
     context = _trust(environ) if url.startswith("https:") else None  # it takes long to make
     # Any scheme is fine, file: too, since the hash decides.
-    return urllib.request.urlopen(url, timeout=_TIMEOUT, context=context)  # noqa: S310
+    request = urllib.request.Request(url, headers={"User-Agent": version.user_agent()})  # noqa: S310
+    return urllib.request.urlopen(request, timeout=_TIMEOUT, context=context)  # noqa: S310
 
 
 def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
