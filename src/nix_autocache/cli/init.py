@@ -54,8 +54,7 @@ def init(context: Context, flags: SimpleNamespace) -> None:
     for note in made.notes:
         shown.info(note)
     if flags.undo:
-        if flags.yes or shown.ask("Remove what init made?"):
-            steps.undo(made.steps, shown)
+        _undo(made, shown, flags)
         return
     changes = steps.plan(made.steps, shown)
     if flags.dry_run:
@@ -64,8 +63,18 @@ def init(context: Context, flags: SimpleNamespace) -> None:
         shown.info("everything is as it should be")
     elif flags.yes or shown.ask("Carry it out?"):
         steps.carry_out(made.steps, shown)
+        shown.info("Next: read and merge the request. The second run of its job builds nothing")
     else:
         shown.info("nothing was changed")
+
+
+def _undo(made: Plan, shown: Terminal, flags: SimpleNamespace) -> None:
+    from ..onboarding import steps
+
+    for step in reversed(made.steps):
+        shown.planned(step.thing, "remove", "", ())
+    if not flags.dry_run and (flags.yes or shown.ask("Remove these, where init made them?")):
+        steps.undo(made.steps, shown)
 
 
 def _show_files(made: Plan, shown: Terminal) -> None:

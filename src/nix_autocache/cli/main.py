@@ -83,5 +83,7 @@ def _answer(error: BaseException) -> tuple[str, int]:
 
 
 def _settings(host: Host, options: SimpleNamespace) -> Settings:
-    flags = {row.name: value for row in INPUTS if (value := getattr(options, row.attribute, None))}
+    """The inputs; a verb that takes none may have flags of the same names, which mean something else."""
+    rows = INPUTS if VERBS[options.verb].takes_inputs else ()
+    flags = {row.name: value for row in rows if (value := getattr(options, row.attribute, None))}
     return read(host.inputs, os.environ, flags, strict=host.has_own_inputs)
