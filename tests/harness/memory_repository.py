@@ -42,8 +42,9 @@ class MemoryRepository:
         self.variables[name] = value
 
     def remove_variable(self, name: str) -> None:
-        self.before()
-        self.variables.pop(name, None)
+        if name in self.variables:
+            self.before()
+            del self.variables[name]
 
     def has_secret(self, name: str) -> bool:
         return name in self.secrets
@@ -53,8 +54,9 @@ class MemoryRepository:
         self.secrets[name] = value
 
     def remove_secret(self, name: str) -> None:
-        self.before()
-        self.secrets.pop(name, None)
+        if name in self.secrets:
+            self.before()
+            del self.secrets[name]
 
     def subject(self, branches: tuple[str, ...]) -> Subject:
         assert branches

@@ -33,9 +33,9 @@ def plan(request: Request) -> Storage:
     cache = str(options.cache)
     return Storage(
         steps=(
+            VariableStep(repository, CACHE, cache),  # first, so that it is the last that undo removes
             *key_steps.of_secret(repository, key),
             SecretStep(repository, GOOGLE_KEY, account),
-            VariableStep(repository, CACHE, cache),
         ),
         setup=CacheSetup(
             cache=cache,

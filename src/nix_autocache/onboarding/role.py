@@ -78,7 +78,8 @@ class RoleStep:
             return ""
         if aws_account.tag_of(role.get("Tags", [])) != self.owner:
             return f"it does not have the tag {aws_account.TAG} of {self.owner}"
-        self.iam.ask("delete_role_policy", missing=_ABSENT, RoleName=self.name, PolicyName=POLICY)
+        if self._policy():
+            self._ask("delete_role_policy", PolicyName=POLICY)
         gone = self.iam.ask("delete_role", missing={"DeleteConflict"}, RoleName=self.name)
         return "" if gone else "somebody gave it other policies; remove those first"
 
@@ -86,11 +87,14 @@ class RoleStep:
         answer = self.iam.ask("get_role", missing=_ABSENT, RoleName=self.name)
         return answer["Role"] if answer else None
 
+    def _policy(self) -> Any:
+        return self.iam.ask("get_role_policy", missing=_ABSENT, RoleName=self.name, PolicyName=POLICY)
+
     def _differences(self, role: Any) -> list[str]:
-        answer = self.iam.ask("get_role_policy", missing=_ABSENT, RoleName=self.name, PolicyName=POLICY)
+        policy = self._policy()
         found = {
             "trust policy": policies.same(role["AssumeRolePolicyDocument"], self.trust),
-            "policy": bool(answer) and policies.same(answer["PolicyDocument"], self.push),
+            "policy": bool(policy) and policies.same(policy["PolicyDocument"], self.push),
             "longest session": role["MaxSessionDuration"] == self.session,
         }
         return [name for name, equal in found.items() if not equal]

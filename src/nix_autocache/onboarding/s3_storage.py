@@ -30,10 +30,12 @@ def plan(request: Request) -> Storage:
     role, credentials = _role_part(setting, source, subject) if subject else ("", _access_key(setting))
     return Storage(
         steps=(
+            VariableStep(
+                setting.repository, CACHE, str(setting.url)
+            ),  # first, so that it is the last that undo removes
             *_bucket_part(setting),
             *key_part,
             *credentials,
-            VariableStep(setting.repository, CACHE, str(setting.url)),
         ),
         setup=CacheSetup(
             cache=str(setting.url),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Final
 
 from ..errors import InputError
-from .cache_setup import CacheSetup
+from ..nix.store_url import CacheUrl, parse_cache_url
+from .cache_setup import CACHE, CacheSetup
 from .hosts import Place
 from .options import Options
 from .repository import Repository
@@ -38,8 +39,12 @@ _KINDS: Final[Mapping[str, str]] = {"s3": "s3_storage", "gs": "google_storage"}
 
 
 def plan_storage(request: Request) -> Storage:
-    """The storage for a request; the CI host's own cache needs no step. Raises Error."""
-    cache = request.options.cache
+    """The storage for a request; the CI host's own cache needs no step. Raises Error.
+
+    Without a cache in the flags, the one of an earlier `init` counts, so that nobody has to repeat it for `--undo` or
+    `--rotate-key`.
+    """
+    cache = request.options.cache or _before(request.repository)
     if cache is None:
         return Storage(setup=CacheSetup())
     if cache.scheme not in _KINDS:
@@ -47,5 +52,13 @@ def plan_storage(request: Request) -> Storage:
             f"--cache: init sets up s3:// and gs://, or with no --cache the CI host's own; for {cache.scheme}:// set "
             "`cache` and its credentials in the workflow yourself, see docs/caches.md"
         )
+    request = replace(request, options=replace(request.options, cache=cache))
     storage: Storage = import_module(f".{_KINDS[cache.scheme]}", __package__).plan(request)
     return storage
+
+
+def _before(repository: Repository) -> CacheUrl | None:
+    """The cache in the repository's variable, if it is one that `init` sets up."""
+    text = repository.variable(CACHE) or ""
+    is_ours = text.partition("://")[0] in _KINDS
+    return parse_cache_url(text, name=f"the variable {CACHE}") if is_ours else None

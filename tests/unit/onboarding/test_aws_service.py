@@ -49,7 +49,7 @@ def test_a_bucket_of_another_account(person: Person) -> None:
     planned = person.plan()
     s3_backends["999999999999"]["aws"].create_bucket(BUCKET, "eu-west-1")
     with pytest.raises(InputError, match=f"--cache: the name of the bucket {BUCKET} is taken by another account"):
-        planned.steps[0].apply()
+        planned.steps[1].apply()
 
 
 def test_a_login_that_is_missing(person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_public_bucket_is_readable_or_the_step_says_that_it_is_not(
     one = MemoryRepository()
     run(planned(port, one, public=True))
     said = capsys.readouterr().out
-    client = planned(port, one).steps[0].bucket.s3.client  # type: ignore[attr-defined]
+    client = planned(port, one).steps[1].bucket.s3.client  # type: ignore[attr-defined]
     client.put_object(Bucket="nix-cache", Key="nix-cache-info", Body=b"StoreDir: /nix/store\n")
     url = f"http://127.0.0.1:{port}/nix-cache/nix-cache-info"
     if "has no policies of buckets" in said:
@@ -99,7 +99,7 @@ def test_a_public_bucket_is_readable_or_the_step_says_that_it_is_not(
 @pytest.mark.usefixtures("environ")
 def test_a_wrong_access_key_is_one_line(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x" * 40)
-    step = planned(port, MemoryRepository()).steps[0]
+    step = planned(port, MemoryRepository()).steps[1]
     with pytest.raises(Error, match=f"^127.0.0.1:{port} does not accept the access key: SignatureDoesNotMatch"):
         step.look()
 
