@@ -60,10 +60,19 @@ def proposed_by_init(files: Mapping[str, str], directory: Path) -> Mapping[str, 
         host = server.url.removeprefix("http://")
         (directory / "hosts.yml").write_text(f'"{host}":\n  oauth_token: {TOKEN}\n  user: person\n')
         path = f"{gh.program().parent}{os.pathsep}{os.environ['PATH']}"
-        command = [sys.executable, "-m", "nix_autocache", "init", "--host", "github", "--action-ref", COMMIT, "--yes"]
         environ = {**os.environ, "PATH": path, "GH_CONFIG_DIR": str(directory)}
-        done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert f"{server.url}/{NAME}/pull/1" in done.stdout
-        assert TOKEN not in done.stdout + done.stderr
-        return server.git.files(BRANCH)
+        shown = initialised(directory, environ, "--dry-run")
+        assert server.writes == []
+        assert f"{server.url}/{NAME}/pull/1" in initialised(directory, environ, "--yes")
+        proposed = server.git.files(BRANCH)
+        assert proposed[WORKFLOW] in shown
+        return proposed
+
+
+def initialised(directory: Path, environ: Mapping[str, str], flag: str) -> str:
+    """What the command line says."""
+    command = [sys.executable, "-m", "nix_autocache", "init", "--host", "github", "--action-ref", COMMIT, flag]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    return done.stdout

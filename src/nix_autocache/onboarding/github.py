@@ -8,22 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..errors import Error
-from .github_account import (
-    ACTIONS,
-    CONTENTS,
-    METADATA,
-    PUBLIC,
-    SECRETS,
-    TENANTS,
-    VARIABLES,
-    WORKFLOWS,
-    Account,
-    sign_in,
-)
+from .github_account import ACTIONS, CONTENTS, METADATA, SECRETS, VARIABLES, WORKFLOWS, Account, sign_in
 from .github_pull import PullBranch
+from .github_server import PUBLIC, api_url, issuer
 from .repository import Proposal, Subject
 
 if TYPE_CHECKING:
@@ -191,19 +181,3 @@ def connect(server: str, name: str, environ: Mapping[str, str]) -> GitHubReposit
     if not api.default_branch:
         raise Error(f"{name}: {account.host} gave an answer that is not of GitHub's API; check the address {server}")
     return GitHubRepository(account, api)
-
-
-def api_url(server: str) -> str:
-    """The address of a server's REST API."""
-    parts = urlsplit(server)
-    if parts.netloc == PUBLIC or parts.netloc.endswith(TENANTS):
-        return f"https://api.{parts.netloc}"
-    return f"{server}/api/v3"
-
-
-def issuer(server: str) -> str:
-    """Of a server's id tokens: docs.github.com, "OpenID Connect reference" of each product."""
-    host = urlsplit(server).netloc
-    if host == PUBLIC or host.endswith(TENANTS):
-        return f"token.actions.{host.replace(PUBLIC, 'githubusercontent.com')}"
-    return f"{host}/_services/token"

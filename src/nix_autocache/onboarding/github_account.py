@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import Error, InputError, one_line
+from .github_server import is_cloud
 from .tokens import Token, find
 from .unreachable import reason
 
 if TYPE_CHECKING:
     from github import GithubException
 
-PUBLIC: Final = "github.com"
-TENANTS: Final = ".ghe.com"  # of GitHub Enterprise Cloud with data residency
+GH: Final = "gh"  # the program that keeps a token
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,13 @@ class Account:
 
     def _without(self, scopes: list[str], permissions: str) -> str:
         lacks = f"the token of {self.token.origin} lacks the scope {' and '.join(scopes)}"
-        if self.token.text.startswith("gho_"):
+        if self.token.origin == GH:
             return f"{lacks}; give it that: gh auth refresh -h {self.host} -s {','.join(scopes)}"
         return f"{lacks}, or {permissions} if it is fine-grained; change it at {self.server}/settings/tokens"
 
     def _another(self) -> str:
-        return f"it may have expired: make another at {self.server}/settings/tokens, or gh auth login -h {self.host}"
+        by_hand = f"make another at {self.server}/settings/tokens"
+        return f"it may have expired: {f'gh auth login -h {self.host}' if self.token.origin == GH else by_hand}"
 
 
 def sign_in(server: str, name: str, environ: Mapping[str, str]) -> Account:
@@ -139,14 +140,13 @@ def sign_in(server: str, name: str, environ: Mapping[str, str]) -> Account:
 
     A token for github.com goes to no other server: the address is one that a checkout named.
     """
-    parts = urlsplit(server)
-    public = parts.netloc == PUBLIC or parts.netloc.endswith(TENANTS)
-    names = ("GH_TOKEN", "GITHUB_TOKEN") if public else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
-    token = find(environ, names, ("gh", "auth", "token", "--hostname", parts.netloc))
+    host = urlsplit(server).netloc
+    names = ("GH_TOKEN", "GITHUB_TOKEN") if is_cloud(server) else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    token = find(environ, names, (GH, "auth", "token", "--hostname", host))
     if token is None:
         raise InputError(
-            f"no token for {parts.netloc}: run gh auth login -h {parts.netloc} -s workflow, or set {names[0]} to one "
-            f"of {server}/settings/tokens with the scopes repo and workflow"
+            f"no token for {host}: run gh auth login -h {host} -s workflow, or set {names[0]} to one of "
+            f"{server}/settings/tokens with the scopes repo and workflow"
         )
     return Account(server, name, token)
 

@@ -18,7 +18,7 @@ class ProposalStep:
 
     @property
     def thing(self) -> str:
-        return f"request to merge the branch {BRANCH}: {self.proposal.title}"
+        return f"branch {BRANCH}, with a request to merge it"
 
     @property
     def details(self) -> Sequence[str]:

@@ -189,16 +189,3 @@ def test_a_template_of_subjects_is_refused_with_what_it_is(server: GitHub) -> No
     server.subjects |= {"use_default": False, "include_claim_keys": claims, "sub_claim_prefix": "repository_owner:acme"}
     with pytest.raises(Error, match=r"template .*\(repository_owner, context\), and a prefix repository_owner:acme;"):
         connected(server).subject(("main",))
-
-
-@pytest.mark.parametrize(
-    ("address", "api", "issuer"),
-    [
-        ("https://github.com", "https://api.github.com", "token.actions.githubusercontent.com"),
-        ("https://acme.ghe.com", "https://api.acme.ghe.com", "token.actions.acme.ghe.com"),
-        ("https://git.example.org", "https://git.example.org/api/v3", "git.example.org/_services/token"),
-    ],
-)
-def test_each_product_has_its_addresses(address: str, api: str, issuer: str) -> None:
-    assert github.api_url(address) == api
-    assert github.issuer(address) == issuer

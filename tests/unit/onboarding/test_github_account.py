@@ -5,13 +5,14 @@ import pytest
 
 from nix_autocache.errors import Error, InputError
 from nix_autocache.onboarding import github
-from nix_autocache.onboarding.github_account import sign_in
+from nix_autocache.onboarding.github_account import CONTENTS, WORKFLOWS, Account, sign_in
 from nix_autocache.onboarding.repository import Proposal
+from nix_autocache.onboarding.tokens import Token
 from tests.harness import github_api
 from tests.harness.github_api import NOT_FOUND, GitHub, Refusal
 
 PROPOSAL = Proposal(title="Cache", body="", files={".github/workflows/nix-cache.yml": "on: push\n"})
-CLASSIC, OF_GH, FINE, OF_JOB = ("ghp_classic", "gho_of-gh", "github_pat_fine", "ghs_of-a-job")
+CLASSIC, FINE, OF_JOB = ("ghp_classic", "github_pat_fine", "ghs_of-a-job")
 FORBIDDEN = Refusal(403, "Resource not accessible by personal access token")
 SSO = "https://github.com/orgs/acme/sso?authorization_request=AAAA"
 EVERY = "Actions (read), Contents, Pull requests, Secrets, Variables and Workflows (read and write)"
@@ -62,7 +63,7 @@ def line(server: GitHub, operation: str, refusal: Refusal) -> str:
             CLASSIC,
             Refusal(401, "Bad credentials"),
             "acme/project: cannot find it: HOST does not accept the token of GH_ENTERPRISE_TOKEN (Bad credentials); "
-            "it may have expired: make another at https://HOST/settings/tokens, or gh auth login -h HOST",
+            "it may have expired: make another at https://HOST/settings/tokens",
         ),
         (
             "repos/get",
@@ -187,8 +188,6 @@ def test_no_refusal_is_overlooked(server: GitHub, operation: str) -> None:
 @pytest.mark.parametrize(
     ("token", "scopes", "expected"),
     [
-        (OF_GH, "repo", "lacks the scope workflow; give it that: gh auth refresh -h HOST -s workflow"),
-        (OF_GH, "gist", "lacks the scope repo and workflow; give it that: gh auth refresh -h HOST -s repo,workflow"),
         (CLASSIC, "repo", "lacks the scope workflow, or Contents or Workflows if it is fine-grained; change it at "),
         (CLASSIC, "repo, workflow", "you have no write access, or it is switched off; ask an owner of acme/project"),
     ],
@@ -196,6 +195,23 @@ def test_no_refusal_is_overlooked(server: GitHub, operation: str) -> None:
 def test_the_scopes_that_github_says_are_compared(server: GitHub, token: str, scopes: str, expected: str) -> None:
     server.token, server.scopes = token, scopes
     assert expected in line(server, "git/create-tree", NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        ("repo", "the token of gh lacks the scope workflow; give it that: gh auth refresh -h github.com -s workflow"),
+        (
+            "",
+            "the token of gh lacks the scope repo and workflow; give it that: gh auth refresh -h github.com -s "
+            "repo,workflow",
+        ),
+        ("gist, workflow, repo", ""),
+    ],
+)
+def test_gh_gives_its_token_what_it_lacks(scopes: str, expected: str) -> None:
+    account = Account("https://github.com", "acme/project", Token("gho_of-gh", "gh"))
+    assert account.missing_scopes((CONTENTS, WORKFLOWS), {"x-oauth-scopes": scopes}) == expected
 
 
 def test_without_a_token_it_is_said_what_to_do(tmp_path: Path) -> None:
