@@ -69,7 +69,7 @@ def replace(path: str, text: str, step: ActionStep) -> Edit:
     lines = text.splitlines()
     found = structure(lines)
     steps = _steps(found, lines)
-    ours = {_job(position, found) for position, line in enumerate(found) if _action(line) == ACTION}
+    ours = {_job(position, found) for position, line in enumerate(found) if action_of(line) == ACTION}
     edited, by_hand = list(lines), [_unread(path, line) for line in _not_understood(found, steps)]
     for each in reversed(steps):  # the last first, so that numbers of lines stay true
         is_first = each.job not in ours and each == next(other for other in steps if other.job == each.job)
@@ -87,14 +87,14 @@ def replace(path: str, text: str, step: ActionStep) -> Edit:
 def _steps(found: Sequence[Line], lines: Sequence[str]) -> list[_Step]:
     steps = []
     for position, line in enumerate(found):
-        action = _action(line)
+        action = action_of(line)
         block = block_of(position, found, lines) if action.lower() in REPLACED else None
         if block and not _is_odd(block, found, lines):
             steps.append(_Step(action, line, block, _job(position, found), _inputs(block, found, lines)))
     return steps
 
 
-def _action(line: Line) -> str:
+def action_of(line: Line) -> str:
     """The action that a line `uses`; empty if it uses none."""
     match = _USES.fullmatch(line.value) if line.key == "uses" else None
     return match[1] if match else ""

@@ -10,9 +10,11 @@ from .action_step import ActionStep, indented
 from .build_commands import BuildCommands
 from .cache_setup import CacheSetup
 from .repository import BRANCH, Files, Proposal
+from .updated_workflow import updated
 
 WORKFLOW: Final = ".github/workflows/nix-cache.yml"
 _CHECKOUT: Final = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2"
+_HEAD: Final = "# Made by `nix-autocache init`. Everything that Nix builds here is cached while it is built."
 _CHECKED: Final = f"github.event_name == 'workflow_dispatch' || github.head_ref == '{BRANCH}'"
 
 
@@ -22,7 +24,9 @@ def proposal(repository: Files, setup: CacheSetup, action_ref: str) -> Proposal:
     branches = setup.branches or (repository.default_branch,)
     step = ActionStep(setup=setup, commit=own_commit.pinned(action_ref), branches=branches)
     commands = build_commands.find(repository)
-    files = {WORKFLOW: workflow(step, commands)}
+    before = repository.read(WORKFLOW) or ""
+    again = updated(before, step, _CHECKED) if before.startswith(_HEAD) else None
+    files = {WORKFLOW: again or workflow(step, commands)}
     edits = {path: replaced_steps.replace(path, text, step) for path, text in _workflows(repository)}
     files |= {path: edit.text for path, edit in edits.items() if edit.replaced}
     body = workflow_text.body(step, WORKFLOW, commands, edits)
@@ -35,7 +39,7 @@ def workflow(step: ActionStep, commands: BuildCommands) -> str:
     runs = commands.commands or ("echo 'put the command here that builds with Nix, such as nix-build'",)
     token = ["    permissions:", "      contents: read", "      id-token: write # AWS gives the role for this token"]
     lines = [
-        "# Made by `nix-autocache init`. Everything that Nix builds here is cached while it is built.",
+        _HEAD,
         "name: nix-cache",
         "on:",
         "  push:",
