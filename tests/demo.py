@@ -13,6 +13,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from nix_autocache.nix.install.release import PINNED_NIX, PUBLISHER, known_hashes, tarball_name
 from tests.harness import act, cache, roots
 from tests.harness.act import Outcome, Workflow
 from tests.harness.machine import Bind, Machine
@@ -24,12 +25,6 @@ EXAMPLE = PROJECT / "examples/demo"
 GRAPH = 9  # store paths of examples/demo/default.nix
 STEP = "book"
 CACHE = "/root/.cache/actcache"  # act's own default
-SITE = "https://releases.nixos.org/nix"
-VERSION = "2.34.7"
-PUBLISHED = {
-    "x86_64": "eafe5042404e818505e28c5ca3d0885f3ec45c31f955489a25bb38258f87560e",
-    "aarch64": "f1cee64ae7a02330c6421924c28f597c41813f2214ff108622087d8056378b08",
-}
 CONNECT_SECONDS = 3
 OFFLINE = {"NIX_CONFIG": "download-attempts = 1"}  # the machines cannot reach the public cache: do not try again
 
@@ -61,17 +56,17 @@ def main() -> int:
 def published() -> Release | None:
     """The release that the action installs by default, if its publisher can be reached; downloaded once."""
     system = f"{platform.machine()}-linux"
-    name = f"nix-{VERSION}-{system}.tar.xz"
+    name = tarball_name(PINNED_NIX, system)
 
     def fetch(path: Path) -> None:
-        with urllib.request.urlopen(f"{SITE}/nix-{VERSION}/{name}", timeout=CONNECT_SECONDS) as answer:
+        with urllib.request.urlopen(f"{PUBLISHER}/nix-{PINNED_NIX}/{name}", timeout=CONNECT_SECONDS) as answer:
             data = answer.read()
-        if hashlib.sha256(data).hexdigest() != PUBLISHED[platform.machine()]:
-            raise OSError(f"what {SITE} serves is not the {name} that was published")
+        if hashlib.sha256(data).hexdigest() != known_hashes()[name]:
+            raise OSError(f"what {PUBLISHER} serves is not the {name} that was published")
         (path / name).write_bytes(data)
 
     try:
-        made = cache.entry(f"published-{VERSION}-{system}", fetch)
+        made = cache.entry(f"published-{PINNED_NIX}-{system}", fetch)
     except OSError as error:
         print(f"demo: no Nix from its publisher ({error})")
         return None

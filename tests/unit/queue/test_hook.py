@@ -4,23 +4,26 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from nix_autocache.queue import hook
 from nix_autocache.queue.directory import Queue
+from nix_autocache.queue.entry import Entry
 
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"
 DRV = f"/nix/store/{HASH}-thing.drv"
 OUT = f"/nix/store/{HASH}-thing"
-SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"], ["dash"]]
+SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"], ["dash"], ["mksh"], ["yash"]]  # macOS has a bash as sh
 
 
 @pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell[0])], ids=" ".join)
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    found: list[str] = request.param
-    return found
+    """The command that runs a script in it, found without a PATH."""
+    name, *words = request.param
+    return [str(shutil.which(name)), *words]
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ def test_no_job_at_all(queue: Queue, shell: list[str]) -> None:
 
 
 def test_an_empty_environment(queue: Queue, shell: list[str]) -> None:
-    run(queue, [str(shutil.which(shell[0])), *shell[1:]], {})
+    run(queue, shell, {})
     assert queue.take() == []
 
 
@@ -106,15 +109,31 @@ def test_a_disk_that_cannot_be_written(queue: Queue, shell: list[str], kind: str
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_sixty_four_at_once(queue: Queue, shell: list[str]) -> None:
+AT_ONCE = 400
+
+
+def test_hundreds_run_side_by_side_while_the_queue_is_drained(queue: Queue, shell: list[str]) -> None:
+    """Nix 2.35 and later run the hooks of several builds at the same time, and so do the Nix of several jobs.
+
+    In whatever order they come, each is taken once and whole, and its outputs are protected.
+    """
     place = queue.directory.parents[2] / "hook"
-    names = [f"{HASH}-thing{number}" for number in range(64)]
+    wanted = {
+        f"{HASH}-{number}.drv": tuple(f"/nix/store/{HASH}-{number}-{i}" for i in "ab") for number in range(AT_ONCE)
+    }
     running = [
-        subprocess.Popen([*shell, place], env={"DRV_PATH": f"/nix/store/{name}.drv", "OUT_PATHS": f"/nix/store/{name}"})
-        for name in names
+        subprocess.Popen([*shell, place], env={"DRV_PATH": f"/nix/store/{name}", "OUT_PATHS": " ".join(outputs)})
+        for name, outputs in wanted.items()
     ]
-    assert [process.wait() for process in running] == [0] * 64
-    assert sorted(entry.outputs[0] for entry in queue.take()) == sorted(f"/nix/store/{name}" for name in names)
+    taken: list[Entry] = []
+    while len(taken) < AT_ONCE and (any(process.poll() is None for process in running) or any(queue.names())):
+        for entry in queue.take(limit=7):
+            assert queue.done(entry)
+            taken.append(entry)
+    assert [process.wait() for process in running] == [0] * AT_ONCE
+    assert sorted((entry.name, entry.outputs) for entry in taken) == sorted(wanted.items())
+    assert queue.roots is not None
+    assert {path.name for path in queue.roots.iterdir()} == {path.name for path in map(Path, chain(*wanted.values()))}
 
 
 @pytest.mark.parametrize(
@@ -155,10 +174,11 @@ def test_a_hostile_environment_changes_nothing(queue: Queue, shell: list[str], t
         "DRV_PATH": DRV,
         "OUT_PATHS": f"{OUT} *",
     }
-    program = [str(shutil.which(shell[0])), *shell[1:]]
-    if shell[0] == "bash":
+    if Path(shell[0]).name == "bash":
         hostile.pop("SHELLOPTS")  # bash then traces before the first line of any script
-    run(queue, program, hostile)
+    if Path(shell[0]).name == "mksh":
+        hostile["PATH"] = "/usr/bin"  # the only one here without a printf of its own
+    run(queue, shell, hostile)
     (entry,) = queue.take()
     assert entry.outputs == (OUT, "*")
     assert not (tmp_path / "owned").exists()

@@ -1,24 +1,25 @@
-"""Releases of Nix: which tarball to install, and the sha256 that it must have."""
+"""Releases of Nix: which tarball to install, and the sha256 that it must have.
+
+The hashes that we know are in `releases.sha256`; `tools/add_nix_release.py` adds those of a release.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ...errors import InputError, RunnerError
 
-PINNED_NIX: Final = "2.34.7"
-_PUBLISHER: Final = "https://releases.nixos.org/nix"
+PINNED_NIX: Final = "2.35.2"
+PUBLISHER: Final = "https://releases.nixos.org/nix"
+SYSTEMS: Final = ("x86_64-linux", "aarch64-linux")
+"""Those that we install Nix on."""
+HASHES: Final = Path(__file__).with_name("releases.sha256")
+"""In the format of sha256sum(1). Each was found in two independent public sources."""
 _MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-
-# Each was found in two independent public sources.
-_SHA256: Final = {
-    "nix-2.34.7-x86_64-linux": "eafe5042404e818505e28c5ca3d0885f3ec45c31f955489a25bb38258f87560e",
-    "nix-2.34.7-aarch64-linux": "f1cee64ae7a02330c6421924c28f597c41813f2214ff108622087d8056378b08",
-    "nix-2.34.8-x86_64-linux": "2c2e146b80834fe0ca201b51deeb939405b4f18e8d2071bf80b10f8123c50464",
-}
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,19 @@ def release(*, version: str, url: str, sha256: str, environ: Mapping[str, str]) 
     """
     if url:
         return Release(url, sha256)
-    name = f"nix-{version}-{_machine()}-linux"
-    url = f"{_PUBLISHER}/nix-{version}/{name}.tar.xz"
-    return Release(url, sha256 or _SHA256.get(name, "") or _published(url, environ))
+    name = tarball_name(version, f"{_machine()}-linux")
+    url = f"{PUBLISHER}/nix-{version}/{name}"
+    return Release(url, sha256 or known_hashes().get(name, "") or published_hash(url, environ))
+
+
+def tarball_name(version: str, system: str) -> str:
+    return f"nix-{version}-{system}.tar.xz"
+
+
+def known_hashes() -> dict[str, str]:
+    """The hashes that we know, in hexadecimal, by the names of the tarballs."""
+    lines = HASHES.read_text(encoding="ascii").splitlines()
+    return {name: sha256 for sha256, name in map(str.split, lines)}
 
 
 def parse_version(text: str, name: str) -> str:
@@ -67,8 +78,11 @@ def _machine() -> str:
     return _MACHINES[machine]
 
 
-def _published(url: str, environ: Mapping[str, str]) -> str:
-    """The hash that is published beside the tarball. Only TLS and the publisher vouch for it."""
+def published_hash(url: str, environ: Mapping[str, str]) -> str:
+    """The hash that is published beside the tarball `url`. Only TLS and the publisher vouch for it.
+
+    Raises RunnerError if it cannot be fetched, InputError if it is no hash.
+    """
     from . import download
 
     words = download.text(f"{url}.sha256", environ).split()

@@ -1,11 +1,12 @@
 """Which release is installed, and what must be known of it."""
 
 import platform
+import re
 
 import pytest
 
 from nix_autocache.errors import RunnerError
-from nix_autocache.nix.install.release import PINNED_NIX, release
+from nix_autocache.nix.install.release import HASHES, PINNED_NIX, SYSTEMS, known_hashes, release
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,11 @@ def test_a_machine_that_no_release_is_for_is_told_how_to_name_one(monkeypatch: p
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(RunnerError, match="no Nix release for riscv64; name one"):
         release(version=PINNED_NIX, url="", sha256="", environ={})
+
+
+def test_each_known_hash_is_one_and_of_a_system_that_nix_is_installed_on() -> None:
+    line = rf"[0-9a-f]{{64}}  nix-\d+\.\d+\.\d+-({'|'.join(SYSTEMS)})\.tar\.xz"
+    lines = HASHES.read_text().splitlines()
+    assert [each for each in lines if not re.fullmatch(line, each)] == []
+    assert len(known_hashes()) == len(lines), "no tarball has two"
+    assert len(set(known_hashes().values())) == len(lines), "no two have the same"
