@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Protocol
 
 from ..errors import InputError, without_secrets
@@ -148,4 +149,5 @@ def terminal(*, as_json: bool) -> Terminal:
     """The one for this process's standard output."""
     if as_json:
         return JsonTerminal()
-    return ColourTerminal() if sys.stdout.isatty() else PlainTerminal()
+    has_colours = sys.stdout.isatty() and find_spec("rich") is not None  # `check` runs without the extra `init`
+    return ColourTerminal() if has_colours else PlainTerminal()
