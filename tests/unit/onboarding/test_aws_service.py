@@ -22,6 +22,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("denied", "wanted"), REFUSALS.items(), ids=REFUSALS.keys())
 def test_a_refusal_names_the_permission(person: Person, denied: str, wanted: tuple[str, str]) -> None:
     person.deny(denied)

@@ -19,6 +19,7 @@ def is_about_key(step: Step) -> bool:
     return "signing key" in step.thing or "NIX_CACHE_PUBLIC_KEYS" in step.thing
 
 
+@pytest.mark.slow
 def test_a_new_key_stands_beside_the_old_one(person: Person) -> None:
     person.init()
     old = person.key()
@@ -45,6 +46,7 @@ def test_the_new_key_is_trusted_before_it_signs(person: Person) -> None:
         assert "acme-project-1" in person.trusted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("again", [True, False], ids=["with the flag", "without"])
 def test_a_rotation_that_was_killed_is_finished_or_begun_anew(person: Person, count: int, again: bool) -> None:

@@ -37,6 +37,7 @@ def refusal(call: Any, **parameters: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+@pytest.mark.slow
 def test_a_job_may_read_and_write_the_cache_and_nothing_else(person: Person) -> None:
     person.init()
     person.client("s3").create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})

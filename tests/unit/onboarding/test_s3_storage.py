@@ -68,6 +68,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_what_was_changed_is_put_right(person: Person, damage: Damage) -> None:
     person.init()
@@ -147,6 +148,7 @@ def test_undo_leaves_nothing(person: Person) -> None:
     assert person.state() == before
 
 
+@pytest.mark.slow
 def test_undo_keeps_a_bucket_that_holds_something_and_its_key(
     person: Person, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +164,7 @@ def test_undo_keeps_a_bucket_that_holds_something_and_its_key(
     assert "its signatures are of this key" in said
 
 
+@pytest.mark.slow
 def test_what_is_of_others_stays(person: Person, capsys: pytest.CaptureFixture[str]) -> None:
     s3 = person.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -189,6 +192,7 @@ def test_a_role_and_a_parameter_of_another_repository_are_not_taken(person: Pers
         person.init()
 
 
+@pytest.mark.slow
 def test_everybody_may_read_a_public_bucket_and_no_longer_after_undo(person: Person) -> None:
     person.init(public=True)
     s3 = person.client("s3")

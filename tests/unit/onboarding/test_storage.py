@@ -9,6 +9,7 @@ from tests.harness.aws_person import CACHE, Person
 from tests.harness.memory_repository import MemoryRepository, request
 
 
+@pytest.mark.slow
 def test_the_cache_need_not_be_repeated(person: Person) -> None:
     before = person.state()
     person.init()
