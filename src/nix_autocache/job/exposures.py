@@ -27,6 +27,8 @@ def known(
         return ("the job's user is root, so its code could read the key",)
     if not mode.daemon:
         return ("the uploader runs as the job's own user, so its code could take the key",)
+    if facts.system != "Linux":
+        return ("the job's user can become root, so its code could read the key (`harden` works on Linux only)",)
     if not context.settings.harden:
         why = "the job's user can become root, so its code could read the key (`harden: true` takes that away)"
         return (why,)

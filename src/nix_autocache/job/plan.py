@@ -46,7 +46,7 @@ class SetupPlan:
     def make(cls, context: Context, facts: Facts, rule: ModeRule) -> SetupPlan:
         """Decide; changes nothing. Raises InputError for inputs that do not fit together."""
         destination = context.destination()
-        lock_down = context.settings.harden and facts.sudo and not facts.root
+        lock_down = context.settings.harden and facts.sudo and not facts.root and facts.system == "Linux"
         separate_user = lock_down and rule.mode.daemon and exposures.another_user_can_upload(destination)
         verdict = decision.judge(context, destination, exposures.known(context, facts, rule.mode, destination))
         no_hook = _no_hook(context, rule) if verdict.push else ""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ..system import process
 from ..system.files import Owner, close_to_others, make_directory, set_mode
 from ..system.trees import remove_tree
 from ..uploader.process.client import UploaderClient
@@ -66,6 +69,10 @@ def _modified(directory: Path) -> float:
 
 def boot_time() -> float:
     """In seconds since 1970; 0 if it is not known."""
+    if sys.platform == "darwin":
+        said = process.run([process.find_program("sysctl") or "sysctl", "-n", "kern.boottime"]).output
+        found = re.match(r"\{ sec = (\d+)", said)  # { sec = 1764167000, usec = 81 } Wed Nov 26 14:23:20 2026
+        return float(found[1]) if found else 0.0
     with suppress(OSError, ValueError):
         for line in Path("/proc/stat").read_text().splitlines():
             if line.startswith("btime "):

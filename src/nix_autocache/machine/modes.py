@@ -120,8 +120,11 @@ def decide(seen: Facts, wanted: ModeInput) -> ModeRule:
 
 def _advice(seen: Facts) -> str:
     """What the user can change."""
-    if seen.system != "Linux":
-        return "Nix is installed here on Linux only: put cachix/install-nix-action before this step"
+    if not seen.nix and seen.system != "Linux":
+        return (
+            "Nix is installed here on Linux only: put cachix/install-nix-action before this step, or install Nix on "
+            "this machine once"
+        )
     if seen.nix and seen.daemon == "refused":
         return "put this user into the daemon's allowed-users, in its nix.conf"
     if seen.nix and seen.daemon == "closed":

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..nix.store import Nix
 from ..system.files import write_atomically
+from ..system.probe import forbids_programs
 from ..system.process import Finished, run, wait_until
 from .directory import Queue
 from .entry import CANARY
@@ -52,7 +53,7 @@ def obstacle(target: Path) -> str:
     if "#" in str(target) or str(target) != " ".join(str(target).split()):
         return f"nix.conf cannot name a hook in {target.parent}"
     there = next(parent for parent in target.parents if parent.exists())
-    if os.statvfs(there).f_flag & os.ST_NOEXEC:
+    if forbids_programs(there):
         return f"{there} is mounted noexec, so the hook cannot run there"
     return ""
 

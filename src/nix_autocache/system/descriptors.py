@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from .sockets import peer
 
 _PATIENCE: Final = 30.0  # seconds for root to fetch it
 
@@ -34,8 +35,7 @@ def _hand_out(offering: socket.socket, descriptor: int) -> None:
     with suppress(OSError):
         taker, _ = offering.accept()
         with taker:
-            _, uid, _ = struct.unpack("3i", taker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            if uid in {0, os.geteuid()}:
+            if peer(taker) in {0, os.geteuid()}:
                 socket.send_fds(taker, [b"."], [descriptor])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,11 @@ def _denies_all(rule: str) -> bool:
 def systemd() -> bool:
     """True if systemd is this machine's init. Source: sd_booted(3)."""
     return Path("/run/systemd/system").is_dir()
+
+
+def forbids_programs(directory: Path) -> bool:
+    """True if this directory's file system is mounted noexec; macOS does not tell. Raises OSError."""
+    return bool(sys.platform == "linux" and os.statvfs(directory).f_flag & os.ST_NOEXEC)
 
 
 def namespaces() -> bool:

@@ -41,7 +41,7 @@ def _say(address: str, interval: float, silence: Callable[[], float]) -> None:
 
 def notify(address: str) -> None:
     """Send one report. An address that begins with `@` is an abstract socket."""
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaker:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
         speaker.sendto(b"WATCHDOG=1", "\0" + address[1:] if address.startswith("@") else address)
 
 
@@ -51,7 +51,8 @@ class Pulse:
     def __init__(self, path: Path, owner: Owner, interval: float = INTERVAL) -> None:
         self._interval = interval
         path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
         self._socket.bind(str(path))
         set_mode(path, 0o600, owner)
         self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(int(interval * 1e6))}

@@ -8,6 +8,7 @@ import pytest
 from nix_autocache.errors import RunnerError
 from nix_autocache.machine.modes import Mode, decide
 from nix_autocache.machine.observe import Facts
+from nix_autocache.settings import ModeInput
 from tests.harness.samples import BARE_MACHINE
 
 MAC = replace(BARE_MACHINE, system="Darwin", systemd=False, namespaces=None, nix=Path("/nix/bin"), daemon="answers")
@@ -30,9 +31,16 @@ def test_a_machine_gets_the_first_row_that_fits(seen: Facts, mode: Mode) -> None
     assert decide(seen, "auto").mode is mode
 
 
-def test_a_mac_without_nix_is_told_which_action_to_put_before() -> None:
+@pytest.mark.parametrize("wanted", ["auto", "multi-user", "single-user", "existing"])
+def test_a_mac_without_nix_is_told_which_action_to_put_before(wanted: ModeInput) -> None:
+    bare = replace(MAC, root=True, nix=None, daemon="none", users_can_be_made=True, nix_can_be_made=True)
     with pytest.raises(RunnerError, match=r"put cachix/install-nix-action before this step"):
-        decide(replace(MAC, nix=None, daemon="none"), "auto")
+        decide(bare, wanted)
+
+
+def test_a_mac_whose_nix_cannot_be_used_is_told_why() -> None:
+    with pytest.raises(RunnerError, match=r"put this user into the daemon's allowed-users"):
+        decide(replace(MAC, sudo=False, daemon="refused"), "auto")
 
 
 def test_the_best_row_of_the_mode_that_was_asked_for_is_taken() -> None:

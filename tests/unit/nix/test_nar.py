@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,24 @@ def test_an_archive_has_nixs_hash(tmp_path: Path) -> None:
 def test_a_path_that_is_gone_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         list(nar.archive(str(tmp_path / "gone")))
+
+
+def test_names_that_macos_told_apart_are_packed_as_nix_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system ignores case, Nix adds a suffix to names that differ only in case. On Linux it is a name.
+
+    The order is that of the names without it: `a` is before `ab`, and `a~nix~case~hack~1` after it.
+    """
+    suffix = "~nix~case~hack~1"
+    trees = {"as named": "", "on macOS": suffix}
+    for tree, added in trees.items():
+        (tmp_path / tree / "A").mkdir(parents=True)
+        (tmp_path / tree / f"a{added}" / f"Foo{added}").mkdir(parents=True)
+        for name in ("ab", f"a{added}/foo", f"a{added}/Foo{added}/x"):
+            (tmp_path / tree / name).write_text("content")
+        (tmp_path / tree / f"link{added}").symlink_to(f"a{suffix}")  # what a link names is not changed
+    on_linux = [b"".join(nar.archive(str(tmp_path / tree))) for tree in trees]
+    assert on_linux[0] != on_linux[1]
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert b"".join(nar.archive(str(tmp_path / "on macOS"))) == on_linux[0]

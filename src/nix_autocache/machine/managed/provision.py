@@ -58,6 +58,8 @@ class ProvisioningHost(Local):
 
 def check() -> None:
     """Raise RunnerError where another user's service could not run this program."""
+    if sys.platform != "linux":
+        raise RunnerError("provision works on Linux only; elsewhere each job uploads what it builds: run `setup` there")
     if os.geteuid() != 0:
         raise RunnerError("provision changes the machine for all its users: run it as root")
     if any(Path(sys.executable).is_relative_to(directory) for directory in _HIDDEN):

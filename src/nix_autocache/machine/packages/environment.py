@@ -16,6 +16,7 @@ from typing import Final
 
 from ...errors import RunnerError, one_line
 from ...system import files
+from ...system.probe import forbids_programs
 
 PRIVATE: Final = "nix-autocache-"
 """Begins the name of a directory that only this user may enter."""
@@ -63,7 +64,7 @@ def is_usable(directory: Path) -> bool:
     """Whether the directory is ours, and on a file system that lets programs run."""
     if not files.is_only_of(directory, trusted_users()):
         return False
-    return not os.statvfs(directory).f_flag & os.ST_NOEXEC
+    return not forbids_programs(directory)
 
 
 def trusted_users() -> Collection[int]:

@@ -78,7 +78,7 @@ def is_outside() -> bool:
 
     Its process number is unknown here or, if process numbers are shared, it has another /etc/nix.
     """
-    if not hasattr(socket, "SO_PEERCRED"):
+    if sys.platform != "linux":
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, suppress(OSError):
         connection.connect(str(SOCKET))
@@ -103,7 +103,9 @@ def make_ready(nix: Nix, state: Path, environ: Mapping[str, str], *, changed: bo
         if changed:
             restart(state)
         return
-    if probe.systemd() and systemd.known():
+    if sys.platform == "darwin":
+        launchd.restart()
+    elif probe.systemd() and systemd.known():
         systemd.start()
     else:
         Supervisor(state).start(nix.program("nix-daemon"), environ)

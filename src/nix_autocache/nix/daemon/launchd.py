@@ -1,4 +1,4 @@
-"""The nix-daemon on macOS, a service of launchd. The tests have no such machine."""
+"""The nix-daemon on macOS, a service of launchd. The tests have a stand-in for launchctl; no test runs on macOS."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from ...errors import RunnerError
 from ...system.process import run
 
 _SERVICES: Final = ("system/org.nixos.nix-daemon", "system/systems.determinate.nix-daemon")
+_UNKNOWN: Final = "Could not find service"
 
 
 def restart() -> None:
-    """Raises RunnerError."""
-    said = ""
+    """Restart the daemon of either installer, or start it. Needs root. Raises RunnerError.
+
+    Without `-k`, launchctl does nothing to a service that runs.
+    """
     for service in _SERVICES:
-        command = ["launchctl", "kickstart", "-k", service]
-        done = run(command)
+        done = run(["launchctl", "kickstart", "-k", service])
         if done.status == 0:
             return
-        said = said or done.error.strip()
-    raise RunnerError(f"launchctl cannot restart the nix-daemon: {said or 'it said nothing'}")
+        if _UNKNOWN not in done.error:
+            raise RunnerError(f"launchctl cannot restart {service}: {done.reason}; restart it, then try again")
+    raise RunnerError(f"launchd has no nix-daemon, neither {' nor '.join(_SERVICES)}; install Nix with its daemon")

@@ -137,7 +137,7 @@ class _Requests:
 def _lower_priority() -> None:
     """Let the builds have the processor first: we only use what they leave."""
     os.nice(19)
-    if hasattr(os, "SCHED_BATCH"):
+    if sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

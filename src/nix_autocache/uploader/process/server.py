@@ -6,10 +6,8 @@ too many connections loses their own oldest ones. No client, and no shortage on 
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Container
@@ -20,7 +18,7 @@ from typing import Final
 
 from ...system import log
 from ...system.files import set_mode
-from ...system.sockets import at
+from ...system.sockets import at, peer
 from .protocol import MAX_REQUEST, Request, parse_request
 
 _TIMEOUT: Final = 10.0  # seconds for a client to send its request, and to take each part of the answer
@@ -92,7 +90,7 @@ class ControlServer:
             time.sleep(_DESCRIPTORS_PAUSE)
             return
         try:
-            user = _peer(connection)
+            user = peer(connection)
             connection.setblocking(False)
         except OSError:
             connection.close()
@@ -181,12 +179,3 @@ def _surplus(clients: list[_Client], user: int) -> _Client | None:
     """The oldest of this user's clients, if one more would be too many."""
     theirs = [client for client in clients if client.user == user]
     return theirs[0] if len(theirs) >= _PER_USER else None
-
-
-def _peer(connection: socket.socket) -> int:
-    """The id of the user who connected."""
-    if not hasattr(socket, "SO_PEERCRED"):  # not Linux: the directory's permissions keep others away
-        return os.geteuid()
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return int(uid)

@@ -54,6 +54,8 @@ def user_of(connection: socket.socket) -> int | None:
 
 def _of_netlink(theirs: tuple[str, int], ours: tuple[str, int]) -> int | None:
     """Ask the kernel for one connection, see sock_diag(7) and linux/inet_diag.h. Raises OSError."""
+    if sys.platform != "linux":
+        raise OSError("only Linux has netlink sockets")
     addresses = (struct.pack("!4s12x", socket.inet_aton(host)) for host, _ in (theirs, ours))
     sockets = struct.pack("!HH", theirs[1], ours[1]) + b"".join(addresses) + struct.pack("=III", 0, *_NO_COOKIE)
     request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, _ANY_STATE) + sockets
