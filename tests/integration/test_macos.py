@@ -1,9 +1,10 @@
 """macOS with an existing Nix, as far as a Linux machine can stand in for it: see tests/harness/macos.py."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from tests.conftest import MakeMachine
-from tests.harness import macos
+from tests.harness import macos, servers
 from tests.harness.job import STATE, debian
 from tests.harness.roots import OLD
 
@@ -64,3 +65,17 @@ def test_a_mac_is_not_provisioned(machine: MakeMachine) -> None:
     assert done.returncode == 3
     assert "provision works on Linux only" in done.stderr
     assert not job.machine.exists(STATE)
+
+
+def test_a_cache_that_is_far_away_is_read_through_the_proxy(machine: MakeMachine, tmp_path: Path) -> None:
+    """macOS does not say who connects to it, so everybody is answered."""
+    job = debian(machine, OLD, "runner", sudo=True)
+    macos.imitate(job.machine)
+    with servers.rclone_http(job.machine, tmp_path / "http") as server:
+        job = replace(job, inputs={"cache": server.url, "signing-key": job.keygen()})
+        assert "read it through our proxy" in job.said("setup")
+        path = job.build("far")
+        job.run("flush")
+        job.machine.sh(f"nix-store --delete {path}; rm -rf /root/.cache/nix")  # where it is noted as missing
+        assert f"copying path '{path}' from 'http://127.0.0.1:" in job.sh(f"nix-store --realise {path}").stderr
+        job.run("finish")
