@@ -2,9 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from tools.reference import EXAMPLES, script
 
 from nix_autocache import __version__
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, nix, product, tools, wheels
+from tests.harness import built, gitlab, graphs, nix, product, tools, wheels
 from tests.harness.aws import GIVEN, ROLE, in_machine
 from tests.harness.container import unprivileged
 from tests.harness.gitlab import Pipeline, git_project
@@ -118,16 +115,9 @@ def test_a_commit_is_fetched_once_and_kept_with_its_packages(machine: MakeMachin
 
 
 def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine, tmp_path: Path) -> None:
-    index, source = tmp_path / "index", tmp_path / "source"
-    for name in ("src", "requirements"):
-        shutil.copytree(tools.PROJECT / name, source / name, symlinks=True)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(tools.PROJECT / name, source)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*build, str(index), str(source)], check=True)
-    (wheel,) = index.iterdir()
+    wheel, commit = built.wheel(tmp_path)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(index, "/index")])
+    made = machine(NEW, [*product.binds(), *gitlab.binds()[:2], Bind(wheel.parent, "/index")])
     nix.without_daemon(made)
     env = {**environment(), "PIP_FIND_LINKS": f"{wheels.TARGET} /index", "RUNNER_TOOL_CACHE": tools_of_its_own(made)}
     env |= {"PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PIP_CONSTRAINT": "/nonexistent"}  # of the image's own
@@ -137,6 +127,7 @@ def test_a_wheel_from_an_index_is_taken_with_its_hash_only(machine: MakeMachine,
     assert "install: it cannot be installed; see above" in refused.log
     done = runs(made, pipeline(inputs={"install": wanted + digest}), env=env)
     assert done.returncode == 0, done.text
+    assert f"nix-autocache {__version__} ({commit[:12]})\n" in done.log
     assert "1 pushed" in done.log
 
 
