@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.harness.machine import Bind
 
 PROJECT = Path(__file__).resolve().parents[2]
-SHIPPED = ("action.yml", "pyproject.toml", "requirements", "src", "templates", "tools")
+SHIPPED = (".gitattributes", "action.yml", "flake.nix", "pyproject.toml", "requirements", "src", "templates", "tools")
 TARGET = "/nix-autocache"
 
 
