@@ -38,7 +38,7 @@ bench-quick: prepare ## the main ones, one round each, into build/bench; under t
 	@$(AS_ROOT) $(PYTHON) -m tests.bench --quick
 
 reference: prepare ## write the reference pages of the documentation anew
-	@$(PYTHON) tools/reference.py
+	@$(PYTHON) -m tools.reference
 
 clean: ## remove .venv and what tools left behind; the harness's cache stays
 	rm -rf .venv build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,7 +1,8 @@
 """Writes what is said once into every file that shows it: the inputs from `settings`, the template's scripts from
-`src/gitlab/`, the examples into the documentation.
+`src/gitlab/`, the examples and the licences into the documentation.
 
-Run by `make reference`; a test runs it with --check. What it writes stands between two marks.
+`make reference` runs it as `python -m tools.reference`, and a test with --check. What it writes stands between two
+marks.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from tools import licences
 
 from nix_autocache import __version__
 from nix_autocache.settings import INPUTS, TEMPLATE_INPUTS, Input
@@ -132,15 +135,18 @@ class Region:
     render: Callable[[], str]
 
 
+def marks(what: str) -> tuple[str, str]:
+    """The comments around something in a page."""
+    return f"<!-- begin {what}: {BY_REFERENCE} -->\n", f"<!-- end {what} -->\n"
+
+
 def shown(file: str, path: Path) -> Region:
     """An example in a file."""
-    name = path.relative_to(ROOT)
-    begin, end = f"<!-- begin {name}: {BY_REFERENCE} -->\n", f"<!-- end {name} -->\n"
-    return Region(file, begin, end, partial(example, path))
+    return Region(file, *marks(str(path.relative_to(ROOT))), partial(example, path))
 
 
 BY_REFERENCE: Final = "written by `make reference`"
-TABLE: Final = (f"<!-- begin inputs: {BY_REFERENCE} -->\n", "<!-- end inputs -->\n")
+TABLE: Final = marks("inputs")
 TEMPLATE: Final = "templates/nix-autocache/template.yml"
 REGIONS: Final = (
     Region("action.yml", f"  # begin inputs: {BY_REFERENCE} from settings.py\n", "  # end inputs\n", action_yml),
@@ -150,6 +156,8 @@ REGIONS: Final = (
     Region("docs/gitlab.md", *TABLE, partial(markdown_table, GITLAB)),
     *(shown("docs/gitlab.md", path) for path in EXAMPLES),
     shown("README.md", EXAMPLES[0].with_name("embedded.yml")),
+    Region("docs/licences.md", *marks("licences of jobs"), licences.of_jobs),
+    Region("docs/licences.md", *marks("licences of developers"), licences.of_developers),
 )
 
 

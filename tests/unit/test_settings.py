@@ -144,6 +144,6 @@ def test_a_secret_is_not_in_the_settings_text() -> None:
 
 
 def test_the_reference_is_what_settings_say() -> None:
-    command = [sys.executable, str(ROOT / "tools/reference.py"), "--check"]
+    command = [sys.executable, "-m", "tools.reference", "--check"]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
