@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from nix_autocache.onboarding.github.workflow_files import WORKFLOW
 from nix_autocache.onboarding.repository import BRANCH
-from nix_autocache.onboarding.workflow_files import WORKFLOW
 from tests.conftest import MakeMachine
 from tests.harness import act, gh, github_api, graphs, nix, product, tools
 from tests.harness.act import Workflow

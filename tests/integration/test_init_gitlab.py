@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nix_autocache.onboarding.pipeline_files import PART
+from nix_autocache.onboarding.gitlab.pipeline_files import PART
 from nix_autocache.onboarding.repository import BRANCH
 from tests.conftest import MakeMachine
-from tests.harness import gitlab, graphs, tools
+from tests.harness import gitlab, gitlab_projects, graphs, tools
 from tests.harness.gitlab import Outcome, Pipeline, Runner
 from tests.harness.gitlab_api import NAME, TOKEN, GitLabApi, serving
 from tests.harness.machine import Machine
@@ -38,7 +38,7 @@ def proposed_by_init(files: Mapping[str, str], commit: str, directory: Path) -> 
         config = ["git", "-C", str(directory), "config", "remote.origin.url", f"{api.url}/{NAME}.git"]
         subprocess.run(config, check=True)
         command = [sys.executable, "-m", "nix_autocache", "init", "--host", "gitlab", "--action-ref", commit, "--yes"]
-        environ = {**os.environ, "GITLAB_TOKEN": TOKEN}
+        environ = {**os.environ, **gitlab_projects.token(api)}
         done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"{api.url}/{NAME}/-/merge_requests/1" in done.stdout

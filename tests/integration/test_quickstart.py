@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nix_autocache.cli import verbs
-from tests.harness import aws, github_api, gitlab_api
+from tests.harness import aws, github_api, gitlab_api, gitlab_projects
 from tests.harness.gitlab_api import GitLabApi
 from tests.harness.tools import PROJECT
 
@@ -127,7 +127,7 @@ def test_a_bucket(tmp_path: Path) -> None:
 def test_gitlab(tmp_path: Path) -> None:
     (way,) = shown("3.")
     with gitlab_api.serving(GitLabApi(branches={"main": dict(FILES)})) as gitlab:
-        somebody = person(tmp_path, "gitlab", gitlab.url, GITLAB_TOKEN=gitlab_api.TOKEN)
+        somebody = person(tmp_path, "gitlab", gitlab.url, **gitlab_projects.token(gitlab))
         assert_shown(somebody.types(way.command), way, gitlab=gitlab.url)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from . import key_secret, key_steps
+from .aws.role import as_word
 from .cache_setup import CACHE, GOOGLE_KEY, CacheSetup
-from .role import as_word
 from .storage import Request, Storage
 from .values import SecretStep, VariableStep
 

@@ -19,7 +19,7 @@ from .repository import Repository
 @dataclass(frozen=True)
 class HostRow:
     """A host's module, which has `connect(server, name, environ) -> Repository`; the module that writes its files,
-    with `proposal(repository, setup, action_ref) -> Proposal`; its public server, and a word by which others are
+    with `proposal(repository, setup, commit) -> Proposal`; its public server, and a word by which others are
     known."""
 
     module: str
@@ -29,8 +29,8 @@ class HostRow:
 
 
 HOSTS: Final[Mapping[str, HostRow]] = {
-    "github": HostRow("github", "workflow_files", "https://github.com", "github"),
-    "gitlab": HostRow("gitlab", "pipeline_files", "https://gitlab.com", "gitlab"),
+    "github": HostRow("github.repository", "github.workflow_files", "https://github.com", "github"),
+    "gitlab": HostRow("gitlab.project", "gitlab.pipeline_files", "https://gitlab.com", "gitlab"),
 }
 _SCP: Final = re.compile(r"(?:[^@/]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@host:owner/name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..nix import keys
 from ..nix.keys import PublicKey
 from .cache_setup import PUBLIC_KEYS, SIGNING_KEY
-from .key_parameter import ParameterStep
 from .repository import Repository
 from .signing_keys import KeyPlan
 from .steps import Step
@@ -25,7 +24,7 @@ def of_secret(repository: Repository, plan: KeyPlan) -> tuple[Step, ...]:
     return _variable(repository, plan.trusted), secret
 
 
-def of_parameter(repository: Repository, plan: KeyPlan, stored: ParameterStep) -> tuple[Step, ...]:
+def of_parameter(repository: Repository, plan: KeyPlan, stored: Step) -> tuple[Step, ...]:
     """For a key that is in AWS."""
     first = (_variable(repository, plan.first),) if plan.first else ()
     return *first, stored, _variable(repository, plan.trusted)

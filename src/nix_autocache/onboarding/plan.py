@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from ..errors import InputError
+from ..system import version
 from .hosts import HOSTS, find
 from .hosts import connect as connect_to
 from .options import Options
@@ -34,9 +36,20 @@ def make(options: Options, directory: Path, environ: Mapping[str, str]) -> Plan:
     repository = connect_to(place, environ)
     storage = plan_storage(Request(options=options, place=place, repository=repository, environ=environ))
     writer = import_module(f".{HOSTS[place.host].files}", __package__)
-    proposal: Proposal = writer.proposal(repository, storage.setup, options.action_ref)
+    proposal: Proposal = writer.proposal(repository, storage.setup, _commit(options))
     return Plan(
         steps=(*storage.steps, ProposalStep(repository, proposal)),
         proposal=proposal,
         notes=(f"{place.server}/{repository.name}", *storage.notes, *proposal.notes),
     )
+
+
+def _commit(options: Options) -> str:
+    """The commit that pins this program in what is written: the flag's, or its own. To undo, it may be unknown."""
+    commit = options.action_ref or version.commit()
+    if not commit and not options.undo:
+        raise InputError(
+            "--action-ref: this build does not know its own commit, by which the workflow must pin nix-autocache; "
+            "give the 40 digits of a commit of nix-autocache"
+        )
+    return commit

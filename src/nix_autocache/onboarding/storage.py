@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Final
 
 from ..errors import InputError
 from ..nix.store_url import CacheUrl, parse_cache_url
+from ..schemes.table import SCHEMES, scheme
 from .cache_setup import CACHE, CacheSetup
 from .hosts import Place
 from .options import Options
@@ -35,9 +35,6 @@ class Storage:
     notes: tuple[str, ...] = ()
 
 
-_KINDS: Final[Mapping[str, str]] = {"s3": "s3_storage", "gs": "google_storage"}
-
-
 def plan_storage(request: Request) -> Storage:
     """The storage for a request; the CI host's own cache needs no step. Raises Error.
 
@@ -47,18 +44,19 @@ def plan_storage(request: Request) -> Storage:
     cache = request.options.cache or _before(request.repository)
     if cache is None:
         return Storage(setup=CacheSetup())
-    if cache.scheme not in _KINDS:
+    if not cache.row.init_storage:
+        kinds = " and ".join(f"{name}://" for name, row in SCHEMES.items() if row.init_storage)
         raise InputError(
-            f"--cache: init sets up s3:// and gs://, or with no --cache the CI host's own; for {cache.scheme}:// set "
+            f"--cache: init sets up {kinds}, or with no --cache the CI host's own; for {cache.scheme}:// set "
             "`cache` and its credentials in the workflow yourself, see docs/caches.md"
         )
     request = replace(request, options=replace(request.options, cache=cache))
-    storage: Storage = import_module(f".{_KINDS[cache.scheme]}", __package__).plan(request)
+    storage: Storage = import_module(f".{cache.row.init_storage}", __package__).plan(request)
     return storage
 
 
 def _before(repository: Repository) -> CacheUrl | None:
     """The cache in the repository's variable, if it is one that `init` sets up."""
     text = repository.variable(CACHE) or ""
-    is_ours = text.partition("://")[0] in _KINDS
+    is_ours = scheme(text.partition("://")[0]).init_storage
     return parse_cache_url(text, name=f"the variable {CACHE}") if is_ours else None

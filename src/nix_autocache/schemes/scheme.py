@@ -81,6 +81,7 @@ class Scheme(NamedTuple):
     read_by_proxy: bool  # and faster than Nix does
     credentials: Credentials | None  # None: it needs none, as a rule, beside those in the URL
     early_opener: str = ""  # opens it before the job's secrets are known; called with a CacheUrl, variables and a count
+    init_storage: str = ""  # module of `onboarding/` by which `init` makes the bucket and stores its credentials
     any_parameters: bool = False  # parameters that are not in the table are passed on to Nix
     login_is_secret: bool = True  # in scheme://login@host, the user's name included
     path_is_encoded: bool = False  # the path goes to the server as it stands, percent-encoding included

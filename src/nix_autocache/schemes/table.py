@@ -123,6 +123,7 @@ _ROWS: Final = (
         read_by_nix=True,
         read_by_proxy=True,
         credentials=AWS,
+        init_storage="aws.storage",
         other_user_can_push=True,
     ),
     Scheme(
@@ -133,6 +134,7 @@ _ROWS: Final = (
         read_by_nix=False,
         read_by_proxy=True,
         credentials=_GOOGLE,
+        init_storage="google_storage",
         other_user_can_push=True,
     ),
     Scheme(

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from nix_autocache.onboarding import github
+from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.proposal_step import ProposalStep
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
 from nix_autocache.onboarding.steps import Found, Now
@@ -23,7 +23,7 @@ def server() -> Iterator[GitHub]:
 
 @pytest.fixture
 def repository(server: GitHub) -> Repository:
-    return github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
+    return connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
 
 
 def looked(repository: Repository, proposal: Proposal = PROPOSAL) -> Found:
@@ -57,15 +57,15 @@ def test_what_was_merged_is_right_and_stays_when_all_is_undone(server: GitHub, r
 def test_a_scope_that_the_token_lacks_is_in_the_plan(server: GitHub) -> None:
     """Before a bucket or a role is made that nothing will use yet."""
     server.token, server.scopes = "gho_of-gh", "repo, read:org"
-    step = ProposalStep(github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
+    step = ProposalStep(connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
     why = step.look().why
     assert why.startswith("the token of GH_ENTERPRISE_TOKEN lacks the scope workflow, or ")
     server.scopes = "repo, workflow"
-    step = ProposalStep(github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
+    step = ProposalStep(connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token}), PROPOSAL)
     assert step.look() == Found(Now.ABSENT)
 
 
 def test_of_a_fine_grained_token_nothing_is_known_before(server: GitHub) -> None:
     server.token = "github_pat_fine"
-    repository = github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
+    repository = connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
     assert ProposalStep(repository, PROPOSAL).look() == Found(Now.ABSENT)

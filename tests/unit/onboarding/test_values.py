@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nix_autocache.onboarding import github
+from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.repository import Repository
 from nix_autocache.onboarding.steps import Found, Now
 from nix_autocache.onboarding.values import SecretStep, VariableStep
@@ -18,7 +18,7 @@ def server() -> Iterator[GitHub]:
 
 @pytest.fixture
 def repository(server: GitHub) -> Repository:
-    return github.connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
+    return connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
 
 
 def test_a_variable_is_made_kept_and_changed(server: GitHub, repository: Repository) -> None:

@@ -1,0 +1,1 @@
+"""What `init` makes in an AWS account, or at another server that speaks S3."""

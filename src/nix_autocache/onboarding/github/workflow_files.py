@@ -1,0 +1,72 @@
+"""The pull request for GitHub: the workflow of the cache, and existing workflows with our step in place of others."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from .. import build_commands
+from ..build_commands import BuildCommands
+from ..cache_setup import CacheSetup
+from ..repository import BRANCH, Files, Proposal
+from . import replaced_steps, workflow_text
+from .action_step import ActionStep, indented
+from .updated_workflow import updated
+
+WORKFLOW: Final = ".github/workflows/nix-cache.yml"
+_CHECKOUT: Final = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2"
+_HEAD: Final = "# Made by `nix-autocache init`. Everything that Nix builds here is cached while it is built."
+_CHECKED: Final = f"github.event_name == 'workflow_dispatch' || github.head_ref == '{BRANCH}'"
+
+
+def proposal(repository: Files, setup: CacheSetup, commit: str) -> Proposal:
+    """The pull request; `commit` is that of nix-autocache. Raises Error if the repository does not let us look."""
+    branches = setup.branches or (repository.default_branch,)
+    step = ActionStep(setup=setup, commit=commit, branches=branches)
+    commands = build_commands.find(repository)
+    before = repository.read(WORKFLOW) or ""
+    again = updated(before, step, _CHECKED) if before.startswith(_HEAD) else None
+    files = {WORKFLOW: again or workflow(step, commands)}
+    edits = {path: replaced_steps.replace(path, text, step) for path, text in _workflows(repository)}
+    files |= {path: edit.text for path, edit in edits.items() if edit.replaced}
+    body = workflow_text.body(step, WORKFLOW, commands, edits)
+    return Proposal(title="Cache what Nix builds, with nix-autocache", body=body, files=files)
+
+
+def workflow(step: ActionStep, commands: BuildCommands) -> str:
+    """The text of the workflow."""
+    conf = [f"nix-path = {commands.nix_path}"] if commands.nix_path else []
+    runs = commands.commands or ("echo 'put the command here that builds with Nix, such as nix-build'",)
+    token = ["    permissions:", "      contents: read", "      id-token: write # AWS gives the role for this token"]
+    lines = [
+        _HEAD,
+        "name: nix-cache",
+        "on:",
+        "  push:",
+        f"    branches: {json.dumps(step.branches)}",
+        "  pull_request:",
+        "  workflow_dispatch: # tries the cache, and says what does not work",
+        "permissions:",
+        "  contents: read",
+        "",
+        "jobs:",
+        "  build:",
+        "    runs-on: ubuntu-24.04",
+        *(token if step.setup.role else []),
+        "    steps:",
+        f"      - uses: {_CHECKOUT}",
+        "        with:",
+        "          persist-credentials: false",
+        f"      - {step.uses}",
+        *indented(8, "with", step.inputs(conf, _CHECKED)),
+        *indented(8, "env", step.environment),
+        *(f"      - run: {command}" for command in runs),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _workflows(repository: Files) -> list[tuple[str, str]]:
+    """Path and text of each other workflow."""
+    paths = (name for name in sorted(repository.names()) if name.startswith(".github/workflows/") and name != WORKFLOW)
+    found = ((path, repository.read(path)) for path in paths if path.endswith((".yml", ".yaml")))
+    return [(path, text) for path, text in found if text]

@@ -1,0 +1,1 @@
+"""`init` for GitLab: the project by python-gitlab, and the pipeline that is proposed."""

@@ -1,0 +1,46 @@
+"""The plan of an `init` pins this program by a commit."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.errors import InputError
+from nix_autocache.onboarding import plan
+from nix_autocache.onboarding.github.workflow_files import WORKFLOW
+from nix_autocache.system import version
+from tests.harness import github_api
+from tests.harness.github_api import GitHub
+from tests.harness.memory_repository import options
+
+FLAG, OWN = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitHub]:
+    with github_api.in_thread({"default.nix": "{ }"}) as server:
+        subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+        remote = f"{server.url}/{github_api.NAME}"
+        subprocess.run(["git", "-C", str(tmp_path), "config", "remote.origin.url", remote], check=True)
+        yield server
+
+
+def made(checkout: Path, **flags: object) -> plan.Plan:
+    environ = {"GH_ENTERPRISE_TOKEN": github_api.TOKEN}
+    return plan.make(options(host="github", **flags), checkout, environ)
+
+
+@pytest.mark.usefixtures("github")
+def test_the_flag_comes_before_the_programs_own_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(version, "commit", lambda: OWN)
+    assert f"@{FLAG}\n" in made(tmp_path, action_ref=FLAG).proposal.files[WORKFLOW]
+    assert f"@{OWN}\n" in made(tmp_path).proposal.files[WORKFLOW]
+
+
+@pytest.mark.usefixtures("github")
+def test_without_any_it_is_asked_for_unless_all_is_undone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(version, "commit", lambda: "")
+    with pytest.raises(InputError, match="--action-ref"):
+        made(tmp_path)
+    assert len(made(tmp_path, undo=True).steps) == 1
