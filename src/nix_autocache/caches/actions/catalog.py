@@ -17,7 +17,7 @@ from typing import Final
 from ...errors import CacheError
 from . import trailer
 from .beginning import Beginning
-from .index import DAY, Entry, Head, Index, Item, circles, closure, forget, prune, union, without
+from .index import DAY, Entry, Head, Index, Item, circles, closure, prune, remaining, union, without
 from .keys import archive_of, parse_pack
 from .links import Links
 from .lookups import Found, Lookups
@@ -138,7 +138,7 @@ class Catalog:
             own, foreign, used, gone = self._own, self._foreign, set(self._used), set(self._gone)
         mine = Index(entries, items, {pack.lane: Head(pack.tail, _now())})
         young = {each for each in gone if each in own.entries and _now() - own.entries[each].made < _SETTLED}
-        known = union([mine, forget(own, gone - young), replace(forget(foreign, gone), heads={})])
+        known = remaining([(mine, ()), (own, gone - young), (replace(foreign, heads={}), gone)])
         there = {"", *known.entries}
         known = without(known, [name for name, item in known.items.items() if item.entry not in there])
         roots = [name for name, item in known.items.items() if _is_of(item, pack.scope, foreign)]
@@ -166,8 +166,7 @@ class Catalog:
     def _look_again(self) -> None:
         """The caller holds the lock."""
         before = self._view.items.keys()
-        # One branch may have what the other has lost.
-        view = union(forget(each, self._gone) for each in (self._own, self._foreign))
+        view = remaining((each, self._gone) for each in (self._own, self._foreign))
         self._view = without(view, circles(view)) if self._gone else view
         self._lost = (self._lost | (before - self._view.items.keys())) - self._view.items.keys()
         self._archives = {}

@@ -170,9 +170,22 @@ def with_referrers(items: Mapping[str, Item], names: Iterable[str]) -> set[str]:
 
 def forget(index: Index, keys: Collection[str]) -> Index:
     """Without these entries, their archives, and all that needs them."""
-    members = [item.name for item in index.items.values() if item.entry in keys]
-    entries = {key: entry for key, entry in index.entries.items() if key not in keys}
-    return replace(without(index, members) if members else index, entries=entries)
+    return remaining([(index, keys)])
+
+
+def remaining(indexes: Iterable[tuple[Index, Collection[str]]]) -> Index:
+    """What indexes hold together, each without some entries: one may have what another has lost, and then nothing that
+    needs it is lost with it."""
+    pairs = list(indexes)
+    before = {name for index, _ in pairs for name in index.items}
+    left = union(_without_entries(index, keys) for index, keys in pairs)
+    return without(left, before - left.items.keys())
+
+
+def _without_entries(index: Index, keys: Collection[str]) -> Index:
+    """Not closed: what needs their archives stays."""
+    items = {name: item for name, item in index.items.items() if item.entry not in keys}
+    return replace(index, items=items, entries={key: each for key, each in index.entries.items() if key not in keys})
 
 
 def closure(index: Index, names: Iterable[str]) -> Index:

@@ -15,6 +15,7 @@ from nix_autocache.caches.actions.index import (
     narinfo,
     prune,
     realisation,
+    remaining,
     union,
     without,
 )
@@ -148,6 +149,13 @@ def assert_closed(index: Index) -> None:
         assert places.setdefault(each.archive, place) == place
 
 
+def test_what_one_branch_has_lost_is_needed_no_less_where_the_other_has_it() -> None:
+    """Once, a narinfo that Nix had been given lost its archive: its branch had lost what the other has as well."""
+    branch, other = index_of(item(0), item(1, [0], 1)), index_of(item(0, [], 2))
+    assert remaining([(branch, {key(0)}), (other, {key(0)})]).items.keys() == names(0, 1)
+    assert remaining([(branch, {key(0)}), (other, {key(0), key(2)})]).items.keys() == set()
+
+
 @given(
     st.lists(closed(), max_size=3),
     st.sets(st.integers(0, 4), max_size=2),
@@ -161,6 +169,7 @@ def test_every_function_keeps_an_index_closed(parts: list[Index], gone: set[int]
     assert_closed(union([whole, whole]))
     assert union([whole, *parts]).items.keys() == whole.items.keys()
     assert_closed(forget(whole, {key(each) for each in gone}))
+    assert_closed(remaining((part, {key(each) for each in gone}) for part in parts))
     assert_closed(without(whole, names(*gone)))
     assert_closed(closure(whole, names(*gone)))
     assert_closed(prune(whole, MAIN, size, letters))
