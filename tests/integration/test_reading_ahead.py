@@ -82,6 +82,7 @@ def test_an_archive_that_is_harmed_is_built_and_the_others_are_read(
             wait_for(lambda: len(one.proxies()) == 1, "another read proxy", 30)
 
 
+@pytest.mark.soak
 def test_a_read_proxy_that_is_killed_at_any_moment_costs_builds_at_most(machine: MakeMachine, tmp_path: Path) -> None:
     chance = random.Random(1)
     expression = f"[ ({graphs.layered(4, 5)}) ({graphs.BIG}) ]"
