@@ -19,9 +19,10 @@ def with_id_token(lines: Sequence[str]) -> tuple[list[str], list[str]]:
     inserted: dict[int, str] = {}
     for head in _heads(found):
         block = _permissions(found, head)
-        if block is None or block.value not in {"", "write-all"}:
+        granted = _granted(found, block) if block else ""
+        if block is None or block.value not in {"", "write-all"} or granted not in {"", "write"}:
             missing.append(f"give the job of line {head.number + 1} the permission `{_GRANT}`, or it gets no role")
-        elif not block.value and not _has_grant(found, block):
+        elif not block.value and not granted:
             below = next((line for line in found if line.number > block.number), block)
             column = below.indent if below.indent > block.column else block.column + 2
             inserted[block.number + 1] = f"{' ' * column}{_GRANT}"
@@ -52,10 +53,11 @@ def _permissions(found: Sequence[Line], steps: Line) -> Line | None:
     return next(iter([*own, *of_all]), None)
 
 
-def _has_grant(found: Sequence[Line], block: Line) -> bool:
+def _granted(found: Sequence[Line], block: Line) -> str:
+    """What the permissions say of id tokens; empty if nothing."""
     for line in found[found.index(block) + 1 :]:
         if line.indent <= block.indent:
-            return False
+            return ""
         if line.key == "id-token":
-            return True
-    return False
+            return line.value
+    return ""

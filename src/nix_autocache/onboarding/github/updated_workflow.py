@@ -8,8 +8,8 @@ from typing import Final
 from ..cache_setup import ACCESS_KEY, GOOGLE_KEY
 from .action_step import ACTION, ActionStep, indented
 from .id_token_permission import with_id_token
-from .replaced_steps import action_of
-from .workflow_lines import Block, Line, block_of, section, structure
+from .old_steps import action_of
+from .workflow_lines import Block, Line, block_of, section, split, structure
 
 _INPUTS: Final = frozenset({"cache", "public-keys", "signing-key", "aws-role", "oidc-audience", "check"})
 _WITH_ROLE: Final = "push"  # ours where there is a role, and where its value is the one that we write then
@@ -22,7 +22,7 @@ def updated(text: str, step: ActionStep, check: str) -> str | None:
 
     None if it has no such step that can be edited line by line.
     """
-    lines = text.splitlines()
+    lines, newline = split(text)
     found = structure(lines)
     position = next((n for n, line in enumerate(found) if action_of(line) == ACTION), None)
     block = None if position is None else block_of(position, found, lines)
@@ -42,7 +42,7 @@ def updated(text: str, step: ActionStep, check: str) -> str | None:
     rest = [number for number in range(block.start, block.end) if number not in gone]
     edited = [line for number in rest for line in (made if number == found[position].number else [lines[number]])]
     whole = [*lines[: block.start], *edited, *lines[block.end :]]
-    return "".join(f"{line}\n" for line in (with_id_token(whole)[0] if step.setup.role else whole))
+    return newline.join(with_id_token(whole)[0] if step.setup.role else whole)
 
 
 def _is_odd(part: Block, block: Block, found: Sequence[Line]) -> bool:
@@ -51,7 +51,7 @@ def _is_odd(part: Block, block: Block, found: Sequence[Line]) -> bool:
 
 
 def _others(part: Block | None, names: frozenset[str], found: Sequence[Line], lines: Sequence[str]) -> list[str]:
-    """The lines of the keys that are not ours, as if they began at the first column."""
+    """The lines of the keys that are not ours, with comments above, as if they began at the first column."""
     inside = [line for line in found if part and part.start < line.number < part.end]
     if part is None or not inside:
         return []
@@ -61,5 +61,8 @@ def _others(part: Block | None, names: frozenset[str], found: Sequence[Line], li
         if line.column == column and line.key and line.key not in names:
             own = section(line.key, Block(part.start, part.end, column), found, lines)
             assert own, "it has this key"
-            kept += [text[column:] for text in lines[own.start : own.end]]
+            start = own.start
+            while lines[start - 1].lstrip().startswith("#"):
+                start -= 1
+            kept += [text[column:] for text in lines[start : own.end]]
     return kept

@@ -6,8 +6,10 @@ does not understand (flow style, anchors) is left alone, and the caller says so.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +17,7 @@ _LEAD: Final = re.compile(r" *(?:- +)*")
 _SCALAR: Final = re.compile(r"(?:^ *|: +|- +)(?:[!&]\S+ +)*[|>][0-9+-]*\s*(?:#.*)?$")
 _KEY: Final = re.compile(r"""(['"]?)([\w.-]+)\1 *:(?: +(.*))?$""")
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
+_SINGLE: Final = re.compile(r"'((?:[^']|'')*)'")
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,22 @@ class Line:
         """What follows the key on this line, without a comment and without quotes."""
         found = _KEY.match(self.text[self.column :])
         text = (found[3] or "").strip() if found else ""
-        if text[:1] in {'"', "'"} and (end := text.find(text[0], 1)) > 0:
-            return text[1:end]
-        return _COMMENT.sub("", text).strip()
+        quoted = _quoted(text)
+        return _COMMENT.sub("", text).strip() if quoted is None else quoted
+
+    @property
+    def has_anchor(self) -> bool:
+        """True if other lines repeat what begins here, or if this line repeats others."""
+        return self.text[self.column :].startswith(("&", "*", "<<")) or self.value[:1] in {"&", "*"}
 
     @property
     def begins_item(self) -> bool:
         return self.text[self.indent] == "-"
+
+
+def split(text: str) -> tuple[list[str], str]:
+    """The lines of a file, and their end, with which they are joined again. The last is empty if the file ends so."""
+    return text.replace("\r\n", "\n").split("\n"), "\r\n" if "\r\n" in text else "\n"
 
 
 def structure(lines: Sequence[str]) -> list[Line]:
@@ -109,3 +121,12 @@ def _is_between(line: str, column: int) -> bool:
     """True for an empty line, and for a comment of what follows."""
     text = line.strip()
     return not text or (text.startswith("#") and len(line) - len(line.lstrip(" ")) < column)
+
+
+def _quoted(text: str) -> str | None:
+    """The value that a text in quotes is; None for another. JSON's escapes are those that people write."""
+    if text[:1] == '"':
+        with suppress(ValueError):
+            return str(json.JSONDecoder().raw_decode(text)[0])
+    single = _SINGLE.match(text)
+    return single[1].replace("''", "'") if single else None

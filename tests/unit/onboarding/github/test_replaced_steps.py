@@ -266,3 +266,104 @@ def test_a_second_time_nothing_is_left_to_replace() -> None:
     text = "jobs:\n  build:\n    steps:\n      - uses: cachix/install-nix-action@v31\n"
     once = edited(text, KEYS)
     assert edited(once.text, KEYS) == Edit(once.text, (), ())
+
+
+def test_what_runs_where_the_first_does_not_stays() -> None:
+    """Each system has an installer of its own: without the second, jobs on macOS would have no Nix."""
+    edit = edited("""\
+        jobs:
+          build:
+            steps:
+              - if: runner.os == 'Linux'
+                uses: DeterminateSystems/nix-installer-action@v1
+              - if: runner.os == 'macOS'
+                uses: cachix/install-nix-action@v31
+              - uses: DeterminateSystems/magic-nix-cache-action@v8
+        """)
+    first, second = steps(edit)
+    assert first == {"if": "runner.os == 'Linux'", "uses": OURS}
+    assert second == {"if": "runner.os == 'macOS'", "uses": "cachix/install-nix-action@v31"}
+    assert len(edit.by_hand) == 1
+    assert "line 7" in edit.by_hand[0]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "- &nix\n        uses: cachix/install-nix-action@v31",
+        "- uses: cachix/install-nix-action@v31\n        with: &nix\n          name: x",
+        "- uses: cachix/install-nix-action@v31\n        with:\n          extra_nix_config: *nix",
+        "- uses: cachix/install-nix-action@v31\n        with:\n          <<: *nix",
+        "- uses: cachix/install-nix-action@v31\n        id: nix\n      - run: echo ${{ steps.nix.outputs.x }}",
+    ],
+)
+def test_what_others_refer_to_is_left_to_a_person(step: str) -> None:
+    text = f"x-nix: 1\njobs:\n  build:\n    steps:\n      {step}\n"
+    edit = edited(text)
+    assert edit.text == text
+    assert len(edit.by_hand) == 1
+
+
+def test_a_variable_that_the_step_has_is_not_there_twice() -> None:
+    edit = edited(
+        """\
+        jobs:
+          build:
+            steps:
+              - uses: cachix/install-nix-action@v31
+                env:
+                  AWS_ACCESS_KEY_ID: >-
+                    of old
+                  OTHER: kept
+        """,
+        KEYS,
+    )
+    assert edit.text.count("AWS_ACCESS_KEY_ID:") == 1
+    assert steps(edit)[0]["env"] == {
+        "AWS_ACCESS_KEY_ID": "${{ secrets.AWS_ACCESS_KEY_ID }}",
+        "AWS_SECRET_ACCESS_KEY": "${{ secrets.AWS_SECRET_ACCESS_KEY }}",
+        "OTHER": "kept",
+    }
+
+
+def test_a_value_in_quotes_is_read_as_yaml_reads_it() -> None:
+    edit = edited("""\
+        jobs:
+          build:
+            steps:
+              - uses: cachix/install-nix-action@v31
+                with:
+                  extra_nix_config: "cores = 2\\nmax-jobs = 4" # both
+                  nix_path: 'it''s=here'
+              - uses: nixbuild/nix-quick-install-action@v30
+                with:
+                  nix_conf: of more
+                    than one line
+        """)
+    assert steps(edit)[0]["with"] == {"extra-nix-conf": "cores = 2\nmax-jobs = 4\nnix-path = it's=here\n"}
+    assert edit.replaced[1].endswith("without its `nix_conf`")
+
+
+def test_a_part_of_an_action_is_named() -> None:
+    edit = edited("jobs:\n  build:\n    steps:\n      - uses: nix-community/cache-nix-action/restore@v6\n")
+    assert len(edit.by_hand) == 1
+
+
+def test_letters_that_end_lines_elsewhere_stay() -> None:
+    text = "# a\u2028b\x0c\x85c\njobs:\n  build:\n    steps:\n      - uses: cachix/install-nix-action@v31"
+    assert edited(text).text == text.replace("cachix/install-nix-action@v31", OURS)
+
+
+def test_a_permission_that_is_denied_is_left_to_a_person() -> None:
+    edit = edited(
+        """\
+        permissions:
+          id-token: none
+        jobs:
+          build:
+            steps:
+              - uses: cachix/install-nix-action@v31
+        """,
+        ROLE,
+    )
+    assert len(edit.by_hand) == 1

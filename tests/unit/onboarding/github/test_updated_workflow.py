@@ -72,3 +72,15 @@ def test_what_cannot_be_edited_is_written_anew(change: str) -> None:
 
 def test_a_file_that_init_did_not_write_is_replaced_by_the_pull_request() -> None:
     assert written(CacheSetup(), FIRST, "name: mine\n") == written(CacheSetup(), FIRST)
+
+
+def test_comments_and_line_ends_of_windows_stay() -> None:
+    text = written(CacheSetup(), FIRST).replace(
+        "          extra-nix-conf",
+        "          # why:\n          # it is slow\n          harden: true\n          extra-nix-conf",
+    )
+    assert "# it is slow" in text
+    again = written(ROLE, SECOND, text.replace("\n", "\r\n"))
+    assert again.count("\r\n") == again.count("\n")
+    assert "# why:\r\n          # it is slow\r\n          harden: true\r\n" in again
+    assert written(ROLE, SECOND, again) == again
