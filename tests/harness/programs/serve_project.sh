@@ -4,6 +4,8 @@ mkdir -p /srv/gitlab/nix-autocache/work
 cp -r "$1/." /srv/gitlab/nix-autocache/work
 cd /srv/gitlab/nix-autocache/work || exit
 git init -q -b main
+git config gc.auto 0 # it would remove files while the clone below copies them
+git config maintenance.auto false
 git add -A
 git commit -qm release
 tools/release_component "$2" >/dev/null
