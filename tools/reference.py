@@ -81,10 +81,10 @@ $[[ inputs.install ]]
 =end-of-install=
 )
 """
-    tool, setup, finish = (script(name) for name in ("tool", "setup", "finish"))
+    tool, python, setup, finish = (script(name) for name in ("tool", "python", "setup", "finish"))
     return (
         f'"$[[ inputs.steps ]]":\n'
-        f"  setup: &setup\n{item(inputs, 'inputs')}{item(tool, 'tool')}{item(setup)}"
+        f"  setup: &setup\n{item(inputs, 'inputs')}{item(tool, 'tool')}{item(python)}{item(setup)}"
         f"  finish: &finish\n    - *inputs\n    - *tool\n{item(finish)}"
     )
 

@@ -2,7 +2,8 @@
 // affair (nix_autocache/cli/bootstrap.py), since GitLab has no Node to do it with. No npm packages.
 
 import { spawn, spawnSync } from "node:child_process";
-import { appendFileSync, readdirSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,9 +16,10 @@ export function run(verb) {
     console.log("nix-autocache: the set-up failed, as its step says; there is nothing to finish");
     process.exit(0);
   }
-  const python = process.env.STATE_python || findPython();
+  const python = process.env.STATE_python || findPython() || pythonFromNix();
   if (!python) {
-    end(`Python ${oldest} or newer is needed: put actions/setup-python before this step, or install python3`);
+    const why = "and there is no Nix, or it could get none (see above)";
+    end(`Python ${oldest} or newer is needed, ${why}: put actions/setup-python before this step, or install python3`);
   }
   remember("python", python);
   process.umask(0o022); // or others could change the compiled Python that this makes
@@ -40,7 +42,7 @@ function end(reason) {
 
 /** The job's own Python settings must not change what we import. */
 function environment() {
-  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON"));
+  const kept = Object.entries(process.env).filter(([name]) => !/^(NIX_)?PYTHON/.test(name));
   return { ...Object.fromEntries(kept), PYTHONPATH: source, PYTHONUTF8: "1" };
 }
 
@@ -52,7 +54,7 @@ function findPython() {
 
 function isNewEnough(python) {
   const check = `import sys; sys.exit(sys.version_info < (${oldest.replace(".", ", ")}))`;
-  return spawnSync(python, ["-I", "-c", check], { stdio: "ignore" }).status === 0;
+  return spawnSync(python, ["-IBc", check], { stdio: "ignore" }).status === 0;
 }
 
 function toolCache() {
@@ -64,6 +66,15 @@ function toolCache() {
   } catch {
     return []; // no tool cache on this runner
   }
+}
+
+/** The Python that Nix can get, as GitLab's template gets it. A link in a directory of this job keeps it in the store. */
+function pythonFromNix() {
+  const link = join(mkdtempSync(join(process.env.RUNNER_TEMP || tmpdir(), "nix-autocache-python-")), "python");
+  const script = '. "$1" && nix_autocache_python_from_nix "$2" >&2 && echo "$nix_autocache_python"';
+  const words = ["-c", script, "sh", join(source, "gitlab/python.sh"), link];
+  const done = spawnSync("sh", words, { stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" });
+  return done.status === 0 && done.stdout.trim();
 }
 
 /** Keep a value for the post step. */

@@ -5,15 +5,6 @@ nix_autocache_stop() {
   echo "nix-autocache: $1" >&2
   exit "$2"
 }
-nix_autocache_find_python() {
-  for nix_autocache_python in python3 python3.14 python3.13 python3.12 python3.11; do
-    if "$nix_autocache_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-      nix_autocache_python=$(command -v "$nix_autocache_python")
-      return
-    fi
-  done
-  nix_autocache_stop "Python 3.11 or newer is needed: use an image that has it, or install it first, for instance with apk add python3 py3-pip" 3
-}
 # Succeeds if only this user and root can change a directory, its content, and the path to it.
 nix_autocache_is_only_ours() {
   nix_autocache_way=$(cd "$1" && pwd -P) || return 1
@@ -71,7 +62,7 @@ nix_autocache_from_git() {
 }
 # Of the settings for pip and uv, we honour index, proxy and certificates, but not PIP_USER and the like.
 nix_autocache_only_the_index() {
-  for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p; s/^\(PIP_[A-Z0-9_]*\)=.*/\1/p; s/^\(UV_[A-Z0-9_]*\)=.*/\1/p'); do
+  for nix_autocache_name in $(nix_autocache_names PYTHON PIP_ UV_); do
     case $nix_autocache_name in
       PIP_CONFIG_FILE | PIP_*INDEX* | PIP_FIND_LINKS | PIP_PROXY | PIP_*CERT | PIP_TRUSTED_HOST | PIP_*TIMEOUT | PIP_RETRIES | PIP_KEYRING_PROVIDER) ;;
       UV_CONFIG_FILE | UV_*INDEX* | UV_FIND_LINKS | UV_NATIVE_TLS | UV_SYSTEM_CERTS | UV_INSECURE_HOST | UV_HTTP_* | UV_OFFLINE | UV_KEYRING_PROVIDER) ;;
@@ -93,7 +84,11 @@ nix_autocache_from_index() {
     if command -v uv >/dev/null; then
       set -- uv pip "$@" --no-cache --link-mode copy --python "$nix_autocache_python"
     else
-      set -- "$nix_autocache_python" -P -m pip "$@" --no-cache-dir --no-input --disable-pip-version-check
+      set -- "$nix_autocache_python" -BP -m pip "$@" --no-cache-dir --no-input --disable-pip-version-check
+      # The Python of nixpkgs has pip only as a wheel for its virtual environments. pip runs from there as well.
+      nix_autocache_wheels='import glob, sysconfig; print(*glob.glob(sysconfig.get_path("stdlib") + "/ensurepip/_bundled/pip-*.whl"))'
+      "$nix_autocache_python" -IBm pip --version >/dev/null 2>&1 ||
+        set -- env PYTHONPATH="$("$nix_autocache_python" -IBc "$nix_autocache_wheels")" "$@"
     fi
     rm -rf "$nix_autocache_source.new"
     (
@@ -129,12 +124,18 @@ nix_autocache_end() {
 }
 # Quotes a text as one word of shell.
 nix_autocache_quoted() {
-  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
+  nix_autocache_left=$1
+  nix_autocache_right=
+  while [ "$nix_autocache_left" != "${nix_autocache_left#*\'}" ]; do
+    nix_autocache_right=$nix_autocache_right${nix_autocache_left%%\'*}"'\\''"
+    nix_autocache_left=${nix_autocache_left#*\'}
+  done
+  printf "'%s'" "$nix_autocache_right$nix_autocache_left"
 }
 # Replaces $NAME and ${NAME} in a text with their values. The text itself is never run.
 nix_autocache_expanded() {
   # shellcheck disable=SC2016 # it is Python
-  "$nix_autocache_python" -I -c 'if True:
+  "$nix_autocache_python" -IBc 'if True:
     import os, re, sys
     print(re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda found: os.environ.get(found[1] or found[2], ""), sys.argv[1]))' "$1"
 }
@@ -152,7 +153,8 @@ if ! mkdir -p "$nix_autocache_kept" || ! nix_autocache_is_only_ours "$nix_autoca
 fi
 # Older versions kept a signing key here, where derivations' sources and artifacts include it. A cache may still have it.
 rm -rf "$CI_PROJECT_DIR"/.nix-autocache/signing-key* "$CI_PROJECT_DIR"/.nix-autocache/*/nix-autocache.pub || true
-nix_autocache_find_python
+nix_autocache_find_python || nix_autocache_python_from_nix "$nix_autocache_job/python" ||
+  nix_autocache_stop "Python 3.11 or newer is needed, and there is no Nix, or it could get none (see above): use an image that has it, or install it first, for instance with apk add python3 py3-pip" 3
 nix_autocache_install=$(nix_autocache_expanded "$nix_autocache_install")
 case $nix_autocache_install in
   git+*) nix_autocache_from_git "$nix_autocache_install" ;;

@@ -21,10 +21,21 @@ nix_autocache_find_job() {
   done
   return 1
 }
+# Prints the names of this environment's variables that begin with one of these words.
+nix_autocache_names() {
+  env | while IFS='=' read -r nix_autocache_name _; do
+    for nix_autocache_prefix in "$@"; do
+      case $nix_autocache_name in
+        *[!A-Z0-9_]*) ;; # a line of a longer value
+        "$nix_autocache_prefix"*) echo "$nix_autocache_name" ;;
+      esac
+    done
+  done
+}
 nix_autocache() (
   umask 022 # otherwise others could change the compiled Python files
   # The job's own Python settings must not change what is imported.
-  for nix_autocache_name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do
+  for nix_autocache_name in $(nix_autocache_names PYTHON NIX_PYTHON); do
     unset "$nix_autocache_name"
   done
   nix_autocache_find_job use || exit 3

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +70,17 @@ def found(scratch: Path, target: Path, locks: Sequence[Path], environ: Mapping[s
 
 
 def _pip_words(verb: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "pip", verb]
+    return [sys.executable, "-BP", "-m", "pip", verb]  # -B: Python may be in Nix's store, whose files must not change
 
 
 def _pip(environ: Mapping[str, str]) -> dict[str, str] | None:
     """pip's environment, with those of its settings that we keep; None if there is no pip."""
     plain = _without(environ, ("PYTHON", "PIP_"))
     named = {name: value for name, value in environ.items() if name in _PIP_VARIABLES}
-    listed = process.run([*_pip_words("config"), "list", "--disable-pip-version-check"], environ=plain | named)
+    listed = _pip_list(plain | named)
+    if listed.status and (bundled := _bundled_pip()):
+        plain["PYTHONPATH"] = str(bundled)
+        listed = _pip_list(plain | named)
     if listed.status:
         return None
     kept = dict(_pip_settings(listed.output.splitlines()))
@@ -85,6 +89,20 @@ def _pip(environ: Mapping[str, str]) -> dict[str, str] | None:
         variables["PIP_CERT"] = bundle
     ours = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     return {**plain, **variables, **ours}
+
+
+def _pip_list(environ: Mapping[str, str]) -> process.Finished:
+    return process.run([*_pip_words("config"), "list", "--disable-pip-version-check"], environ=environ)
+
+
+def _bundled_pip() -> Path | None:
+    """The wheel of pip that a Python has for its virtual environments, as that of nixpkgs, which has no other pip.
+
+    A wheel of pip can be imported from as it is, which is how `ensurepip` runs it.
+    """
+    named = sysconfig.get_config_var("WHEEL_PKG_DIR")
+    directories = [*([Path(named)] if named else []), Path(sysconfig.get_path("stdlib"), "ensurepip/_bundled")]
+    return next((wheel for directory in directories for wheel in directory.glob("pip-*-py3-none-any.whl")), None)
 
 
 def _pip_settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
