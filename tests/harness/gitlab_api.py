@@ -26,7 +26,9 @@ NAME = "acme/project"
 TOKEN = "glpat-0123456789abcdefghij"
 DESCRIPTION = Description(Path(__file__).with_name("data") / "gitlab-api.json")
 MASKABLE = re.compile(r"\S{8,}")
-READS = frozenset({"projects/get", "repository/tree", "files/get", "branches/get", "merge_requests/list", "ci/lint"})
+READS = frozenset(
+    {"projects/get", "repository/tree", "files/get", "repository/compare", "merge_requests/list", "ci/lint"}
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class GitLabApi:
     settings: dict[str, Json] = field(default_factory=dict)
     """Attributes of the project that are not as usual."""
     branches: dict[str, dict[str, str]] = field(default_factory=lambda: {"main": {"default.nix": "{ }\n"}})
+    commits: dict[str, list[str]] = field(default_factory=dict)
+    """Messages of what a branch has and `main` has not; without them it is of somebody else."""
     variables: dict[str, dict[str, Json]] = field(default_factory=dict)
     requests: list[dict[str, Json]] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
@@ -153,13 +157,16 @@ class GitLabApi:
         content = base64.b64encode(files[values["file_path"]].encode()).decode()
         return 200, {"file_path": values["file_path"], "encoding": "base64", "content": content}
 
-    def answer_of_branches_get(self, values: Json, *_: Json) -> tuple[int, Json]:
-        self._files(values["branch"], "Branch")
-        return 200, {"name": values["branch"]}
+    def answer_of_repository_compare(self, _: Json, query: Json, __: Json) -> tuple[int, Json]:
+        self._files(query["from"], "Ref")
+        self._files(query["to"], "Ref")
+        messages = self.commits.get(query["to"], ["a person's commit"])
+        return 200, {"commits": [{"message": each} for each in messages], "diffs": [], "compare_same_ref": False}
 
     def answer_of_branches_delete(self, values: Json, *_: Json) -> tuple[int, Json]:
         self._files(values["branch"], "Branch")
         del self.branches[values["branch"]]
+        self.commits.pop(values["branch"], None)
         return 204, None
 
     def answer_of_commits_create(self, _: Json, __: Json, body: Json) -> tuple[int, Json]:
@@ -174,6 +181,8 @@ class GitLabApi:
                 raise Refusal(400, {"message": f"A file with this name {words}"})
             files[action["file_path"]] = action["content"]
         self.branches[body["branch"]] = files
+        before = [] if start != body["branch"] else self.commits.get(start, [])
+        self.commits[body["branch"]] = [*before, body["commit_message"]]
         return 201, {"title": body["commit_message"]}
 
     def answer_of_merge_requests_list(self, _: Json, query: Json, __: Json) -> tuple[int, Json]:

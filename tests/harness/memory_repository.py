@@ -77,7 +77,7 @@ class MemoryRepository:
     def propose(self, proposal: Proposal) -> str:
         raise NotImplementedError("no storage asks for it")
 
-    def withdraw(self) -> bool:
+    def withdraw(self) -> str:
         raise NotImplementedError("no storage asks for it")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from .repository import BRANCH, Proposal, Repository
 from .steps import Found, Now
+
+_NAME: Final = "nix-autocache"
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,15 @@ class ProposalStep:
 
     def remove(self) -> str:
         """Close it and remove its branch. What was merged stays: only a commit can remove it."""
-        self.repository.withdraw()
-        branch = self.repository.default_branch
-        merged = [path for path, text in self.proposal.files.items() if self.repository.read(path) == text]
-        return f"{branch} has {', '.join(merged)}; remove it there with a commit of your own" if merged else ""
+        stays, branch, merged = self.repository.withdraw(), self.repository.default_branch, self._merged()
+        commit = f"{branch} has {', '.join(merged)}; remove it there with a commit of your own" if merged else ""
+        return "; ".join(filter(None, (stays, commit)))
+
+    def _merged(self) -> list[str]:
+        """Files of the default branch that use nix-autocache, also those that another version has written."""
+        jobs = {name for name in self.repository.names() if name.endswith((".yml", ".yaml"))}
+        found = {path: self.repository.read(path) or "" for path in sorted({*self.proposal.files, *jobs})}
+        return [path for path, text in found.items() if _NAME in text or text == self.proposal.files.get(path)]
 
     def _found(self, now: Now, why: str) -> Found:
         """The plan says what this step will be refused, before the others have made anything."""

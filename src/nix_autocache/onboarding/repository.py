@@ -1,6 +1,6 @@
 """A repository on a CI host, as `init` needs it: variables, secrets, files, and a pull request.
 
-`github.py` and `gitlab.py` are the hosts; each is one file, with a row in `hosts.py`.
+The folders `github` and `gitlab` are the hosts; each has a row in `hosts.py`.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Repository(Files, Protocol):
         """Put the files on BRANCH, from the default branch, and open a pull request, or update the one that is open.
         Returns its address."""
 
-    def withdraw(self) -> bool:
-        """Close the open pull request and remove BRANCH. False if there was neither."""
+    def withdraw(self) -> str:
+        """Close the open pull request and remove BRANCH, if init made it. Returns why it stays, or nothing."""
 
     def subject(self, branches: tuple[str, ...]) -> Subject:
         """The claims of jobs on these branches. Raises Error where they are not known, as with a template of the

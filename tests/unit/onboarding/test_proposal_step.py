@@ -54,6 +54,15 @@ def test_what_was_merged_is_right_and_stays_when_all_is_undone(server: GitHub, r
     assert BRANCH not in server.git.branches
 
 
+def test_what_another_version_has_written_is_not_said_to_be_removed(server: GitHub, repository: Repository) -> None:
+    """Its jobs would look for variables that are gone."""
+    files = {WORKFLOW: "uses: nix-autocache/nix-autocache@1", ".github/workflows/ci.yml": "uses: nix-autocache/x@1"}
+    server.git.push({**files, ".github/workflows/other.yml": "on: push"})
+    assert ProposalStep(repository, PROPOSAL).remove() == (
+        f"main has .github/workflows/ci.yml, {WORKFLOW}; remove it there with a commit of your own"
+    )
+
+
 def test_a_scope_that_the_token_lacks_is_in_the_plan(server: GitHub) -> None:
     """Before a bucket or a role is made that nothing will use yet."""
     server.token, server.scopes = "gho_of-gh", "repo, read:org"

@@ -1,16 +1,14 @@
 """The branch and the pull request that `init` makes on GitHub.
 
-All files are in one commit, so that the branch appears with all of them or not at all. The commit's message has a
-mark: a branch of the same name that somebody else made is neither overwritten nor removed.
+All files are in one commit, so that the branch appears with all of them or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ...errors import Error
+from ..lead import STAYS, Lead, message
 from ..repository import BRANCH, Proposal
 from .account import CONTENTS, PULLS, WORKFLOWS, Account
 
@@ -18,26 +16,6 @@ if TYPE_CHECKING:
     from github.GitRef import GitRef
     from github.PullRequest import PullRequest
     from github.Repository import Repository as Api
-
-MARK: Final = "Made-by: nix-autocache init"
-
-
-@dataclass(frozen=True)
-class Lead:
-    """The commits that the branch has and the default branch has not, the oldest first."""
-
-    messages: tuple[str, ...]
-    behind: int  # commits that only the default branch has
-
-    @property
-    def is_ours(self) -> bool:
-        """True if nobody else's commit is among them."""
-        return all(MARK in message for message in self.messages)
-
-    @property
-    def was_begun_by_us(self) -> bool:
-        """True also if others have added commits since."""
-        return bool(self.messages) and MARK in self.messages[0]
 
 
 class PullBranch:
@@ -58,29 +36,27 @@ class PullBranch:
         An open pull request gets a commit more; without one the branch begins anew from the default branch.
         """
         pull, ref = self._open_pull(), self._ref(BRANCH)
-        lead = self._lead() if ref else None
-        if lead and not (lead.was_begun_by_us if pull else lead.is_ours):
-            raise Error(
-                f"{self._account.name}: its branch {BRANCH} has commits that init did not make; rename that branch, "
-                "and run the same again"
-            )
-        is_fresh = lead is not None and (pull is not None or lead.behind == 0)
+        said = self._comparison() if ref else None
+        if said and (refusal := _lead(said, pull).refusal(self._account.name)):
+            raise Error(refusal)
+        is_fresh = said is not None and (pull is not None or said["behind_by"] == 0)
         if not (is_fresh and all(self._has(path, text) for path, text in proposal.files.items())):
             self._commit(proposal, ref, on_top=pull is not None)
         return self._show(pull, proposal)
 
-    def withdraw(self) -> bool:
-        """Close the pull request and remove the branch. False if there is none that init began."""
+    def withdraw(self) -> str:
+        """Close the pull request and remove the branch. Returns why they stay."""
         pull, ref = self._open_pull(), self._ref(BRANCH)
-        lead = self._lead() if ref else None
-        if ref is None or lead is None or not (lead.was_begun_by_us if pull else lead.is_ours):
-            return False
+        if ref is None:
+            return ""
+        if not _lead(self._comparison(), pull).is_ours:
+            return STAYS
         if pull:
             with self._account.asking("close the pull request", PULLS):
                 pull.edit(state="closed")
         with self._account.asking(f"remove the branch {BRANCH}", CONTENTS):
             ref.delete()
-        return True
+        return ""
 
     def _show(self, pull: PullRequest | None, proposal: Proposal) -> str:
         with self._account.asking("open the pull request", PULLS):
@@ -101,10 +77,10 @@ class PullBranch:
         reading = f"read the branch {branch}"
         return self._account.if_there(reading, CONTENTS, lambda: self._api.get_git_ref(f"heads/{branch}"))
 
-    def _lead(self) -> Lead:
+    def _comparison(self) -> dict[str, Any]:
+        """Its `commits` are those that the default branch has not; it is `behind_by` so many that only that has."""
         with self._account.asking(f"compare the branch {BRANCH}", CONTENTS):
-            said: Mapping[str, Any] = self._api.compare(self._api.default_branch, BRANCH).raw_data
-        return Lead(tuple(each["commit"]["message"] for each in said["commits"]), said["behind_by"])
+            return dict(self._api.compare(self._api.default_branch, BRANCH).raw_data)
 
     def _has(self, path: str, text: str) -> bool:
         """True if the branch has this file."""
@@ -122,8 +98,12 @@ class PullBranch:
         with self._account.asking(f"write {', '.join(proposal.files)}", CONTENTS, WORKFLOWS):
             parent = self._api.get_git_commit(base.object.sha)
             tree = self._api.create_git_tree(entries, parent.tree)
-            made = self._api.create_git_commit(f"{proposal.title}\n\n{MARK}\n", tree, [parent])
+            made = self._api.create_git_commit(message(proposal.title), tree, [parent])
             if ref is None:
                 self._api.create_git_ref(f"refs/heads/{BRANCH}", made.sha)
             else:
                 ref.edit(made.sha, force=not on_top)
+
+
+def _lead(comparison: dict[str, Any], pull: PullRequest | None) -> Lead:
+    return Lead(tuple(each["commit"]["message"] for each in comparison["commits"]), pull is not None)

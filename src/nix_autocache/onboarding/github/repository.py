@@ -112,8 +112,8 @@ class GitHubRepository:
         """Open the pull request, or update the open one; its address."""
         return self._pull.propose(proposal)
 
-    def withdraw(self) -> bool:
-        """Close the pull request and remove its branch. False if there was neither."""
+    def withdraw(self) -> str:
+        """Close the pull request and remove its branch. Returns why they stay."""
         return self._pull.withdraw()
 
     def subject(self, branches: tuple[str, ...]) -> Subject:

@@ -1,14 +1,15 @@
 """The files of a project on GitLab, and the merge request that changes them.
 
-Commits that somebody made on the branch stay while its merge request is open. Without an open one, what is left on the
-branch gives way to the default branch and our files.
+Commits that somebody made on the branch stay while its merge request is open. Without an open one, what `init` left on
+the branch gives way to the default branch and our files.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import Error
+from ..lead import STAYS, Lead, message
 from ..repository import BRANCH, Proposal
 from .access import Access, if_there
 
@@ -41,6 +42,9 @@ class MergeRequest:
     def propose(self, proposal: Proposal) -> str:
         """Commit the files in one request, and open the merge request or bring its text up to date: its address."""
         request = self.open()
+        lead = self._lead(request)
+        if lead and (refusal := lead.refusal(self._access.project)):
+            raise Error(refusal)
         if any(self.read(path, BRANCH) != text for path, text in proposal.files.items()):
             self._commit(proposal, "" if request else str(self._project.default_branch))
         self._check_pipeline()
@@ -53,22 +57,26 @@ class MergeRequest:
                 self._project.mergerequests.update(request.iid, texts)
         return str(request.web_url)
 
-    def withdraw(self) -> bool:
-        """Close it and remove its branch. False if there was neither."""
-        request, there = self.open(), self._has_branch()
+    def withdraw(self) -> str:
+        """Close it and remove its branch. Returns why they stay."""
+        request = self.open()
+        lead = self._lead(request)
+        if lead and not lead.is_ours:
+            return STAYS
         if request:
             with self._access.needs("Developer", "close the merge request"):
                 self._project.mergerequests.update(request.iid, {"state_event": "close"})
-        if there:
+        if lead:
             with self._access.needs("Developer", f"remove the branch {BRANCH}"), if_there():
                 self._project.branches.delete(BRANCH)
-        return request is not None or there
+        return ""
 
-    def _has_branch(self) -> bool:
-        with self._access.needs("Reporter", f"look for the branch {BRANCH}"), if_there():
-            self._project.branches.get(BRANCH)
-            return True
-        return False
+    def _lead(self, request: ProjectMergeRequest | None) -> Lead | None:
+        """None if there is no branch."""
+        with self._access.needs("Reporter", f"compare the branch {BRANCH}"), if_there():
+            found: Any = self._project.repository_compare(str(self._project.default_branch), BRANCH)
+            return Lead(tuple(str(each["message"]) for each in found["commits"]), request is not None)
+        return None
 
     def _commit(self, proposal: Proposal, start: str) -> None:
         """Onto the branch, or with a `start` onto a new branch from there, in place of one that is left over."""
@@ -81,7 +89,7 @@ class MergeRequest:
         fresh = {"start_branch": start, "force": True} if start else {}
         with self._access.needs("Developer", f"push the branch {BRANCH}"):
             self._project.commits.create(
-                {"branch": BRANCH, "commit_message": proposal.title, "actions": actions, **fresh}
+                {"branch": BRANCH, "commit_message": message(proposal.title), "actions": actions, **fresh}
             )
 
     def _check_pipeline(self) -> None:
@@ -92,5 +100,5 @@ class MergeRequest:
             first = " ".join(str((checked.errors or ["no reason given"])[0]).split())
             raise Error(
                 f"{self._access.server} does not accept the pipeline on the branch {BRANCH} of {self._access.project}: "
-                f"{first}; mend it there and run init again, or see docs/gitlab.md"
+                f"{first}; mend it there and open the merge request yourself, or see docs/gitlab.md"
             )

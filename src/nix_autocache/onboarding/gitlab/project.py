@@ -108,7 +108,7 @@ class GitLabRepository:
     def propose(self, proposal: Proposal) -> str:
         return self._request.propose(proposal)
 
-    def withdraw(self) -> bool:
+    def withdraw(self) -> str:
         return self._request.withdraw()
 
     def subject(self, branches: tuple[str, ...]) -> Subject:

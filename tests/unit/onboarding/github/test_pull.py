@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from nix_autocache.errors import Error
-from nix_autocache.onboarding.github.pull import MARK
 from nix_autocache.onboarding.github.repository import connect
+from nix_autocache.onboarding.lead import MARK
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
 from tests.harness import github_api
 from tests.harness.github_api import GitHub, Refusal
@@ -59,7 +59,7 @@ def test_a_branch_of_somebody_else_is_left_alone(server: GitHub, repository: Rep
         server.pulls.append({"number": 1, "state": "open", "head": BRANCH, "base": "main", "title": "", "body": ""})
     with pytest.raises(Error, match=r"^acme/project: its branch nix-autocache has commits that init did not make;"):
         repository.propose(PROPOSAL)
-    assert not repository.withdraw()
+    assert "commits that init did not make" in repository.withdraw()
     assert server.writes == []
 
 
@@ -72,16 +72,16 @@ def test_a_branch_of_ours_with_somebody_elses_commits_is_not_thrown_away(
     server.requests.clear()
     with pytest.raises(Error, match="commits that init did not make"):
         repository.propose(CHANGED)
-    assert not repository.withdraw()
+    assert "commits that init did not make" in repository.withdraw()
     assert server.writes == []
 
 
 def test_withdrawing_closes_the_pull_request_and_removes_the_branch(server: GitHub, repository: Repository) -> None:
     repository.propose(PROPOSAL)
-    assert repository.withdraw()
+    assert repository.withdraw() == ""
     assert [pull["state"] for pull in server.pulls] == ["closed"]
     assert set(server.git.branches) == {"main"}
-    assert not repository.withdraw()
+    assert repository.withdraw() == ""
 
 
 def test_a_token_without_the_scope_workflow_is_told_before_a_branch_is_made(

@@ -1,5 +1,6 @@
 """A project on GitLab: what `init` sets and proposes there, what is refused, and what a loss of the network leaves."""
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from nix_autocache.errors import Error, InputError
 from nix_autocache.onboarding.cache_setup import CacheSetup
 from nix_autocache.onboarding.gitlab import pipeline_files
 from nix_autocache.onboarding.gitlab.project import GitLabRepository
+from nix_autocache.onboarding.lead import message
 from nix_autocache.onboarding.proposal_step import ProposalStep
 from nix_autocache.onboarding.repository import BRANCH
 from nix_autocache.onboarding.steps import Now, Step
@@ -129,8 +131,35 @@ def test_what_others_committed_to_the_open_request_stays(api: GitLabApi) -> None
 
 def test_a_branch_that_is_left_of_an_earlier_time_gives_way(api: GitLabApi) -> None:
     api.branches[BRANCH] = {"default.nix": "an old one", PIPELINE: "{}"}
+    api.commits[BRANCH] = [message("x")]
     carry_out(api)
     assert api.branches[BRANCH]["default.nix"] == api.branches["main"]["default.nix"]
+
+
+@pytest.mark.parametrize("proposed", [False, True])
+def test_a_branch_that_somebody_else_made_is_neither_written_to_nor_removed(api: GitLabApi, proposed: bool) -> None:
+    api.branches[BRANCH] = {"default.nix": "the work of weeks"}
+    if proposed:
+        row = {"iid": 1, "source_project_id": 7, "source_branch": BRANCH, "state": "opened", "web_url": ""}
+        api.requests.append({**row, "title": "theirs", "description": ""})
+    before = copy.deepcopy(api.state())
+    project = connected(api)
+    step = ProposalStep(project, pipeline_files.proposal(project, CacheSetup(), COMMIT))
+    with pytest.raises(Error, match=f"^acme/project: its branch {BRANCH} has commits that init did not make; rename"):
+        step.apply()
+    assert (
+        step.remove()
+        == f"the branch {BRANCH} has commits that init did not make; remove it yourself if nobody needs it"
+    )
+    assert api.state() == before
+
+
+def test_commits_of_others_on_a_branch_without_a_request_stay(api: GitLabApi) -> None:
+    carry_out(api)
+    api.requests[0]["state"] = "closed"
+    api.commits[BRANCH].append("mended")
+    undo(api)
+    assert BRANCH in api.branches
 
 
 def test_a_forks_request_from_a_branch_of_that_name_is_not_ours(api: GitLabApi) -> None:
@@ -213,7 +242,7 @@ def test_a_refusal_is_one_line_that_names_what_is_missing(
     [
         ("variables/delete", "remove the variable NIX_SIGNING_KEY .* lacks the role Maintainer"),
         ("merge_requests/update", "close the merge request .* lacks the role Developer"),
-        ("branches/get", f"look for the branch {BRANCH} .* lacks the role Reporter"),
+        ("repository/compare", f"compare the branch {BRANCH} .* lacks the role Reporter"),
         ("branches/delete", f"remove the branch {BRANCH} .* lacks the role Developer"),
     ],
 )
