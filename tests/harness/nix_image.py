@@ -15,10 +15,11 @@ NIXPKGS = Path(__file__).with_name("nixpkgs")
 _PACKAGES = "bash coreutils findutils grep tar gzip curl git nix-bin"
 PROGRAMS = "/image/bin"
 _CACHE = "/srv/official"
+SUBSTITUTER = f"file://{_CACHE}?trusted=1"
 _CONF = f"""\
 build-users-group = nixbld
 sandbox = false
-substituters = file://{_CACHE}?trusted=1
+substituters = {SUBSTITUTER}
 """
 # nix.conf is in the store, since the image's files are links there; of /bin and /usr/bin there is only sh and env.
 _MAKE = f"""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeMachine
-from tests.harness import act, binary_cache, gitlab, graphs, nix_image, product, tools
+from tests.harness import act, binary_cache, gitlab, graphs, nix, nix_image, product, tools
 from tests.harness.act import Workflow
 from tests.harness.machine import Machine
 from tests.harness.pipelines import PROJECT, REPOSITORY, cached, environment, pipeline, rewriting, runs, serve
@@ -90,18 +90,29 @@ def test_without_a_usable_nixpkgs_it_is_the_pinned_ones(machine: MakeMachine, ni
     assert "downloading" not in kept.stderr, "the machine's own comes first"
 
 
-@pytest.mark.parametrize("nix", [True, False], ids=["unreachable", "no-nix"])
-def test_where_nix_gets_none_either_one_line_says_what_to_do(machine: MakeMachine, nix: bool) -> None:
+def test_a_user_of_a_daemon_gets_one(machine: MakeMachine, nix_generation: Generation) -> None:
+    """As on NixOS's runners: the user is not trusted, and cannot write the store."""
+    made = machine(nix_generation, [*product.binds(), *nix_image.binds(nix_generation)])
+    nix.with_daemon(made, f"substituters = {nix_image.SUBSTITUTER}\n")
+    made.sh("rm /usr/bin/python3*; mkdir -m 777 /srv/link")
+    made.add_user("ci")
+    words = ["sh", "-euc", FIND.replace("/srv/python", "/srv/link/python"), "sh", SCRIPT]
+    done = made.run(words, env={"NIX_PATH": nix_image.environment()["NIX_PATH"]}, user="ci")
+    assert made.run([done.stdout.strip(), "-c", "print(1)"], user="ci").stdout == "1\n"
+
+
+@pytest.mark.parametrize("has_nix", [True, False], ids=["unreachable", "no-nix"])
+def test_where_nix_gets_none_either_one_line_says_what_to_do(machine: MakeMachine, has_nix: bool) -> None:
     made = of_image(machine, NEW)
     env = {**environment(), **nix_image.environment(), "NIX_PATH": "", "NIX_CONFIG": "download-attempts = 1"}
     env["PATH"] += f":{act.NODE}"
-    if not nix:
+    if not has_nix:
         made.sh(f"rm {nix_image.PROGRAMS}/nix*")
     done = runs(made, pipeline(), env=env)
     assert done.status == 3, done.text
     (line,) = [line for line in done.log.splitlines() if NEEDED in line]
     assert "use an image that has it" in line
-    assert ("downloading nixpkgs" in done.log) is nix
+    assert ("downloading nixpkgs" in done.log) is has_nix
     assert "nothing was set up in this job" in done.log
     action = made.run(["node", f"{tools.TARGET}/src/action/main.mjs"], env=env, check=False)
     assert action.returncode == 3, action
