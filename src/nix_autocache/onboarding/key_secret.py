@@ -18,10 +18,10 @@ def plan(repository: Repository, wanted: str, known: Sequence[PublicKey], option
 
     Raises InputError if there is a secret, and no variable that says which key it is.
     """
-    if not repository.has_secret(SIGNING_KEY):
-        return signing_keys.made(wanted, known)
     if options.undo:
         return KeyPlan(new=None, trusted=tuple(known))
+    if not repository.has_secret(SIGNING_KEY):
+        return signing_keys.made(wanted, known)
     if not known and not options.new_key:
         raise InputError(
             f"the secret {SIGNING_KEY} is there, and no variable {PUBLIC_KEYS} says what its public key is: set the "
@@ -30,7 +30,7 @@ def plan(repository: Repository, wanted: str, known: Sequence[PublicKey], option
     if not known:
         return signing_keys.made(wanted, known)
     if options.rotate_key or options.new_key:
-        return signing_keys.replaced(options.key_name, known, str(options.cache))
+        return signing_keys.replaced(options.key_name, known, str(options.cache), f"env:{SIGNING_KEY}")
     return _kept(known)
 
 

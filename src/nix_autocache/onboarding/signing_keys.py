@@ -8,6 +8,7 @@ gets a new name, with the next number.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,14 +40,16 @@ def kept(current: PublicKey, known: Sequence[PublicKey]) -> KeyPlan:
     return KeyPlan(new=None, trusted=_distinct(current, *known))
 
 
-def replaced(wanted: str, known: Sequence[PublicKey], cache: str) -> KeyPlan:
-    """A new key beside those that are known, of which the first signs until now."""
+def replaced(wanted: str, known: Sequence[PublicKey], cache: str, source: str) -> KeyPlan:
+    """A new key beside those that are known, of which the first signs until now. `source` says where the new one is,
+    as the input `signing-key` is written."""
     new = keys.generate(_next_name(wanted or known[0].name, known))
     old = known[0]
+    where = " in a job, since only jobs get the secret," if source.startswith("env:") else ""
     note = (
         f"{old.name} stays trusted. It may go when nothing in the cache depends on it: after `nix-autocache sign "
-        f"--cache {cache} --signing-key NEW --old-key {old}`, or when all paths have been pushed anew. Then remove it "
-        "from the variable NIX_CACHE_PUBLIC_KEYS"
+        f"--cache {shlex.quote(cache)} --signing-key {source} --old-key {old}`{where} or when all paths have been "
+        "pushed anew. Then remove it from the variable NIX_CACHE_PUBLIC_KEYS"
     )
     return KeyPlan(new=new, trusted=_distinct(new.public, *known), first=_distinct(*known, new.public), notes=(note,))
 

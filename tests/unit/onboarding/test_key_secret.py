@@ -62,6 +62,8 @@ def test_a_new_key_stands_beside_the_old_one() -> None:
     assert new.name == "acme-project-2"
     assert one.variables[KEYS] == f"{new.public} {old.public}"
     assert "acme-project-1 stays trusted" in plan.notes[0]
+    assert "--signing-key env:NIX_SIGNING_KEY" in plan.notes[0]
+    assert "in a job, since only jobs get the secret" in plan.notes[0]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -84,6 +86,16 @@ def test_whatever_signs_after_a_kill_is_trusted(first: bool, count: int) -> None
 
 def test_undo_needs_no_public_key() -> None:
     one = MemoryRepository(secrets={SECRET: "unknown"})
+    steps.undo(planned(one, undo=True)[1], PlainTerminal())
+    assert (one.secrets, one.variables) == ({}, {})
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_an_undo_that_was_killed_is_finished_by_the_next(count: int) -> None:
+    one = MemoryRepository()
+    run(one)
+    for step in list(reversed(planned(one, undo=True)[1]))[:count]:
+        step.remove()
     steps.undo(planned(one, undo=True)[1], PlainTerminal())
     assert (one.secrets, one.variables) == ({}, {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ class AccessKey:
     """An access key that does not expire."""
 
     name: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 class Account:

@@ -10,6 +10,7 @@ from ..steps import Found, Now
 from .service import UNSUPPORTED, Service
 from .tags import TAG, owner_of, tags
 
+OF_ANOTHER = "init made the bucket for another repository, which needs it"
 _ABSENT = frozenset({"404", "NoSuchBucket"})
 
 
@@ -35,8 +36,15 @@ class Bucket:
 
     def is_ours(self) -> bool:
         """True if `init` made it for this repository."""
+        return self._owner() == self.owner
+
+    def is_anothers(self) -> bool:
+        """True if `init` made it for another repository, which needs its settings."""
+        return self._owner() not in {"", self.owner}
+
+    def _owner(self) -> str:
         answer = self.ask("get_bucket_tagging", missing=UNSUPPORTED | {"NoSuchTagSet"})
-        return owner_of(answer.get("TagSet", [])) == self.owner if answer else False
+        return owner_of(answer.get("TagSet", [])) if answer else ""
 
     def holds_something(self) -> bool:
         answer = self.ask("list_objects_v2", MaxKeys=1)

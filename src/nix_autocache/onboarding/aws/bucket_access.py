@@ -12,7 +12,7 @@ from typing import Final
 
 from ..steps import Found, Now
 from . import policies
-from .bucket import Bucket
+from .bucket import OF_ANOTHER, Bucket
 from .policies import Policy
 from .service import UNSUPPORTED
 
@@ -51,6 +51,8 @@ class PrivateStep:
     def remove(self) -> str:
         if not self.bucket.exists():
             return ""
+        if self.bucket.is_anothers():
+            return OF_ANOTHER
         _drop_statement(self.bucket)
         return "as long as the bucket is there"
 
@@ -87,6 +89,8 @@ class PublicStep:
         return "" if done else f"{self.bucket.s3.server} has no policies of buckets; make it public in its own settings"
 
     def remove(self) -> str:
+        if self.bucket.is_anothers():
+            return OF_ANOTHER
         _drop_statement(self.bucket)
         return ""
 

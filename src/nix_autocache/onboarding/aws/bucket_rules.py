@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..steps import Found, Now
-from .bucket import Bucket
+from .bucket import OF_ANOTHER, Bucket
 from .service import UNSUPPORTED
 
 _ID: Final = "nix-autocache-unfinished-uploads"
@@ -17,6 +17,7 @@ _RULE: Final[Mapping[str, Any]] = {
     "Filter": {"Prefix": ""},
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
 }
+_SIZE: Final = "TransitionDefaultMinimumObjectSize"
 _NONE: Final = frozenset({"NoSuchLifecycleConfiguration"})
 
 
@@ -39,19 +40,23 @@ class UnfinishedUploadsStep:
         return Found(Now.RIGHT) if _does_it(ours[0]) else Found(Now.DIFFERENT, "it does something else")
 
     def apply(self) -> str:
-        rules = [*self._others(), _RULE]
+        others, more = self._others()
         done = self.bucket.ask(
             "put_bucket_lifecycle_configuration",
             missing=self._unsupported,
-            LifecycleConfiguration={"Rules": rules},
+            LifecycleConfiguration={"Rules": [*others, _RULE]},
+            **more,
         )
         return "" if done else f"{self.bucket.s3.server} has no such rule; remove unfinished uploads there now and then"
 
     def remove(self) -> str:
         if self.look().now is Now.ABSENT:
             return ""
-        if others := self._others():
-            self.bucket.ask("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": others})
+        if self.bucket.is_anothers():
+            return OF_ANOTHER
+        others, more = self._others()
+        if others:
+            self.bucket.ask("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": others}, **more)
         else:
             self.bucket.ask("delete_bucket_lifecycle")
         return ""
@@ -60,9 +65,11 @@ class UnfinishedUploadsStep:
     def _unsupported(self) -> frozenset[str]:
         return frozenset() if self.bucket.s3.is_aws else UNSUPPORTED
 
-    def _others(self) -> list[Mapping[str, Any]]:
-        answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported)
-        return [rule for rule in answer.get("Rules", []) if rule.get("ID") != _ID] if answer else []
+    def _others(self) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
+        """The rules of others, and the setting that a request without it would put back to its default."""
+        answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported) or {}
+        rules = [rule for rule in answer.get("Rules", []) if rule.get("ID") != _ID]
+        return rules, {_SIZE: answer[_SIZE]} if answer.get(_SIZE) else {}
 
 
 def _does_it(rule: Mapping[str, Any]) -> bool:

@@ -38,9 +38,11 @@ class Parameter:
     def old_keys(self) -> tuple[PublicKey, ...]:
         """Of its description, for when the variable of the repository is gone."""
         wanted = [{"Key": "Name", "Option": "Equals", "Values": [self.name]}]
-        found = self.ssm.ask("describe_parameters", ParameterFilters=wanted)["Parameters"]
-        text = found[0].get("Description", "").partition(_TRUSTED)[2] if found else ""
-        return keys.parse_public_keys(text, f"the description of aws-ssm:{self.name}")
+        page = self.ssm.ask("describe_parameters", ParameterFilters=wanted)
+        while not page["Parameters"] and page.get("NextToken"):  # a page may be empty, and not the last
+            page = self.ssm.ask("describe_parameters", ParameterFilters=wanted, NextToken=page["NextToken"])
+        text = next((each.get("Description", "") for each in page["Parameters"]), "")
+        return keys.parse_public_keys(text.partition(_TRUSTED)[2], f"the description of aws-ssm:{self.name}")
 
     def is_ours(self) -> bool:
         answer = self.ssm.ask("list_tags_for_resource", ResourceType="Parameter", ResourceId=self.name)
@@ -51,7 +53,7 @@ def plan(parameter: Parameter, wanted: str, known: Sequence[PublicKey], options:
     """`known` is what the variable holds, `wanted` the name of a new key."""
     current = parameter.key()
     if current is None:
-        return signing_keys.made(wanted, known)
+        return KeyPlan(new=None, trusted=tuple(known)) if options.undo else signing_keys.made(wanted, known)
     known = known or [current.public, *parameter.old_keys()]
     here = current.public
     rotates = (options.rotate_key or options.new_key) and not options.undo
@@ -60,7 +62,7 @@ def plan(parameter: Parameter, wanted: str, known: Sequence[PublicKey], options:
     # What an interrupted rotation announced, and did not store, has signed nothing.
     never = signing_keys.newer(here, known)
     others = [key for key in known if key != here and key not in never]
-    return signing_keys.replaced(options.key_name, [here, *others], str(options.cache))
+    return signing_keys.replaced(options.key_name, [here, *others], str(options.cache), f"aws-ssm:{parameter.name}")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def test_a_new_key_stands_beside_the_old_one(person: Person) -> None:
     assert planned.setup.public_keys == (str(new.public), str(old.public))
     note = planned.notes[-1]
     assert note.startswith("acme-project-1 stays trusted")
-    assert f"nix-autocache sign --cache s3://{BUCKET}?region=eu-west-1 --signing-key NEW --old-key {old.public}" in note
+    command = f"nix-autocache sign --cache 's3://{BUCKET}?region=eu-west-1' --signing-key aws-ssm:{PARAMETER} "
+    assert f"{command}--old-key {old.public}`" in note
 
     person.init()
     assert person.key() == new, "without the flag it stays"

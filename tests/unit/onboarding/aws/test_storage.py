@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import botocore.httpsession
 import pytest
 
 from nix_autocache.errors import InputError
 from nix_autocache.onboarding.aws import policies
+from nix_autocache.onboarding.aws.bucket_rules import UnfinishedUploadsStep
 from nix_autocache.onboarding.steps import Now
 from tests.harness.aws_person import BUCKET, CACHE, PARAMETER, PROVIDER, ROLE, ROLE_NAME, Killed, Person
 
@@ -183,6 +185,37 @@ def test_what_is_of_others_stays(person: Person, capsys: pytest.CaptureFixture[s
     assert [rule["ID"] for rule in state["bucket"]["rules"]] == ["theirs"]
     assert list(state["roles"]) == ["nix-cache-acme-other"]
     assert "the role nix-cache-acme-other needs it" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_undo_leaves_the_settings_of_a_bucket_that_init_made_for_another_repository(person: Person) -> None:
+    person.init(public=True)
+    bucket = person.state()["bucket"]
+    first, person.repository = person.repository, replace(person.repository, name="acme/other", variables={})
+    person.init()
+    person.undo()
+    person.undo(public=True)
+    assert person.state()["bucket"] == bucket
+    person.repository = first
+    person.undo()
+    assert person.state()["bucket"] == {}
+
+
+def test_a_setting_beside_the_rules_is_not_put_back_to_its_default() -> None:
+    """moto does not have it; AWS takes the default where a request does not name it."""
+    put: list[dict[str, Any]] = []
+    setting = {"TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+
+    class Bucket:
+        name = BUCKET
+        s3 = SimpleNamespace(is_aws=True)
+
+        def ask(self, operation: str, *, missing: object = (), **parameters: Any) -> Any:
+            put.extend([parameters] if operation.startswith("put_") else [])
+            return {"Rules": [{"ID": "theirs"}], **setting}
+
+    UnfinishedUploadsStep(cast("Any", Bucket())).apply()
+    assert put[0].items() >= setting.items()
 
 
 def test_a_role_and_a_parameter_of_another_repository_are_not_taken(person: Person) -> None:
