@@ -48,7 +48,7 @@ def plan(request: Request) -> Storage:
 
 
 def _account(environ: Mapping[str, str]) -> str:
-    """The JSON key, without a blank, since GitLab hides no value that has one. Raises InputError."""
+    """The JSON key on one line: GitHub would hide each line by itself, such as a brace. Raises InputError."""
     name, text = _FILE, environ.get(GOOGLE_KEY, "")
     if text:
         name = GOOGLE_KEY
@@ -71,4 +71,4 @@ def _account(environ: Mapping[str, str]) -> str:
             f"{name} holds no JSON key of a service account, which has type service_account, {' and '.join(_NEEDED)}; "
             "make one by `gcloud iam service-accounts keys create`"
         )
-    return json.dumps(found, separators=(",", ":")).replace(" ", "\\u0020")
+    return json.dumps(found, separators=(",", ":"))

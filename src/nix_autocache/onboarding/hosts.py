@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import InputError
 from ..system import process
@@ -31,6 +31,10 @@ class HostRow:
 HOSTS: Final[Mapping[str, HostRow]] = {
     "github": HostRow("github.repository", "github.workflow_files", "https://github.com", "github"),
     "gitlab": HostRow("gitlab.project", "gitlab.pipeline_files", "https://gitlab.com", "gitlab"),
+}
+_FOR_SSH: Final = {  # names of the public servers for SSH through a firewall, at port 443
+    "https://ssh.github.com": "https://github.com",
+    "https://altssh.gitlab.com": "https://gitlab.com",
 }
 _SCP: Final = re.compile(r"(?:[^@/]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@host:owner/name
 
@@ -60,13 +64,22 @@ def parse_remote(url: str) -> tuple[str, str]:
         server, path = f"https://{scp['host']}", scp["path"]
     else:
         parts = urlsplit(url)
+        port = f":{_port(parts)}" if _port(parts) and parts.scheme in {"http", "https"} else ""
         if not parts.hostname:
             raise InputError(
                 f"the remote `origin` is {url!r}, which is no repository of a CI host; give --repository and --host"
             )
-        port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
         server, path = f"{'http' if parts.scheme == 'http' else 'https'}://{parts.hostname}{port}", parts.path
-    return server, path.strip("/").removesuffix(".git")
+    return _FOR_SSH.get(server, server), path.strip("/").removesuffix(".git")
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        raise InputError(
+            f"the remote `origin` is {parts.geturl()!r}, whose port is no number; mend it with `git remote set-url`"
+        ) from None
 
 
 def connect(place: Place, environ: Mapping[str, str]) -> Repository:

@@ -14,7 +14,10 @@ from ..nix.store_url import CacheUrl, parse_cache_url
 Credentials = Literal["role", "keys"]
 
 _REPOSITORY: Final = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
-_KEY_NAME: Final = re.compile(r"[^\s:]+")
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+_BRANCH: Final = re.compile(
+    r"[^\s~^:?*\[\\\x00-\x1f\x7f/-][^\s~^:?*\[\\\x00-\x1f\x7f]*(?<![./])"
+)  # git-check-ref-format(1)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
@@ -48,13 +51,21 @@ class Options:
             credentials=credentials,
             key_name=_matching("--key-name", flags.key_name, _KEY_NAME, "a name such as cache.example.org-1"),
             key_in=_key_in(flags.key_in) if flags.key_in else None,
-            branches=tuple(flags.branch or ()),
+            branches=tuple(map(_branch, flags.branch or ())),
             public=flags.public,
             action_ref=_matching("--action-ref", flags.action_ref, _COMMIT, "a commit of 40 hexadecimal digits"),
             new_key=flags.new_key,
             rotate_key=flags.rotate_key,
             undo=flags.undo,
         )
+
+
+def _branch(text: str) -> str:
+    """A branch's name: a pattern would match no job's id token, and a role may trust no more than was named."""
+    name = text.removeprefix("refs/heads/")
+    if not _BRANCH.fullmatch(name) or ".." in name:
+        raise InputError(f"--branch: {text!r} is not the name of one branch; give the flag for each branch")
+    return name
 
 
 def _matching(flag: str, text: str | None, pattern: re.Pattern[str], wanted: str) -> str:

@@ -43,7 +43,8 @@ def plan_storage(request: Request) -> Storage:
     """
     cache = request.options.cache or _before(request.repository)
     if cache is None:
-        return Storage(setup=CacheSetup())
+        _check_flags(request.options)
+        return Storage(setup=CacheSetup(branches=request.options.branches))
     if not cache.row.init_storage:
         kinds = " and ".join(f"{name}://" for name, row in SCHEMES.items() if row.init_storage)
         raise InputError(
@@ -53,6 +54,20 @@ def plan_storage(request: Request) -> Storage:
     request = replace(request, options=replace(request.options, cache=cache))
     storage: Storage = import_module(f".{cache.row.init_storage}", __package__).plan(request)
     return storage
+
+
+def _check_flags(options: Options) -> None:
+    """Raises InputError for a flag that would have no effect without a cache of one's own."""
+    given = {
+        "--credentials": options.credentials,
+        "--key-name": options.key_name,
+        "--key-in": options.key_in is not None,
+        "--public": options.public,
+        "--new-key": options.new_key,
+        "--rotate-key": options.rotate_key,
+    }
+    if found := [flag for flag, value in given.items() if value]:
+        raise InputError(f"{' and '.join(found)}: the CI host's own cache has no key and no access; give --cache")
 
 
 def _before(repository: Repository) -> CacheUrl | None:

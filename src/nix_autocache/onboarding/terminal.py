@@ -71,7 +71,10 @@ class PlainTerminal:
             raise InputError(
                 f"{question} Nobody can answer here: give --yes to go on, or --dry-run to see the plan only"
             )
-        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+        except EOFError:  # Ctrl-D
+            return False
 
 
 class ColourTerminal(PlainTerminal):

@@ -25,6 +25,21 @@ def test_the_hosts_own_cache_needs_no_step(variables: dict[str, str]) -> None:
     assert plan_storage(request(MemoryRepository(variables=variables), {})) == Storage(setup=CacheSetup())
 
 
+def test_the_branches_count_for_the_hosts_own_cache_too() -> None:
+    assert plan_storage(request(MemoryRepository(), {}, branch=["main", "next"])).setup.branches == ("main", "next")
+
+
+@pytest.mark.parametrize(
+    "flags", [{"rotate_key": True}, {"new_key": True}, {"public": True}, {"key_name": "k-1"}, {"key_in": "secret"}]
+)
+def test_what_only_a_cache_of_ones_own_has_is_not_ignored(flags: dict[str, object]) -> None:
+    """Who asks for a new key must not believe that there is one."""
+    with pytest.raises(
+        InputError, match=r"^--[a-z-]+: the CI host's own cache has no key and no access; give --cache$"
+    ):
+        plan_storage(request(MemoryRepository(), {}, **flags))
+
+
 def test_other_caches_are_set_up_by_hand() -> None:
     with pytest.raises(InputError, match=r"--cache: init sets up s3:// and gs://.* for https:// set `cache`"):
         plan_storage(request(MemoryRepository(), {}, cache="https://cache.example.org"))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.onboarding.terminal import PlainTerminal
+
 SOURCE = Path(__file__).parents[3] / "src"
 SHOW = """
 from nix_autocache.onboarding.terminal import terminal
@@ -30,3 +32,16 @@ def test_a_terminal_without_the_library_gets_plain_lines(options: list[str], kin
     assert said.startswith(kind)
     assert ("\x1b[" in said) == (kind == "ColourTerminal")
     assert "it answers: [bold]no markup, and no key cache-1:…" in said
+
+
+def test_no_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D at the question."""
+    ours, theirs = os.openpty()
+    with (
+        os.fdopen(theirs, "r+b", buffering=0),
+        os.fdopen(ours, "wb", buffering=0) as person,
+        open(theirs, closefd=False) as stdin,
+    ):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        person.write(b"\x04")
+        assert not PlainTerminal().ask("Carry it out?")

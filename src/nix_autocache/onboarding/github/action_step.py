@@ -61,7 +61,7 @@ class ActionStep:
 
     @property
     def _may_push(self) -> str:
-        """An expression; empty if there are patterns among the branches, which expressions have not."""
+        """An expression; empty if the name of a branch would mean something else in it."""
         refs = [f"refs/heads/{branch}" for branch in self.branches]
         if not refs or not all(map(_PLAIN.fullmatch, refs)):
             return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 from .. import build_commands
@@ -43,7 +44,7 @@ def workflow(step: ActionStep, commands: BuildCommands) -> str:
         "name: nix-cache",
         "on:",
         "  push:",
-        f"    branches: {json.dumps(step.branches)}",
+        f"    branches: {json.dumps([_escaped(branch) for branch in step.branches], ensure_ascii=False)}",
         "  pull_request:",
         "  workflow_dispatch: # tries the cache, and says what does not work",
         "permissions:",
@@ -63,6 +64,11 @@ def workflow(step: ActionStep, commands: BuildCommands) -> str:
         *(f"      - run: {command}" for command in runs),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(branch: str) -> str:
+    """The pattern for one branch: of the letters that a branch may have, these mean something to GitHub."""
+    return re.sub(r"[+!\]]", r"\\\g<0>", branch)
 
 
 def _workflows(repository: Files) -> list[tuple[str, str]]:

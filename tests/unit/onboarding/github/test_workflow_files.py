@@ -138,3 +138,10 @@ def test_the_pinned_checkout_is_that_of_the_documentation() -> None:
         line for line in proposed("hosts", "flake").files[WORKFLOW].splitlines() if "actions/checkout" in line
     ]
     assert checkout.strip() in (ROOT / "README.md").read_text()
+
+
+def test_a_branch_in_any_script_and_with_letters_of_patterns_is_that_branch() -> None:
+    """YAML has no pairs of surrogates, and a plus means "once or more" to GitHub."""
+    files = workflow_files.proposal(RepositoryFiles({}), CacheSetup(branches=("c++", "wörk-🎉")), COMMIT).files
+    found = yaml.safe_load(files[WORKFLOW])
+    assert found[True]["push"]["branches"] == [r"c\+\+", "wörk-🎉"]
