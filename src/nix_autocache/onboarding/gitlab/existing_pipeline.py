@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_KEY: Final = re.compile(r"""(?P<quote>["']?)(?P<name>[^\s"'#\[{\-][^"'#:]*)(?P=quote)\s*:(?:\s+(?P<rest>.*))?""")
+_NAME: Final = r"""(?P<quote>["'])?(?P<name>(?(quote)[^"'#]+|[^\s"'#\[{\-](?:[^"'#:]|:(?=\S))*))(?(quote)(?P=quote))"""
+_KEY: Final = re.compile(rf"{_NAME}\s*:(?:\s+(?P<rest>.*))?")
 _NOT_JOBS: Final = frozenset(
     {
         *("after_script", "before_script", "cache", "default", "image", "include", "pages"),
@@ -20,6 +21,7 @@ _NOT_JOBS: Final = frozenset(
 _NIX: Final = re.compile(r"\bnix(?:-build|-shell|\s+(?:build|develop|eval|flake|fmt|run|shell))\b")
 _UPLOADS: Final = re.compile(r"\b(?:cachix|attic)\s+(?:use|push|watch-exec|watch-store|authtoken|login)\b|\bnix copy\b")
 _OURS: Final = ("after_script", "before_script", "cache", "id_tokens", "variables")  # what our hidden job sets
+_STRANGE: Final = re.compile("[\r\t\ufeff\udc80-\udcff]")  # also a mark of byte order, and what is not UTF-8
 _ITEM: Final = re.compile(r"(?P<indent> *)- ")
 
 
@@ -72,7 +74,8 @@ class ExistingPipeline:
             text = "".join(line for line in block if not line.lstrip().startswith("#"))
             uploads = tuple(line.strip().removeprefix("- ") for line in text.splitlines() if _UPLOADS.search(line))
             if name not in _NOT_JOBS and (uploads or _NIX.search(text)):
-                keys = set(re.findall(r"^ +(\w+):", text, re.MULTILINE))
+                columns = re.findall(r"^( +)\w+:", text, re.MULTILINE)
+                keys = set(re.findall(rf"^{min(columns, default='')}(\w+):", text, re.MULTILINE))
                 found.append(Job(name, "extends" in keys, tuple(key for key in _OURS if key in keys), uploads))
         return tuple(found)
 
@@ -81,7 +84,7 @@ class ExistingPipeline:
         if content and content[0].rstrip() == "---":
             del content[0]
         odd = any(line.startswith(("---", "...", "%")) for line in content)
-        return not odd and "\r" not in self.text and "\t" not in self.text and bool(content and _key(content[0]))
+        return not odd and not _STRANGE.search(self.text) and bool(content and _key(content[0]))
 
     def _blocks(self) -> Iterator[tuple[str, list[str]]]:
         """Each key at the top, with its lines."""

@@ -212,3 +212,18 @@ def test_what_people_added_to_our_file_stays_and_the_commit_is_new() -> None:
     assert made.files == {PIPELINE: old.replace("f" * 40, COMMIT)}
     part = propose({PIPELINE: JOB}).files[PART] + "more: {script: [x]}\n"
     assert propose({PIPELINE: JOB, PART: part}).files[PART] == part
+
+
+@pytest.mark.parametrize("name", ["build:linux", "a::b", "'test: unit'", '"x:y"'])
+def test_a_job_with_a_colon_in_its_name_is_a_job(name: str) -> None:
+    before = f"{name}:\n  rules:\n    - variables: {{A: b}}\n      if: $X\n  script:\n    - nix build\n"
+    (job,) = ExistingPipeline(before).nix_jobs()
+    assert job.name == name.strip("'\"")
+    assert job.sets == (), "a rule has its own variables"
+    assert ExistingPipeline(before).with_include(PART) == f"include:\n  - local: {PART}\n\n{before}"
+
+
+@pytest.mark.parametrize("text", ["\ufeffa:\n  script: x\n", "a:\n  script: caf\udce9\n"])
+def test_a_pipeline_that_is_no_plain_utf_8_is_left_to_a_person(text: str) -> None:
+    """GitLab gets the text in JSON, which has no other bytes."""
+    assert ExistingPipeline(text).with_include(PART) is None
