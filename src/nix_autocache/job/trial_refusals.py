@@ -64,7 +64,7 @@ def _deleted(cache: ObjectCache, erasable: Erasable, path: StorePath) -> Row:
     try:
         fields = presence.fields_of(cache.get(name)) or {}
         erasable.remove(name)  # before its archive: the cache stays closed
-        for archive in fields.get("URL", []):
+        for archive in filter(presence.OWN_ARCHIVE.fullmatch, fields.get("URL", [])):  # no object of another kind
             erasable.remove(archive)
     except CredentialsError:
         return Row(what, True)

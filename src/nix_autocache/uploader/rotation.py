@@ -52,7 +52,7 @@ class Rotation:
         there = presence.is_signed(info, [self.new.public])
         if not there and not presence.is_signed(info, self.old):
             return Signed(What.UNCOVERED)
-        lines = presence.decoded(content).splitlines(keepends=True)
+        lines = [f"{line}\n" for line in presence.decoded(content).removesuffix("\n").split("\n")]
         if not there:
             lines = self._without(lines, [self.new.name])
             signature = f"Sig: {self.new.sign(fingerprint(info))}\n"

@@ -104,6 +104,14 @@ def test_readers_find_the_signature_among_more_than_they_look_at() -> None:
     assert sign(text(OLD, *others)) == (What.SIGNED, ["cache-1", "cache-2"])
 
 
+@pytest.mark.parametrize("letter", ["\u2028", "\x0c", "\x85", "\r"])
+def test_a_line_ends_where_nix_ends_it(letter: str) -> None:
+    """Else the signature would be part of another line's value."""
+    content = text(OLD).replace(b"Sig: ", f"System: x{letter}Sig: cache-2:x\nSig: ".encode(), 1)
+    assert sign(content) == (What.SIGNED, ["cache-1", "cache-2"])
+    assert f"System: x{letter}Sig: cache-2:x\n".encode() in (ROTATION.narinfo(content, PATH.hash_part).content or b"")
+
+
 def test_a_compressed_narinfo_is_read() -> None:
     assert sign(gzip.compress(text(OLD))) == (What.SIGNED, ["cache-1", "cache-2"])
 
