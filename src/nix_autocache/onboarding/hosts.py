@@ -19,7 +19,7 @@ from .repository import Repository
 @dataclass(frozen=True)
 class HostRow:
     """A host's module, which has `connect(server, name, environ) -> Repository`; the module that writes its files,
-    with `proposal(repository, setup, commit) -> Proposal`; its public server, and a word by which others are
+    with `proposal(repository, setup, commit, branch) -> Proposal`; its public server, and a word by which others are
     known."""
 
     module: str

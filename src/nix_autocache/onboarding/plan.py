@@ -13,7 +13,7 @@ from .hosts import HOSTS, find
 from .hosts import connect as connect_to
 from .options import Options
 from .proposal_step import ProposalStep
-from .repository import Proposal
+from .repository import BRANCH, Proposal
 from .steps import Step
 from .storage import Request, plan_storage
 
@@ -36,7 +36,8 @@ def make(options: Options, directory: Path, environ: Mapping[str, str]) -> Plan:
     repository = connect_to(place, environ)
     storage = plan_storage(Request(options=options, place=place, repository=repository, environ=environ))
     writer = import_module(f".{HOSTS[place.host].files}", __package__)
-    proposal: Proposal = writer.proposal(repository, storage.setup, _commit(options))
+    branch = BRANCH if repository.proposal() else ""
+    proposal: Proposal = writer.proposal(repository, storage.setup, _commit(options), branch)
     return Plan(
         steps=(*storage.steps, ProposalStep(repository, proposal)),
         proposal=proposal,

@@ -1,4 +1,4 @@
-"""The plan of an `init` pins this program by a commit."""
+"""The plan of an `init` pins this program by a commit, and begins from what people have changed in the open request."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ import pytest
 from nix_autocache.errors import InputError
 from nix_autocache.onboarding import plan
 from nix_autocache.onboarding.github.workflow_files import WORKFLOW
+from nix_autocache.onboarding.repository import BRANCH
+from nix_autocache.onboarding.steps import Now
 from nix_autocache.system import version
 from tests.harness import github_api
 from tests.harness.github_api import GitHub
@@ -44,3 +46,22 @@ def test_without_any_it_is_asked_for_unless_all_is_undone(monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="--action-ref"):
         made(tmp_path)
     assert len(made(tmp_path, undo=True).steps) == 1
+
+
+def test_what_people_change_in_the_open_request_stays(github: GitHub, tmp_path: Path) -> None:
+    """The text of the request asks them to: the last line is their build."""
+    other = ".github/workflows/ci.yml"
+    steps = "jobs:\n  build:\n    steps:\n      - uses: cachix/install-nix-action@v31\n      - run: nix-build\n"
+    github.git.push({other: steps})
+    made(tmp_path, action_ref=FLAG).steps[-1].apply()
+    files = {path: text.replace("nix-build", "nix-build -A all") for path, text in github.git.files(BRANCH).items()}
+    assert "nix-build -A all" in files[other]
+    github.git.push(files, BRANCH)
+    again = made(tmp_path, action_ref=FLAG)
+    assert again.steps[-1].look().now is Now.RIGHT
+    assert f"`{other}`: `cachix/install-nix-action`" in again.proposal.body
+    made(tmp_path, action_ref=OWN).steps[-1].apply()
+    text = github.git.files(BRANCH)[WORKFLOW]
+    assert f"@{OWN}\n" in text
+    assert "nix-build -A all" in text
+    assert github.git.files(BRANCH)[other] == files[other]

@@ -11,7 +11,7 @@ from ..build_commands import BuildCommands
 from ..cache_setup import CacheSetup
 from ..repository import BRANCH, Files, Proposal
 from . import replaced_steps, workflow_text
-from .action_step import ActionStep, indented
+from .action_step import ACTION, ActionStep, indented
 from .updated_workflow import updated
 
 WORKFLOW: Final = ".github/workflows/nix-cache.yml"
@@ -20,16 +20,21 @@ _HEAD: Final = "# Made by `nix-autocache init`. Everything that Nix builds here 
 _CHECKED: Final = f"github.event_name == 'workflow_dispatch' || github.head_ref == '{BRANCH}'"
 
 
-def proposal(repository: Files, setup: CacheSetup, commit: str) -> Proposal:
-    """The pull request; `commit` is that of nix-autocache. Raises Error if the repository does not let us look."""
+def proposal(repository: Files, setup: CacheSetup, commit: str, branch: str = "") -> Proposal:
+    """The pull request; `commit` is that of nix-autocache. Of one that is open already, `branch` has the files, and
+    people may have changed them. Raises Error if the repository does not let us look."""
     branches = setup.branches or (repository.default_branch,)
     step = ActionStep(setup=setup, commit=commit, branches=branches)
     commands = build_commands.find(repository)
-    before = repository.read(WORKFLOW) or ""
+    before = repository.read(WORKFLOW, branch) or repository.read(WORKFLOW) or ""
     again = updated(before, step, _CHECKED) if before.startswith(_HEAD) else None
     files = {WORKFLOW: again or workflow(step, commands)}
     edits = {path: replaced_steps.replace(path, text, step) for path, text in _workflows(repository)}
-    files |= {path: edit.text for path, edit in edits.items() if edit.replaced}
+    for path, edit in edits.items():
+        if edit.replaced:
+            theirs = (branch and repository.read(path, branch)) or ""
+            is_replaced = ACTION in theirs and not replaced_steps.replace(path, theirs, step).replaced
+            files[path] = theirs if is_replaced else edit.text
     body = workflow_text.body(step, WORKFLOW, commands, edits)
     return Proposal(title="Cache what Nix builds, with nix-autocache", body=body, files=files)
 

@@ -30,14 +30,16 @@ class Project(Files, Protocol):
     def pipeline(self) -> str: ...
 
 
-def proposal(project: Project, setup: CacheSetup, commit: str) -> Proposal:
-    """The merge request; `commit` is that of nix-autocache. Raises Error if the project does not let us look."""
+def proposal(project: Project, setup: CacheSetup, commit: str, branch: str = "") -> Proposal:
+    """The merge request; `commit` is that of nix-autocache. Of one that is open already, `branch` has the files, and
+    people may have changed them. Raises Error if the project does not let us look."""
     commands = build_commands.find(project)
-    before = project.read(project.pipeline)
+    before = project.read(project.pipeline, branch) or project.read(project.pipeline)
     whole = before is None or before.startswith(_HEAD)
     existing = ExistingPipeline("" if whole else before or "")
     path = project.pipeline if whole else PART
-    files = {path: _updated(project.read(path) or "", _text(project, setup, commit, commands, existing))}
+    ours = project.read(path, branch) or project.read(path) or ""
+    files = {path: _updated(ours, _text(project, setup, commit, commands, existing))}
     changed = None if whole else existing.with_include(PART)
     if changed is not None:
         files[project.pipeline] = changed

@@ -129,6 +129,18 @@ def test_what_others_committed_to_the_open_request_stays(api: GitLabApi) -> None
     assert api.requests[0]["title"] != "theirs"
 
 
+def test_what_people_change_in_the_open_request_stays(api: GitLabApi) -> None:
+    api.branches["main"][PIPELINE] = "make:\n  script:\n    - make\n"
+    project = connected(api)
+    project.propose(pipeline_files.proposal(project, CacheSetup(), COMMIT))
+    for path, text in list(api.branches[BRANCH].items()):
+        api.branches[BRANCH][path] = text.replace("- make", "- make all").replace("nix-build", "nix-build -A all")
+    again = pipeline_files.proposal(project, CacheSetup(), COMMIT, BRANCH)
+    assert again.files == {path: api.branches[BRANCH][path] for path in (pipeline_files.PART, PIPELINE)}
+    assert "nix-build -A all" in again.files[pipeline_files.PART]
+    assert "- make all" in again.files[PIPELINE]
+
+
 def test_a_branch_that_is_left_of_an_earlier_time_gives_way(api: GitLabApi) -> None:
     api.branches[BRANCH] = {"default.nix": "an old one", PIPELINE: "{}"}
     api.commits[BRANCH] = [message("x")]
