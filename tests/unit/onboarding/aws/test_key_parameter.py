@@ -1,9 +1,12 @@
 """The signing key in AWS's Parameter Store: made once, kept, replaced beside the old one."""
 
+from typing import Any, cast
+
 import pytest
 
 from nix_autocache.errors import Error, InputError
 from nix_autocache.nix import keys
+from nix_autocache.onboarding.aws.key_parameter import Parameter
 from nix_autocache.onboarding.steps import Step
 from tests.harness.aws_person import BUCKET, PARAMETER, Person
 
@@ -75,6 +78,19 @@ def test_old_keys_are_known_without_the_variable(person: Person) -> None:
     trusted = person.repository.variables.pop("NIX_CACHE_PUBLIC_KEYS")
     person.init()
     assert person.repository.variables["NIX_CACHE_PUBLIC_KEYS"] == trusted
+
+
+def test_an_empty_page_is_not_the_last_one() -> None:
+    """AWS may return none of what it found, and where to go on; moto never does."""
+    old = keys.generate("k-1").public
+
+    class Service:
+        def ask(self, _: str, **parameters: object) -> object:
+            if "NextToken" not in parameters:
+                return {"Parameters": [], "NextToken": "2"}
+            return {"Parameters": [{"Description": f"Signs. Still trusted: {old}"}]}
+
+    assert Parameter(cast("Any", Service()), PARAMETER, "acme/project").old_keys() == (old,)
 
 
 def test_keys_of_the_user_stay_trusted(person: Person) -> None:
