@@ -1,7 +1,8 @@
 """Checks that a tag can be released, and prints the release's notes, from CHANGELOG.md.
 
 `python tools/release.py v0.1.0`. The version is in `src/nix_autocache/__init__.py`; the changelog must have it with a
-date and a text, and the component's template and the examples must name it. Standard library only.
+date and a text, the component's template and the examples must name it, and no page may say that there is no release
+yet. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 _VERSION: Final = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
+_BEFORE: Final = re.compile(r"(been released|no release) yet")
 
 
 def notes(changelog: str, version: str) -> str:
@@ -39,6 +41,9 @@ def problems(root: Path, version: str) -> Iterator[str]:
     for example in sorted(root.glob("examples/gitlab/*.yml")):
         if f"nix-autocache@{version}\n" not in example.read_text(encoding="utf-8"):
             yield f"{example.relative_to(root)} includes another version than {version}"
+    for page in (root / "README.md", root / "CHANGELOG.md", *sorted(root.glob("docs/*.md"))):
+        if said := _BEFORE.search(page.read_text(encoding="utf-8")):
+            yield f"{page.relative_to(root)} says `{said[0]}`"
 
 
 def main(tag: str, root: Path = ROOT) -> int:

@@ -19,8 +19,15 @@ from tests.harness.machine import Bind, Machine
 from tests.harness.roots import NEW, OLD
 
 PROJECT = "/root/project"
+PAGES = ("README.md", "CHANGELOG.md", "docs")
 LOCKS = [tools.PROJECT / "requirements" / name for name in ("base.txt", "release.txt")]
 TOKENS = {"x-access-token:token@github.com": "github", "oauth2:secret@gitlab.com": "gitlab"}
+# What whoever releases writes, see docs/releasing.md.
+PREPARE = f"""
+grep -q '^## .{__version__}' CHANGELOG.md ||
+  sed -i 's/^## .Unreleased.$/## [{__version__}] - 2026-11-26/' CHANGELOG.md
+sed -i -E 's/(been released|no release) yet/released/' README.md CHANGELOG.md docs/*.md
+"""
 STAND_INS = {
     "actions/upload-artifact": "cp -r $GIVEN_PATH /artifacts",
     "actions/download-artifact": "cp -r /artifacts/. .",
@@ -38,9 +45,7 @@ def checkout(machine: Machine) -> str:
     pack = ["tar", "--create", "--null", "--files-from=-"]
     packed = subprocess.run(pack, cwd=tools.PROJECT, input=there, check=True, capture_output=True).stdout
     machine.run(["sh", "-euc", f"mkdir {PROJECT}; tar -x -C {PROJECT}"], stdin=packed)
-    heading = f"## [{__version__}] - 2026-11-26"
-    if f"## [{__version__}]" not in machine.read(f"{PROJECT}/CHANGELOG.md"):
-        machine.sh(f"sed -i 's/^## .Unreleased.$/{heading}/' CHANGELOG.md", cwd=PROJECT)
+    machine.sh(PREPARE, cwd=PROJECT)
     act.git_project(machine, PROJECT, {}, "https://github.com/nix-autocache/nix-autocache.git")
     return machine.sh("git rev-parse HEAD", cwd=PROJECT).stdout.strip()
 
@@ -119,18 +124,18 @@ def test_the_jobs_that_try_the_action_build_and_then_fetch(machine: MakeMachine,
         ("sed -i 's/^## .*/## [Unreleased]/' CHANGELOG.md", "CHANGELOG.md: the newest version is not"),
         ("sed -i 's/@0/@9/' examples/gitlab/embedded.yml", "includes another version"),
         (
-            "sed -i 's/^nix_/nix_/; s/nix_autocache_template=.*/x/' templates/nix-autocache/template.yml",
+            "sed -i 's/nix_autocache_template=.*/x/' templates/nix-autocache/template.yml",
             "make reference",
         ),
+        ("echo 'There is no release yet.' >>README.md", "README.md says `no release yet`"),
     ],
 )
 def test_a_tag_that_not_everything_says_is_not_released(tmp_path: Path, change: str, problem: str) -> None:
-    for name in ("src/nix_autocache/__init__.py", "CHANGELOG.md", "templates", "examples/gitlab", "tools/release.py"):
+    for name in ("src/nix_autocache/__init__.py", *PAGES, "templates", "examples/gitlab", "tools/release.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", tools.PROJECT / name, tmp_path / name], check=True)
-    dated = f"s/^## .Unreleased.$/## [{__version__}] - 2026-11-26/"
     release = ["python3", "tools/release.py", f"v{__version__}"]
-    subprocess.run(["sed", "-i", dated, "CHANGELOG.md"], cwd=tmp_path, check=True)
+    subprocess.run(["sh", "-euc", PREPARE], cwd=tmp_path, check=True)
     assert subprocess.run(release, cwd=tmp_path, check=True, capture_output=True).stdout
     subprocess.run(["sh", "-euc", change], cwd=tmp_path, check=True)
     done = subprocess.run(release, cwd=tmp_path, check=False, capture_output=True, text=True)
