@@ -42,6 +42,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def init(context: Context, flags: SimpleNamespace) -> None:
     """Show the plan, ask once, and carry it out. Raises Error."""
+    try:
+        _init(context, flags)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; run the same again, it goes on where it stopped") from None
+
+
+def _init(context: Context, flags: SimpleNamespace) -> None:
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise RunnerError(f"init needs {', '.join(missing)}; install it with `pipx install 'nix-autocache[init]'`")

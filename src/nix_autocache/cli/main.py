@@ -74,7 +74,8 @@ def _answer(error: BaseException) -> tuple[str, int]:
         case OSError():  # a full disk, a read-only file system: nothing that a traceback would explain
             return one_line(error), RunnerError.exit_code
         case KeyboardInterrupt():
-            return "interrupted; what was not pushed stays in the queue for the next flush", _INTERRUPTED
+            text = str(error) or "interrupted; what was not pushed stays in the queue for the next flush"
+            return text, _INTERRUPTED
         case Exception():
             from ..system.unexpected import explain
 

@@ -19,18 +19,17 @@ from .repository import Repository
 @dataclass(frozen=True)
 class HostRow:
     """A host's module, which has `connect(server, name, environ) -> Repository`; the module that writes its files,
-    with `proposal(repository, setup, commit, branch) -> Proposal`; its public server, and a word by which others are
-    known."""
+    with `proposal(repository, setup, commit, branch) -> Proposal`; and its public server. Other servers have its
+    name in theirs."""
 
     module: str
     files: str
     server: str
-    word: str
 
 
 HOSTS: Final[Mapping[str, HostRow]] = {
-    "github": HostRow("github.repository", "github.workflow_files", "https://github.com", "github"),
-    "gitlab": HostRow("gitlab.project", "gitlab.pipeline_files", "https://gitlab.com", "gitlab"),
+    "github": HostRow("github.repository", "github.workflow_files", "https://github.com"),
+    "gitlab": HostRow("gitlab.project", "gitlab.pipeline_files", "https://gitlab.com"),
 }
 _FOR_SSH: Final = {  # names of the public servers for SSH through a firewall, at port 443
     "https://ssh.github.com": "https://github.com",
@@ -95,9 +94,8 @@ def connect(place: Place, environ: Mapping[str, str]) -> Repository:
 
 def _host_of(server: str) -> str:
     name = urlsplit(server).hostname or ""
-    for host, row in HOSTS.items():
-        if row.word in name:
-            return host
+    if found := next((host for host in HOSTS if host in name), ""):
+        return found
     raise InputError(f"{name} may be any host; give --host {' or '.join(HOSTS)}")
 
 

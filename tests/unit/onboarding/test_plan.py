@@ -1,11 +1,16 @@
 """The plan of an `init` pins this program by a commit, and begins from what people have changed in the open request."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from nix_autocache.cli.init import init
+from nix_autocache.cli.verbs import parse
 from nix_autocache.errors import InputError
 from nix_autocache.onboarding import plan
 from nix_autocache.onboarding.github.workflow_files import WORKFLOW
@@ -46,6 +51,25 @@ def test_without_any_it_is_asked_for_unless_all_is_undone(monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="--action-ref"):
         made(tmp_path)
     assert len(made(tmp_path, undo=True).steps) == 1
+
+
+@pytest.mark.usefixtures("github")
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There is no queue that a flush would find."""
+
+    class Person:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self, *_: int) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Person())
+    flags = parse(["init", "--host", "github", "--action-ref", FLAG])
+    context = SimpleNamespace(environ={"GH_ENTERPRISE_TOKEN": github_api.TOKEN})
+    with pytest.raises(KeyboardInterrupt, match="run the same again, it goes on where it stopped"):
+        init(cast("Any", context), flags)
 
 
 def test_what_people_change_in_the_open_request_stays(github: GitHub, tmp_path: Path) -> None:

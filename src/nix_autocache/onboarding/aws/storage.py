@@ -103,6 +103,11 @@ def _notes(setting: Setting, subject: Subject | None) -> Sequence[str]:
     said = [subject.warning] if subject and subject.warning else []
     if setting.identity:
         said.insert(0, f"AWS account {setting.identity.account}, as {setting.identity.arn}")
+    if setting.options.public and not setting.repository.is_public:
+        said.append(
+            f"warning: {setting.repository.name} is private, and with --public everybody who learns a path's hash may "
+            "read what its jobs build, sources often included"
+        )
     if not subject:
         said.append(
             f"the access key that you use for {setting.account.server} becomes a secret of the repository, and jobs "

@@ -241,6 +241,13 @@ def test_everybody_may_read_a_public_bucket_and_no_longer_after_undo(person: Per
     assert person.state()["bucket"]["policy"]["Statement"] == [theirs]
 
 
+def test_the_plan_warns_where_the_builds_of_a_private_repository_become_public(person: Person) -> None:
+    assert not any("private" in note for note in person.plan(public=True).notes)
+    person.repository.is_public = False
+    assert not any("private" in note for note in person.plan().notes)
+    assert any(note.startswith("warning: acme/project is private") for note in person.plan(public=True).notes)
+
+
 def test_a_bucket_in_another_region_is_one_line(person: Person) -> None:
     person.init()
     with pytest.raises(InputError, match=r"is in eu-west-1, not us-west-2; write region=eu-west-1"):
