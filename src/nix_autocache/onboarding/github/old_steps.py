@@ -63,7 +63,7 @@ def find(found: Sequence[Line], lines: Sequence[str]) -> list[OldStep]:
         action = action_of(line)
         block = block_of(position, found, lines) if action.lower() in REPLACED else None
         if block and not _is_odd(block, found, lines):
-            condition, inputs = _value("if", block, found), _inputs(block, found, lines)
+            condition, inputs = _condition(block, found, lines), _inputs(block, found, lines)
             steps.append(OldStep(action, line, block, job_of(position, found), condition, inputs))
     first: dict[int, OldStep] = {}
     for each in steps:
@@ -75,6 +75,12 @@ def _runs_elsewhere(each: OldStep, condition: str) -> bool:
     """As where each system has an installer of its own."""
     is_cache = each.action.lower() in _CACHES  # one without a condition is of no use where there is no Nix
     return condition not in {"", each.condition} and not (is_cache and not each.condition)
+
+
+def _condition(block: Block, found: Sequence[Line], lines: Sequence[str]) -> str:
+    """What its `if` says, with the lines of a block scalar; empty if it has none."""
+    part = section("if", block, found, lines)
+    return "\n".join([_value("if", block, found), *lines[part.start + 1 : part.end]]) if part else ""
 
 
 def _value(key: str, block: Block, found: Sequence[Line]) -> str:

@@ -287,6 +287,21 @@ def test_what_runs_where_the_first_does_not_stays() -> None:
     assert "line 7" in edit.by_hand[0]
 
 
+def test_conditions_of_more_than_one_line_are_compared_whole() -> None:
+    edit = edited("""\
+        jobs:
+          build:
+            steps:
+              - if: |
+                  runner.os == 'Linux'
+                uses: cachix/install-nix-action@v31
+              - uses: cachix/install-nix-action@v31
+                if: |
+                  runner.os == 'macOS'
+        """)
+    assert [step["uses"] for step in steps(edit)] == [OURS, "cachix/install-nix-action@v31"]
+
+
 @pytest.mark.parametrize(
     "step",
     [
