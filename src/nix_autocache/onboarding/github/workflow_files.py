@@ -15,6 +15,7 @@ from .action_step import ACTION, ActionStep, indented
 from .updated_workflow import updated
 
 WORKFLOW: Final = ".github/workflows/nix-cache.yml"
+_SECOND: Final = ".github/workflows/nix-autocache.yml"  # where somebody has a workflow of the first name
 _CHECKOUT: Final = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2"
 _HEAD: Final = "# Made by `nix-autocache init`. Everything that Nix builds here is cached while it is built."
 _CHECKED: Final = f"github.event_name == 'workflow_dispatch' || github.head_ref == '{BRANCH}'"
@@ -26,17 +27,23 @@ def proposal(repository: Files, setup: CacheSetup, commit: str, branch: str = ""
     branches = setup.branches or (repository.default_branch,)
     step = ActionStep(setup=setup, commit=commit, branches=branches)
     commands = build_commands.find(repository)
-    before = repository.read(WORKFLOW, branch) or repository.read(WORKFLOW) or ""
-    again = updated(before, step, _CHECKED) if before.startswith(_HEAD) else None
-    files = {WORKFLOW: again or workflow(step, commands)}
-    edits = {path: replaced_steps.replace(path, text, step) for path, text in _workflows(repository)}
+    name, before = _ours(repository, branch)
+    files = {name: (updated(before, step, _CHECKED) if before else None) or workflow(step, commands)}
+    edits = {path: replaced_steps.replace(path, text, step) for path, text in _workflows(repository, name)}
     for path, edit in edits.items():
         if edit.replaced:
             theirs = (branch and repository.read(path, branch)) or ""
             is_replaced = ACTION in theirs and not replaced_steps.replace(path, theirs, step).replaced
             files[path] = theirs if is_replaced else edit.text
-    body = workflow_text.body(step, WORKFLOW, commands, edits)
+    body = workflow_text.body(step, name, commands, edits)
     return Proposal(title="Cache what Nix builds, with nix-autocache", body=body, files=files)
+
+
+def _ours(repository: Files, branch: str) -> tuple[str, str]:
+    """The path of our workflow, and its text of an earlier time. One of its name that is somebody else's stays."""
+    first, second = (repository.read(path, branch) or repository.read(path) or "" for path in (WORKFLOW, _SECOND))
+    is_ours = not first or first.startswith(_HEAD) or ACTION in first
+    return (WORKFLOW, first) if is_ours and not second.startswith(_HEAD) else (_SECOND, second)
 
 
 def workflow(step: ActionStep, commands: BuildCommands) -> str:
@@ -76,8 +83,8 @@ def _escaped(branch: str) -> str:
     return re.sub(r"[+!\]]", r"\\\g<0>", branch)
 
 
-def _workflows(repository: Files) -> list[tuple[str, str]]:
+def _workflows(repository: Files, ours: str) -> list[tuple[str, str]]:
     """Path and text of each other workflow."""
-    paths = (name for name in sorted(repository.names()) if name.startswith(".github/workflows/") and name != WORKFLOW)
+    paths = (name for name in sorted(repository.names()) if name.startswith(".github/workflows/") and name != ours)
     found = ((path, repository.read(path)) for path in paths if path.endswith((".yml", ".yaml")))
     return [(path, text) for path, text in found if text]

@@ -14,6 +14,7 @@ from . import pipeline_text
 from .existing_pipeline import ExistingPipeline
 
 PART: Final = ".gitlab/nix-cache.yml"
+_SECOND: Final = ".gitlab/nix-autocache.yml"  # where somebody has a file of the first name
 HOME: Final = "gitlab.com"  # the server that has nix-autocache, and so its component
 _PATH: Final = "nix-autocache/nix-autocache"
 _IMAGE: Final = "python:3.13"
@@ -37,10 +38,12 @@ def proposal(project: Project, setup: CacheSetup, commit: str, branch: str = "")
     before = project.read(project.pipeline, branch) or project.read(project.pipeline)
     whole = before is None or before.startswith(_HEAD)
     existing = ExistingPipeline("" if whole else before or "")
-    path = project.pipeline if whole else PART
+    theirs = project.read(PART) or _HEAD
+    part = PART if theirs.startswith(_HEAD) or _PATH in theirs else _SECOND
+    path = project.pipeline if whole else part
     ours = project.read(path, branch) or project.read(path) or ""
     files = {path: _updated(ours, _text(project, setup, commit, commands, existing))}
-    changed = None if whole else existing.with_include(PART)
+    changed = None if whole else existing.with_include(part)
     if changed is not None:
         files[project.pipeline] = changed
     reached = changed is not None or whole
@@ -49,7 +52,7 @@ def proposal(project: Project, setup: CacheSetup, commit: str, branch: str = "")
         branches=setup.branches or (project.default_branch,),
         commands=commands,
         files=tuple(files),
-        part="" if whole else PART,
+        part="" if whole else part,
         to_include="" if reached else project.pipeline,
         jobs=existing.nix_jobs(),
     )

@@ -70,10 +70,6 @@ def test_what_cannot_be_edited_is_written_anew(change: str) -> None:
     assert written(CacheSetup(), SECOND, before[:start] + step + before[end:]) == written(CacheSetup(), SECOND)
 
 
-def test_a_file_that_init_did_not_write_is_replaced_by_the_pull_request() -> None:
-    assert written(CacheSetup(), FIRST, "name: mine\n") == written(CacheSetup(), FIRST)
-
-
 def test_comments_and_line_ends_of_windows_stay() -> None:
     text = written(CacheSetup(), FIRST).replace(
         "          extra-nix-conf",

@@ -145,3 +145,21 @@ def test_a_branch_in_any_script_and_with_letters_of_patterns_is_that_branch() ->
     files = workflow_files.proposal(RepositoryFiles({}), CacheSetup(branches=("c++", "wörk-🎉")), COMMIT).files
     found = yaml.safe_load(files[WORKFLOW])
     assert found[True]["push"]["branches"] == [r"c\+\+", "wörk-🎉"]
+
+
+def test_a_workflow_of_that_name_that_somebody_else_wrote_is_not_overwritten() -> None:
+    theirs = "on: push\njobs:\n  a:\n    steps:\n      - uses: cachix/cachix-action@v16\n      - run: make\n"
+    second = ".github/workflows/nix-autocache.yml"
+    made = workflow_files.proposal(RepositoryFiles({WORKFLOW: theirs}), CacheSetup(), COMMIT)
+    assert set(made.files) == {second, WORKFLOW}
+    assert "- run: make" in made.files[WORKFLOW], "it has our step, and all else"
+    assert f"- `{second}`: put your build into its last line" in made.body
+    again = workflow_files.proposal(RepositoryFiles(made.files), CacheSetup(), COMMIT)
+    assert again.files == {second: made.files[second]}
+
+
+def test_one_of_ours_without_its_first_line_is_still_ours() -> None:
+    text = workflow_files.proposal(RepositoryFiles({}), CacheSetup(), COMMIT).files[WORKFLOW]
+    theirs = text.partition("\n")[2].replace("echo 'put", "nix build # echo 'put")
+    made = workflow_files.proposal(RepositoryFiles({WORKFLOW: theirs}), CacheSetup(), COMMIT)
+    assert made.files == {WORKFLOW: theirs}

@@ -227,3 +227,11 @@ def test_a_job_with_a_colon_in_its_name_is_a_job(name: str) -> None:
 def test_a_pipeline_that_is_no_plain_utf_8_is_left_to_a_person(text: str) -> None:
     """GitLab gets the text in JSON, which has no other bytes."""
     assert ExistingPipeline(text).with_include(PART) is None
+
+
+def test_a_file_of_that_name_that_somebody_else_wrote_is_not_overwritten() -> None:
+    files = {PIPELINE: "a:\n  script: make\n", PART: "b:\n  script: make\n"}
+    made = propose(files)
+    assert set(made.files) == {PIPELINE, ".gitlab/nix-autocache.yml"}
+    assert "- local: .gitlab/nix-autocache.yml\n" in made.files[PIPELINE]
+    assert propose({**files, **made.files}).files == made.files
