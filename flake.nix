@@ -43,10 +43,6 @@
         pkgs.writeShellScriptBin "nix-autocache" ''
           export PATH="''${PATH:+$PATH:}${pkgs.uv}/bin"
           export PYTHONPATH=${program pkgs} PYTHONUTF8=1
-          ${lib.optionalString pkgs.stdenv.hostPlatform.isLinux ''
-            # The wheels of the lock need libgcc_s, which they find at no fixed path.
-            export LD_LIBRARY_PATH="''${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${lib.getLib pkgs.stdenv.cc.cc}/lib"
-          ''}
           exec ${python}/bin/python3 -sP -m nix_autocache.cli.bootstrap "$@"
         '';
     in

@@ -67,19 +67,29 @@ def component_inputs() -> str:
 
 
 def component_scripts() -> str:
-    """The two scripts of GitLab's component: the inputs as text, then the shell that hands them on."""
+    """The two scripts of GitLab's component: the inputs as text, then the shell that hands them on.
+
+    A here-document within `$(…)` would end at a quote or a parenthesis of an input, in bash 3.2, which macOS has.
+    """
     given = "".join(f"={row.name}=\n$[[ inputs.{row.name} ]]\n" for row in OFFERED_BY_GITLAB)
     inputs = f"""\
 # nix-autocache: its inputs
-nix_autocache_inputs=$(cat <<'=end-of-inputs='
+nix_autocache_read() {{
+  nix_autocache_text=
+  while IFS= read -r nix_autocache_line; do
+    nix_autocache_text="$nix_autocache_text$nix_autocache_line
+"
+  done
+}}
+nix_autocache_read <<'=end-of-inputs='
 {given}=end-of-inputs=
-)
+nix_autocache_inputs=$nix_autocache_text
 nix_autocache_template='{__version__}'
 nix_autocache_on_failure='$[[ inputs.on-upload-failure ]]'
-nix_autocache_install=$(cat <<'=end-of-install='
+nix_autocache_read <<'=end-of-install='
 $[[ inputs.install ]]
 =end-of-install=
-)
+nix_autocache_install=$nix_autocache_text
 """
     tool, python, setup, finish = (script(name) for name in ("tool", "python", "setup", "finish"))
     return (

@@ -21,9 +21,10 @@ nix_autocache_find_nix() {
   done
   return 1
 }
-# The link $1 keeps it from garbage collection. Nix only downloads it: to compile one would take longer than the job.
+# The link $1 keeps it from garbage collection. Nix only downloads it: to compile one, here or on the machine's remote
+# builders, would take longer than the job.
 nix_autocache_python_of() {
-  "${nix_autocache_bin}nix-build" --max-jobs 0 --out-link "$1" --expr "(import $2 { config = { }; overlays = [ ]; }).python3" >/dev/null </dev/null &&
+  "${nix_autocache_bin}nix-build" --max-jobs 0 --builders '' --out-link "$1" --expr "(import $2 { config = { }; overlays = [ ]; }).python3" >/dev/null </dev/null &&
     nix_autocache_python=$(cd "$1/bin" && pwd -P)/python3 &&
     nix_autocache_is_new_enough "$nix_autocache_python"
 }
@@ -39,8 +40,9 @@ nix_autocache_python_from_nix() {
     nix_autocache_python_of "$1" "$nix_autocache_pinned" || return
   fi
   nix_autocache_bytes=0
-  for nix_autocache_path in $("${nix_autocache_bin}nix-store" --query --requisites "$1"); do
-    nix_autocache_bytes=$((nix_autocache_bytes + $("${nix_autocache_bin}nix-store" --query --size "$nix_autocache_path")))
+  # shellcheck disable=SC2046 # paths, and store paths have no spaces
+  for nix_autocache_size in $("${nix_autocache_bin}nix-store" --query --size $("${nix_autocache_bin}nix-store" --query --requisites "$1")); do
+    nix_autocache_bytes=$((nix_autocache_bytes + nix_autocache_size))
   done
   echo "nix-autocache: $nix_autocache_python took $(($(date +%s) - nix_autocache_began)) s; with what it needs it has $((nix_autocache_bytes / 1000000)) MB in the store" >&2
 }

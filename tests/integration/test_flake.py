@@ -16,12 +16,10 @@ let
 in {
   lib.genAttrs = names: f: builtins.listToAttrs (map (name: { inherit name; value = f name; }) names);
   lib.optionalString = condition: text: if condition then text else "";
-  lib.getLib = package: package;
   legacyPackages.x86_64-linux = {
     python3.withPackages = choose:
       builtins.seq (choose { boto3 = 0; pygithub = 0; python-gitlab = 0; rich = 0; }) (linked "/usr/bin/python3");
     uv = linked "/usr/local/bin/uv";
-    stdenv = { hostPlatform.isLinux = true; cc.cc = linked "/usr/lib"; };
     runCommand = name: _: sh name;
     writeShellScriptBin = name: text:
       sh name "mkdir -p $out/bin; cat >$out/bin/${name} <<'=end='\\n#!/bin/sh\\n${text}\\n=end=\\nchmod +x $out/bin/*";
