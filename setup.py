@@ -1,8 +1,10 @@
-"""The one step of a build that pyproject.toml cannot say: the commit goes into the wheel, and into the source archive.
+"""What pyproject.toml cannot say of a build: the commit goes into the wheel, and into the source archive; and the links
+of README.md, which are relative, lead somewhere from PyPI's page, too.
 
 `system/version.py` reads it there. A build outside of a checkout, as from the source archive, leaves what is in it.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +13,14 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 COMMIT = "nix_autocache/commit.txt"
+HOME = "https://github.com/nix-autocache/nix-autocache"
+
+
+def readme() -> str:
+    """README.md with whole links: to GitHub's pages, and for images to the files themselves."""
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^]]*\]\()(?!https?:)", rf"\1{HOME}/raw/main/", text)
+    return re.sub(r"(\]\()(?!https?:|#)", rf"\1{HOME}/blob/main/", text)
 
 
 def write_commit(file: Path) -> None:
@@ -36,4 +46,8 @@ class SdistWithCommit(sdist):
         write_commit(Path(base_dir, "src", COMMIT))
 
 
-setup(cmdclass={"build_py": BuildWithCommit, "sdist": SdistWithCommit})
+setup(
+    cmdclass={"build_py": BuildWithCommit, "sdist": SdistWithCommit},
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+)

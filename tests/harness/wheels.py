@@ -32,6 +32,7 @@ class Wheelhouse:
     def env(self) -> dict[str, str]:
         """Variables that send pip and uv there and nowhere else, on a machine that has `bind()`."""
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": TARGET, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        pip["PIP_NO_COMPILE"] = "0"  # which means that it compiles nothing: most of it is never imported
         return pip | {"UV_NO_INDEX": "1", "UV_FIND_LINKS": TARGET}
 
 

@@ -1,10 +1,13 @@
 """The wheel, in machines that never saw the project: installed in the ways that the README names, it does its job."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from nix_autocache import __version__
+from nix_autocache.system import version
 from tests.conftest import MakeMachine
 from tests.harness import binary_cache, built, graphs, nix, tools, wheels
 from tests.harness.machine import Bind
@@ -43,3 +46,13 @@ def test_a_wheel_does_the_main_job_where_the_project_was_never_seen(
     nix.build(one, graphs.leaf("one"))
     assert "1 pushed" in one.run([program, "finish"], env=env).stderr
     assert binary_cache.narinfos(tmp_path / "cache").keys() == {"one"}
+
+
+def test_the_readme_leads_somewhere_from_pypis_page(made: tuple[Path, str]) -> None:
+    wheel, _ = made
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"nix_autocache-{__version__}.dist-info/METADATA").decode()
+    assert "Description-Content-Type: text/markdown" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert f"{version.HOME}/blob/main/docs/status.md" in links
+    assert not [link for link in links if not link.startswith(("https://", "#"))]

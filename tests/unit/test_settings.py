@@ -143,6 +143,13 @@ def test_a_secret_is_not_in_the_settings_text() -> None:
     )
 
 
+def test_the_template_has_no_here_document_in_a_substitution() -> None:
+    """The bash of macOS takes a quote in it for its own."""
+    template = (ROOT / "templates/nix-autocache/template.yml").read_text(encoding="utf-8")
+    assert "<<'=end-of-install='" in template
+    assert not [line for line in template.splitlines() if "$(" in line and "<<" in line]
+
+
 def test_the_reference_is_what_settings_say() -> None:
     command = [sys.executable, "-m", "tools.reference", "--check"]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False)
