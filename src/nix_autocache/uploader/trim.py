@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
+from ..caches import last_use
 from ..nix.store_client import StoreClient
 from .embedded_cache import CachedNarinfo, is_directory, read, realisations
 
@@ -52,33 +51,16 @@ def surplus(narinfos: Sequence[CachedNarinfo], archives: Mapping[str, int], limi
 
     `archives` has the size of each archive by its URL. Narinfos may share one; it goes with the last of them.
     """
-    order = _references_first(narinfos)
-    used = {each.path: each.used for each in order}
-    for each in reversed(order):
-        for reference in each.info.references:
-            if reference in used:
-                used[reference] = max(used[reference], used[each.path])
-    position = {each.path: number for number, each in enumerate(order)}
-    sharing = Counter(each.archive.url for each in narinfos)
-    size = sum(each.size for each in narinfos) + sum(archives.get(url, 0) for url in sharing)
-    gone = []
-    for each in sorted(order, key=lambda each: (used[each.path], -position[each.path])):
-        if size <= limit:
-            break
-        gone.append(each)
-        url = each.archive.url
-        sharing[url] -= 1
-        size -= each.size + (0 if sharing[url] else archives.get(url, 0))
-    return gone
-
-
-def _references_first(narinfos: Iterable[CachedNarinfo]) -> list[CachedNarinfo]:
-    known = {each.path: each for each in narinfos}
-    graph = {
-        path: [reference for reference in each.info.references if reference in known and reference != path]
-        for path, each in known.items()
-    }
-    return [known[path] for path in TopologicalSorter(graph).static_order()]
+    numbers = {each.path: number for number, each in enumerate(narinfos)}
+    urls = {url: number for number, url in enumerate(dict.fromkeys(each.archive.url for each in narinfos))}
+    stored = last_use.Stored(
+        references=[[numbers[ref] for ref in each.info.references if ref in numbers] for each in narinfos],
+        used=[each.used for each in narinfos],
+        sizes=[each.size for each in narinfos],
+        archives=[urls[each.archive.url] for each in narinfos],
+        archive_sizes=[archives.get(url, 0) for url in urls],
+    )
+    return [narinfos[number] for number in last_use.surplus(stored, limit)]
 
 
 def _with_uses(narinfos: Sequence[CachedNarinfo], store: StoreClient, began: float) -> list[CachedNarinfo]:
