@@ -1,4 +1,4 @@
-"""Deletes one object of a bucket, by a URL that obstore signs.
+"""Deletes objects of a bucket: one by a URL that obstore signs, many by obstore.
 
 obstore's own deletion is S3's DeleteObjects, which answers a refusal with status 200 and a list.
 """
@@ -6,7 +6,7 @@ obstore's own deletion is S3's DeleteObjects, which answers a refusal with statu
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 8.0  # seconds
 _DENIED: Final = frozenset({401, 403})
+
+
+def delete_many(store: ObjectStore, names: Sequence[str]) -> None:
+    """Delete objects, as many in a request as the service takes. Raises obstore's errors, without saying for which."""
+    if not isinstance(store, LocalStore):
+        obstore.delete(store, list(names))
+        return
+    for name in names:
+        with suppress(FileNotFoundError):
+            obstore.delete(store, name)
 
 
 def delete(store: ObjectStore, where: str, name: str, environ: Mapping[str, str]) -> None:

@@ -16,14 +16,14 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
-from ..errors import CacheBusy, CacheError, CredentialsError, Error
+from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
 from ..nix.store_url import CacheUrl
-from . import deletion
+from . import conditional, deletion
 from .http1 import LARGEST
-from .http_status import INFO, does_not_exist, is_absent, is_stored_anyway
+from .http_status import INFO, Conflict, does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
 from .obstore_errors import Errors, describe
-from .protocol import Body, Content, VisibleAtOnce
+from .protocol import Body, Content, Stored, VisibleAtOnce
 from .retry_after import RetryAfter
 
 if TYPE_CHECKING:
@@ -155,6 +155,35 @@ class ObjectStoreCache(VisibleAtOnce):
     def remove(self, name: str) -> None:
         with self._translated_errors(name):
             deletion.delete(self.store, self.where, name, self._errors.environ)
+
+    def objects(self, folder: str = "") -> Iterator[Stored]:
+        with self._translated_errors(INFO):
+            for page in obstore.list(self.store_for(READING), folder or None, chunk_size=_PAGE):
+                for each in page:
+                    etag, modified = each["e_tag"] or "", each["last_modified"].timestamp()
+                    yield Stored(each["path"], each["size"], etag, modified)
+
+    def delete(self, names: Sequence[str]) -> Mapping[str, str]:
+        with suppress(CacheError, CacheBusy), self._translated_errors(INFO):
+            deletion.delete_many(self.store_for(ARCHIVE), names)
+            return {}
+        failed = {}
+        for name in names:  # which of them failed is not in obstore's error
+            try:
+                self.remove(name)
+            except (CacheError, CacheBusy) as error:
+                failed[name] = one_line(error)
+        return failed
+
+    def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
+        try:
+            with self._translated_errors(name):
+                conditional.put(self.store, name, content, etag)
+        except FileNotFoundError:
+            raise does_not_exist(self.where) from None
+        except Conflict:
+            return False
+        return True
 
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):

@@ -151,6 +151,39 @@ class Listed(Protocol):
         """The names of all objects, in any order; a thousand or so come in a round trip, and are in memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in a listing: `size` in bytes; `modified` in seconds since 1970, by the clock of the store."""
+
+    name: str
+    size: int
+    etag: str
+    modified: float
+
+
+@runtime_checkable
+class Collectable(Protocol):
+    """The part of an `ObjectCache` that can be listed and deleted from, and can put under a condition.
+
+    Every method raises CacheError (permanent) or CacheBusy (retry).
+    """
+
+    def objects(self, folder: str = "") -> Iterator[Stored]:
+        """The objects of a folder, or all, in any order. An object that is put or deleted meanwhile may be missing."""
+
+    def delete(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Delete objects, many in a request where the store can. Returns those that may be there still, with why.
+
+        A name that does not exist counts as deleted.
+        """
+
+    def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
+        """Put a small object if the one that is there has this ETag; with None, if there is none. False if not so.
+
+        A store that ignores the condition puts it, and returns True.
+        """
+
+
 class VisibleAtOnce:
     """The part of an `ObjectCache` in which others see an object as soon as it was put."""
 

@@ -26,6 +26,10 @@ _LEVEL: Final = 9  # a third smaller than level 3, at 15 MB/s; its window is sma
 Head = Mapping[str, Any]
 
 
+class MalformedError(CacheError):
+    """An object that `pack` could not have made."""
+
+
 def pack(head: Head, text: str) -> bytes:
     """The object. `format` is added to the head, whose values must be JSON's."""
     line = json.dumps({**head, "format": _FORMAT}, separators=(",", ":"))
@@ -35,23 +39,23 @@ def pack(head: Head, text: str) -> bytes:
 def unpack(packed: Iterable[bytes], largest: int = LARGEST) -> tuple[Head, str]:
     """The head and the text of an object, which comes in pieces.
 
-    Raises CacheError for anything that `pack` could not have made, and for more than `largest` bytes of text.
+    Raises MalformedError for anything that `pack` could not have made, and for more than `largest` bytes of text.
     """
     content = bytearray()
     try:
         for piece in unpacked("zstd", _at_most(packed, largest)):
             content += piece
             if len(content) > largest:
-                raise CacheError(f"it has more than {largest >> 20} MB")
+                raise MalformedError(f"it has more than {largest >> 20} MB")
         line, _, text = content.partition(b"\n")
         del content
         return _head(line), text.decode()
     except CORRUPT as error:
-        raise CacheError(f"it is damaged: {one_line(error)}") from None
+        raise MalformedError(f"it is damaged: {one_line(error)}") from None
 
 
 def read(cache: ObjectCache, name: str, largest: int = LARGEST) -> tuple[Head, str] | None:
-    """The object of this name; None if there is none. Raises CacheError as `unpack` does, and CacheBusy."""
+    """The object of this name; None if there is none. Raises MalformedError, CacheError and CacheBusy."""
     content = cache.open(name)
     if content is None:
         return None
@@ -77,5 +81,5 @@ def _head(line: bytes | bytearray) -> Head:
     if not isinstance(head, dict):
         raise ValueError("its first line is no JSON object")
     if head.get("format") != _FORMAT or isinstance(head["format"], bool):
-        raise CacheError(f"its format is not {_FORMAT}")
+        raise MalformedError(f"its format is not {_FORMAT}")
     return head
