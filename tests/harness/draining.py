@@ -16,6 +16,7 @@ from nix_autocache.queue.directory import Queue
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.drain import Drain
 from nix_autocache.uploader.ledger import Ledger
+from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.plan import Policy
 from nix_autocache.uploader.push import BinaryCache, Pusher
 from nix_autocache.uploader.tasks import Tasks
@@ -58,8 +59,12 @@ def draining(
     upstreams: tuple[keys.PublicKey, ...] = (),
     maintenance_interval: float = 0.0,
     into: ObjectCache | None = None,
+    reading: NixReading | None = None,
 ) -> Iterator[Draining]:
-    """With `into`, the cache is that one. A second drain in one directory goes on with the queue of the first."""
+    """With `into`, the cache is that one; `reading` is what Nix read through a proxy.
+
+    A second drain in one directory goes on with the queue of the first.
+    """
     fake = FakeNix(directory / "nix")
     queue, cache = Queue(directory / "queue", directory / "roots"), directory / "cache"
     if not fake.directory.exists():
@@ -77,7 +82,10 @@ def draining(
         used = wrapped(pusher)
         ledger = Ledger(used.sealed if used.seals else None)
         tasks = Tasks(used, ledger, fake.nix.store_dir)
-        drain = Drain(queue, store, policy, tasks, ledger, maintenance_interval=maintenance_interval)
+        drain = Drain(
+            queue, store, policy, tasks, ledger,
+            reading=reading or NixReading(), maintenance_interval=maintenance_interval,
+        )  # fmt: skip
         thread = threading.Thread(target=drain.run, daemon=True)
         thread.start()
         try:

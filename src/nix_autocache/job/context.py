@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,16 @@ _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 
 @dataclass(frozen=True)
 class Context:
-    """One run of one command. `facts` are those of this machine, if it was observed already."""
+    """One run of one command. `facts` are those of this machine, if it was observed already.
+
+    `now`, in seconds since 1970, says which period of a throwaway cache is meant.
+    """
 
     settings: Settings
     host: Host
     environ: Mapping[str, str]
     facts: Facts | None = None
+    now: float = field(default_factory=time.time)
 
     @property
     def paths(self) -> Paths:
@@ -68,7 +73,13 @@ class Context:
         or no step of this kind, can reach."""
         if self.settings.cache:
             hosts_cache.check(self.settings.cache, self.host, self.environ)
-        return destination(self.cache, self.settings, self.embedded_cache)
+        cache = self.cache
+        found = destination(cache and cache.at(self.now), self.settings, self.embedded_cache)
+        return replace(found, previous=cache and cache.before(self.now))
+
+    def at(self, now: float) -> Context:
+        """The same in the period of that time."""
+        return replace(self, now=now)
 
     def repository_cache(self, destination: Destination) -> RepositoryCache | None:
         """The cache that the CI host keeps, if it is the destination."""

@@ -27,6 +27,7 @@ class Destination:
 
     `others` are directories with caches that are only read; what is in them is not pushed again. With `unsigned`, the
     paths carry no signature, and Nix reads all of these through our proxy, which signs with `job_key`, or not at all.
+    `previous` is the cache of the period before, which is only read; what is used of it is pushed to this one.
     """
 
     url: CacheUrl
@@ -34,6 +35,7 @@ class Destination:
     public_keys: tuple[keys.PublicKey, ...]
     embedded: bool
     others: tuple[Path, ...] = ()
+    previous: CacheUrl | None = None
     unsigned: bool = False
     job_key: keys.SecretKey | None = None
 
@@ -68,7 +70,7 @@ class Destination:
     @property
     def wants_read_proxy(self) -> bool:
         """Whether Nix reads the cache better through our proxy than by itself."""
-        return self.url.wants_reader or self.unsigned
+        return self.url.wants_reader or self.unsigned or self.previous is not None
 
     @property
     def is_read_by_nix(self) -> bool:
@@ -83,7 +85,8 @@ class Destination:
     @property
     def without_read_proxy(self) -> str:
         """What then happens, as a sentence."""
-        return "Nix reads the cache by itself" if self.is_read_by_nix else "Nix does not read the cache"
+        text = "Nix reads the cache by itself" if self.is_read_by_nix else "Nix does not read the cache"
+        return f"{text}, and what it takes from {self.previous} is not carried over" if self.previous else text
 
     @property
     def substituters(self) -> list[str]:

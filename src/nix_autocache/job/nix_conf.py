@@ -72,7 +72,8 @@ def cache_lines(state: JobState, destination: Destination) -> list[str]:
     if state.reader and not state.unread:
         found.append(f"extra-substituters = {state.reader.url}{destination.url.reading_query}")
     elif destination.is_read_by_nix and not state.unread:
-        found.append(f"extra-substituters = {destination.url.substituter}")
+        periods = filter(None, (destination.url, destination.previous))
+        found += [f"extra-substituters = {url.substituter}" for url in periods]
     keys = " ".join(map(str, destination.public_keys))
     return [*found, f"extra-trusted-public-keys = {keys}"] if keys else found
 

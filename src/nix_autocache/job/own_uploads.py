@@ -44,6 +44,7 @@ def drain(context: Context, state: JobState, deadline: float) -> FlushResult:
     if state.separate_user:
         why = answer.error if answer else "the uploader is gone, and nobody else has the key"
         return FlushResult.of_queue(context.job.queue, why)
+    context = context.at(state.period)
     here = context.destination().url.without_secrets
     if here != state.cache:  # as in a step that cannot reach the host's own cache
         why = f"{state.cache} is not the cache of this step, which is {here}; the end of the job tries again"

@@ -29,7 +29,8 @@ class SetupPlan:
     """`verdict` is the foreseen one. `no_hook` says why the hook cannot be used; then the store is scanned instead,
     or, with a `separate_user` for the uploader, nothing is pushed: only the hook and root can write that queue.
     With `lock_down`, root is taken from the job's user. `reads_itself` says why Nix cannot read the cache through our
-    proxy although that would be better, or the only way. `nix` says in words where Nix comes from."""
+    proxy although that would be better, or the only way. `nix` says in words where Nix comes from. `now` is that of
+    the context."""
 
     facts: Facts
     rule: ModeRule
@@ -41,6 +42,7 @@ class SetupPlan:
     reads_itself: str
     no_hook: str
     nix: str
+    now: float = 0.0
 
     @classmethod
     def make(cls, context: Context, facts: Facts, rule: ModeRule) -> SetupPlan:
@@ -63,6 +65,7 @@ class SetupPlan:
             reads_itself=reading.obstacle(context, facts, rule, destination),
             no_hook=no_hook,
             nix=_nix(context, facts, rule),
+            now=context.now,
         )
 
     def begin(self, nix: Nix, reader: Address | None) -> JobState:
@@ -76,7 +79,7 @@ class SetupPlan:
             separate_user=self.separate_user,
             reader=reader,
         )
-        return replace(state, dry_run=self.dry_run and state.push)
+        return replace(state, dry_run=self.dry_run and state.push, period=int(self.now))
 
     @property
     def read_proxy(self) -> bool:

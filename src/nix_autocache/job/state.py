@@ -23,6 +23,7 @@ class JobState:
     the uploader is another user, and only root can end it or change its queue. `began` is in seconds since 1970.
     `reader` is where the read proxy is, None where Nix reads the cache by itself. It is `unread` where a dry run cannot
     reach it: each build would wait for it. `reads` are our substituters that Nix had in effect after set-up.
+    `period` is a time in that of the job's throwaway cache, in seconds since 1970: the job keeps it to its end.
     """
 
     mode: str
@@ -38,6 +39,7 @@ class JobState:
     reader: Address | None = None
     unread: bool = False
     reads: tuple[str, ...] = ()
+    period: int = 0
 
     @classmethod
     def begin(

@@ -47,7 +47,8 @@ def _for_separate_user(
 ) -> UploadSpec:
     """For an uploader of another user, which trusts only the keys that the machine trusts."""
     params = {name: value for name, value in destination.url.params.items() if name != "profile"}
-    destination = replace(destination, url=replace(destination.url, params=params))
+    previous = destination.previous and replace(destination.previous, params=params)
+    destination = replace(destination, url=replace(destination.url, params=params), previous=previous)
     spec = _spec(context, destination, secrets, nix, queue, began)
     return replace(spec, trusted=effective.trusted_keys(nix))
 
@@ -81,4 +82,5 @@ def access(context: Context, destination: Destination, environ: Mapping[str, str
         identity=context.identity,
         lanes=lanes.all if lanes else (),
         size_limit=hosts_cache.size_limit(context.settings.cache_size, lanes) if lanes else 0,
+        previous=destination.previous,
     )

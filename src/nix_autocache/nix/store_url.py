@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..schemes.scheme import Scheme
 from ..schemes.table import SCHEMES, scheme
 from ..system.parsers import TRUE
+from . import period
 from .url_parameters import is_for_readers
 from .url_parameters import parse as parse_parameters
 from .url_parameters import query as query_of
@@ -35,7 +36,10 @@ _SECRET: Final = re.compile(r"(?i)(^|[-_.])(token|sas|sig|signature|password|pas
 
 @dataclass(frozen=True, kw_only=True)
 class CacheUrl:
-    """A parsed store URL. `path` is decoded, except for schemes with `path_is_encoded`; `params` are decoded."""
+    """A parsed store URL. `path` is decoded, except for schemes with `path_is_encoded`; `params` are decoded.
+
+    That of a throwaway cache has a placeholder in its path, see `period`; `at` puts the period in its place.
+    """
 
     scheme: str
     authority: str
@@ -84,7 +88,20 @@ class CacheUrl:
     @property
     def wants_reader(self) -> bool:
         """True if Nix should read this cache through our read proxy: it is faster, or Nix cannot by itself."""
-        return self.row.read_by_proxy or (self.directory is not None and not self._is_read_alike)
+        return self.row.read_by_proxy or self.rotates or (self.directory is not None and not self._is_read_alike)
+
+    @property
+    def rotates(self) -> bool:
+        """True for a throwaway cache, as the user writes it."""
+        return self.row.rotates and period.rotates(self.path)
+
+    def at(self, when: float) -> CacheUrl:
+        """The cache of the period of `when`, in seconds since 1970; the same URL if it does not rotate."""
+        return replace(self, path=period.at(self.path, when)) if self.rotates else self
+
+    def before(self, when: float) -> CacheUrl | None:
+        """The cache of the period before; None if it does not rotate."""
+        return replace(self, path=period.before(self.path, when)) if self.rotates else None
 
     @property
     def is_read_by_nix(self) -> bool:
@@ -122,7 +139,7 @@ class CacheUrl:
         return "%" not in self.path if self.row.path_is_encoded else encoded(self.path) == self.path
 
     def _text(self, params: Mapping[str, str]) -> str:
-        path = self.path if self.row.path_is_encoded else encoded(self.path)
+        path = self.path if self.row.path_is_encoded else period.with_plain_braces(encoded(self.path))
         location = self.scheme if self.scheme in _BARE else f"{self.scheme}://{self.authority}{path}"
         return location + query_of(params)
 
@@ -160,6 +177,8 @@ def _parse(text: str) -> CacheUrl:
     row = scheme(parts.scheme)
     _check_location(row, parts.netloc, parts.path)
     plain = decoded(parts.path)
+    if row.address != "directory":  # whose name may have any braces
+        period.check(plain, rotates=row.rotates)
     path = quote(parts.path, safe=PLAIN + "%") if row.path_is_encoded else plain
     return CacheUrl(
         scheme=parts.scheme,

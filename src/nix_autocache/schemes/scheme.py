@@ -93,6 +93,11 @@ class Scheme(NamedTuple):
         return self.address == "repository"
 
     @property
+    def rotates(self) -> bool:
+        """True if `{week}` and `{month}` in the URL stand for a period: what is old can be removed by its prefix."""
+        return self.address in {"bucket", "directory"}
+
+    @property
     def variables_of_host(self) -> tuple[str, ...]:
         """Prefixes of the variables by which the CI host lets a step use the cache that it keeps; none for others."""
         return self.credentials.variables if self.credentials and self.credentials.of_host else ()

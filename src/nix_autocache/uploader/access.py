@@ -25,7 +25,7 @@ class CacheAccess:
 
     `environ` are the variables of `relevant_environment`. `role` is an ARN, assumed with tokens of `identity` for
     `audience`. An `anonymous` one signs no request and looks for no credentials. `lanes` and `size_limit` are as in
-    `protocol.Access`.
+    `protocol.Access`. `previous` is the cache of the period before, which is only read.
     """
 
     url: CacheUrl
@@ -37,6 +37,7 @@ class CacheAccess:
     anonymous: bool = False
     lanes: tuple[Lane, ...] = ()
     size_limit: int = 0
+    previous: CacheUrl | None = None
 
     @property
     def nix(self) -> Nix:
@@ -45,10 +46,11 @@ class CacheAccess:
     def open(self, key: SecretKey | None = None, *, reads_in: Path | None = None) -> Cache:
         """Sends no request yet. Raises InputError or CacheError for a URL that cannot be opened.
 
-        The read proxy gives its directory as `reads_in`.
+        The read proxy gives its directory as `reads_in`, and also reads what the period before has.
         """
         from ..caches.opening import open_cache
-        from ..caches.protocol import Access
+        from ..caches.protocol import Access, PathCache
+        from ..caches.rotated import RotatedCache
 
         access = Access(
             self.environ,
@@ -61,7 +63,13 @@ class CacheAccess:
             only_reads=reads_in is not None,
             directory=reads_in,
         )
-        return open_cache(self.url, access)
+        cache = open_cache(self.url, access)
+        if self.previous is None or reads_in is None:
+            return cache
+        before = open_cache(self.previous, access)
+        assert not isinstance(cache, PathCache), "it rotates"
+        assert not isinstance(before, PathCache), "it rotates"
+        return RotatedCache(cache, before)
 
     @cached_property
     def credentials_of_role(self) -> AwsCredentials | None:

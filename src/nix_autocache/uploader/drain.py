@@ -21,9 +21,11 @@ from ..errors import as_error, one_line
 from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..system import log
+from .carrying import Carrying
 from .flushes import Flushes
 from .intake import Intake
 from .ledger import Ledger
+from .nix_reading import NixReading
 from .plan import Policy
 from .progress import Progress
 from .records import Records
@@ -52,10 +54,12 @@ class Drain:
         tasks: Tasks,
         ledger: Ledger,
         *,
+        reading: NixReading,
         maintenance_interval: float = 0.0,
     ) -> None:
         self._queue, self._tasks, self._ledger = queue, tasks, ledger
         self._intake = Intake(queue, store, policy, tasks, ledger)
+        self._carrying = Carrying(queue, store, reading)
         self._records = Records(queue, ledger)
         self._sealing = Sealing(tasks, ledger)
         self._flushes = Flushes(queue, ledger, lasting=maintenance_interval > 0)
@@ -158,6 +162,7 @@ class Drain:
         self._ledger.changed.wait(_POLL)
         self._ledger.changed.clear()  # before everything: what changes from here on brings another turn
         self._tasks.tend()
+        self._carrying.queue(at_once=self._flushes.hear())
         self._flushes.begin()
         if self._maintenance_interval and time.monotonic() - self._maintained > self._maintenance_interval:
             self._maintain()

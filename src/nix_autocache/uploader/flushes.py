@@ -44,10 +44,14 @@ class Flushes:
         self._requested.put(flush)
         return flush
 
-    def begin(self) -> None:
-        """Note for new ones what is in the queue. Raises OSError when it cannot be read; they are begun later then."""
+    def hear(self) -> bool:
+        """Take new ones. True if there are some that are not begun."""
         while not self._requested.empty():
             self._waiting.append(self._requested.get_nowait())
+        return any(flush.names is None for flush in self._waiting)
+
+    def begin(self) -> None:
+        """Note for new ones what is in the queue. Raises OSError when it cannot be read; they are begun later then."""
         for flush in self._waiting:
             if flush.names is not None:
                 continue

@@ -6,6 +6,7 @@ The first saves the uploader a question. The second, with what the job pushed, i
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from contextlib import suppress
@@ -16,7 +17,8 @@ from ..caches.run_codec import CONTENT_TYPE
 from ..caches.run_index import LARGEST, RunIndex
 
 _FRESH: Final = 60.0  # seconds after which another job may have pushed it
-_MOST: Final = 20_000  # paths that are remembered as missing
+_MOST: Final = 20_000  # paths that are remembered as missing, or to be carried over
+_PATH: Final = re.compile(r"^StorePath: (/\S+)$", re.MULTILINE)
 
 
 class NixReading:
@@ -29,6 +31,7 @@ class NixReading:
         self._letters = 0
         self._version = self._written = 0
         self._known = ""
+        self._carried: dict[str, None] = {}  # store paths
 
     def hear(self, line: bytes) -> None:
         """Take a line of `read_proxy.reports`. Any other line is ignored."""
@@ -36,8 +39,10 @@ class NixReading:
         with suppress(ValueError, RecursionError):
             said = json.loads(line)
         match said:
-            case {"name": str(name), "narinfo": str(narinfo)}:
+            case {"name": str(name), "narinfo": str(narinfo), **more}:
                 self.note(name, narinfo)
+                if more.get("carry"):
+                    self._carry(narinfo)
             case {"name": str(name), "missed": float(when)}:
                 self._miss(name, when)
             case {"known": str(known)}:
@@ -63,6 +68,15 @@ class NixReading:
         known, self._known = self._known, ""
         return known
 
+    def take_carried(self) -> list[str]:
+        """The store paths that Nix found, as far as is known, only in the period before of a throwaway cache.
+
+        What comes back must be fit to be asked of Nix. Each is returned once, so that the caller keeps it.
+        """
+        with self._lock:
+            carried, self._carried = self._carried, {}
+        return [*carried]
+
     @property
     def used(self) -> list[str]:
         """The names of the narinfos that this job uses."""
@@ -79,6 +93,11 @@ class NixReading:
         if version != self._written:
             cache.put(name, RunIndex.of(texts).encode(), CONTENT_TYPE)
             self._written = version
+
+    def _carry(self, narinfo: str) -> None:
+        with self._lock:
+            if (path := _PATH.search(narinfo)) and len(self._carried) < _MOST:
+                self._carried[path[1]] = None
 
     def _miss(self, name: str, when: float) -> None:
         with self._lock:

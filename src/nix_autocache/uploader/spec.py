@@ -87,11 +87,12 @@ class UploadSpec:
         cache = opened or self.access.open(self.secret_key)
         return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, reading)
 
-    def drain(self, pusher: Pusher, store: StoreClient | None = None) -> Drain:
-        """A drain of the queue; `store` is a connection to its Nix that is open already."""
+    def drain(self, pusher: Pusher, store: StoreClient | None = None, reading: NixReading | None = None) -> Drain:
+        """A drain of the queue; `store` is a connection to its Nix that is open already, `reading` as for `pusher`."""
         from .drain import Drain
         from .embedded_cache import fingerprints
         from .ledger import Ledger
+        from .nix_reading import NixReading
         from .plan import Policy
         from .tasks import Tasks
         from .vouching import Vouching
@@ -105,8 +106,15 @@ class UploadSpec:
         )
         ledger = Ledger(pusher.sealed if pusher.seals else None)
         tasks = Tasks(pusher, ledger, nix.store_dir)
-        interval = self.maintenance_interval
-        return Drain(self.open_queue(), store or StoreClient(nix), policy, tasks, ledger, maintenance_interval=interval)
+        return Drain(
+            self.open_queue(),
+            store or StoreClient(nix),
+            policy,
+            tasks,
+            ledger,
+            reading=reading or NixReading(),
+            maintenance_interval=self.maintenance_interval,
+        )
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -126,6 +126,8 @@ def _parse(values: dict[str, Any]) -> Configuration:
         raise InputError("cache and signing-key must be given")
     if settings.cache.row.kept_by_host:
         raise InputError(f"cache: {settings.cache} is kept by GitHub for the jobs of a repository; take another cache")
+    if settings.cache.rotates and settings.cache.directory:
+        raise InputError(f"cache: {settings.cache} is a new directory in each period, which the service cannot make")
     if settings.signing_key.kind is KeyKind.ENV:
         raise InputError("signing-key: the uploader of a machine has no environment; use file:PATH or a key in AWS")
     return Configuration(settings=settings, environ=_environment(environ, settings.cache.row))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -43,9 +44,10 @@ def main() -> int:
     memory.protect_memory()
     credentials, paths = Path(os.environ["CREDENTIALS_DIRECTORY"]), machine(os.environ)
     given = configuration.load(credentials / "configuration")
-    watch = threading.Thread(target=_end_when_changed, args=(given.secrets.values(),), daemon=True)
+    now = time.time()
+    watch = threading.Thread(target=_end_when_changed, args=(given, now), daemon=True)
     watch.start()
-    spec = process_spec(given.given_as_credentials(credentials), paths)
+    spec = process_spec(given.given_as_credentials(credentials), paths, now)
     return daemon.run(spec, UploaderClient(job_paths(paths).directory).socket, None, _listening(os.environ))
 
 
@@ -56,15 +58,16 @@ def _listening(environ: Mapping[str, str]) -> int | None:
     return _FIRST if environ.get("LISTEN_FDS") == "1" and environ.get("LISTEN_PID") == str(os.getpid()) else None
 
 
-def process_spec(given: Configuration, paths: Paths) -> ProcessSpec:
-    """What this machine's uploader and read proxy do, with the key."""
+def process_spec(given: Configuration, paths: Paths, now: float) -> ProcessSpec:
+    """What this machine's uploader and read proxy do, with the key. `now` is in seconds since 1970."""
     record, settings = ManagedMachine.load(paths), given.settings
     assert record, "it is written before the service starts"
     assert settings.cache, "the configuration has one"
-    secrets = SecretSources(settings.cache, settings.signing_key, given.environ).read()
+    url, previous = settings.cache.at(now), settings.cache.before(now)
+    secrets = SecretSources(url, settings.signing_key, given.environ).read()
     # Its lane is what all its jobs use.
-    index = Lane.of(socket.gethostname(), "").index if settings.cache.row.read_by_proxy else ""
-    access = CacheAccess(url=settings.cache, nix_bin=Path(record.nix_bin), environ=secrets.environ)
+    index = Lane.of(socket.gethostname(), "").index if url.row.read_by_proxy else ""
+    access = CacheAccess(url=url, nix_bin=Path(record.nix_bin), environ=secrets.environ, previous=previous)
     upload = replace(_upload_spec(settings, record, access, secrets.key, job_paths(paths).queue), index=index)
     if not record.reader:
         return ProcessSpec(upload=upload, reading=None)
@@ -90,13 +93,20 @@ def _upload_spec(
     )
 
 
-def _end_when_changed(files: Iterable[Path]) -> None:
-    """End this process when the files have changed, and not changed again: they may be half written before."""
+def _end_when_changed(given: Configuration, began: float) -> None:
+    """End this process when the files have changed, and not changed again: they may be half written before; or when the
+    next period of a throwaway cache has begun."""
+    files, cache = given.secrets.values(), given.settings.cache
     first = last = [_state(file) for file in files]
     while not threading.Event().wait(_POLL):
         now = [_state(file) for file in files]
-        if now == last and now != first:
-            log.line("the configuration or a secret has changed: restarting")
+        is_over = cache is not None and cache.at(time.time()) != cache.at(began)
+        if is_over or (now == last and now != first):
+            log.line(
+                "a new period has begun: restarting"
+                if is_over
+                else "the configuration or a secret has changed: restarting"
+            )
             os._exit(0)  # as at any other moment: nothing is lost
         last = now
 

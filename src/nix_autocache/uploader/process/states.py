@@ -145,7 +145,7 @@ class Uploader:
     def _open(self) -> Drain:
         key = self._spec.secret_key
         self.public_key = str(key.public) if key else ""
-        return self._spec.drain(self._spec.pusher(reading=self._reading))
+        return self._spec.drain(self._spec.pusher(reading=self._reading), reading=self._reading)
 
     def _note_trouble(self, error: CacheBusy) -> None:
         self.state = Opening(self._queue, one_line(error))

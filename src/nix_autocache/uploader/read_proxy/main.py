@@ -11,11 +11,13 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from ...caches.protocol import Indexed, PathCache
+from ...caches.protocol import Indexed, ObjectCache, PathCache
+from ...caches.rotated import RotatedCache
 from ...errors import Error, one_line
 from ...system import log, memory
 from .. import spec_text
@@ -91,7 +93,14 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
         objects = CacheObjects(cache, index.forget, reports.missed)
         index.load_soon(cache, spec.indexes, objects.expect)
         spool = Spool(directory)
-    return ObjectsAhead(objects, spool, Path(store_dir), index, reports.used)
+    return ObjectsAhead(objects, spool, Path(store_dir), index, _used(cache, reports))
+
+
+def _used(cache: ObjectCache, reports: Reports) -> Callable[[str, bytes], None]:
+    """Reports what Nix is given, and of a throwaway cache what the uploader has to carry over."""
+    if not isinstance(cache, RotatedCache):
+        return reports.used
+    return lambda name, narinfo: reports.used(name, narinfo, carry=not cache.is_here(name))
 
 
 def _share(cache: Indexed, reports: Reports) -> None:

@@ -27,9 +27,10 @@ class Reports:
         self._some = threading.Event()
         threading.Thread(target=self._write, name="reports", daemon=True).start()
 
-    def used(self, name: str, narinfo: bytes) -> None:
-        """Nix was given this narinfo."""
-        self._add(json.dumps({"name": name, "narinfo": narinfo.decode("utf-8", "replace")}))
+    def used(self, name: str, narinfo: bytes, *, carry: bool = False) -> None:
+        """Nix was given this narinfo; with `carry`, perhaps only the period before has it."""
+        said = {"name": name, "narinfo": narinfo.decode("utf-8", "replace")}
+        self._add(json.dumps({**said, "carry": True} if carry else said))
 
     def missed(self, name: str, asked: float) -> None:
         """The cache itself said that it has none; it was asked when `time.monotonic` said `asked`."""
