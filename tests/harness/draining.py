@@ -18,7 +18,8 @@ from nix_autocache.uploader.drain import Drain
 from nix_autocache.uploader.ledger import Ledger
 from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.plan import Policy
-from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.pusher import Pusher
 from nix_autocache.uploader.tasks import Tasks
 from nix_autocache.uploader.vouching import Vouching
 from tests.harness.nix_daemon import FakeNix

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..nix.realisation import Realisation
     from ..nix.store import PathInfo, StorePath
     from .presence import Found
-    from .push import Pusher
+    from .pusher import Pusher
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class DryRun:
 
     seals = False
     is_stale = False
+    is_due = False
 
     def __init__(self, make: Callable[[], Pusher], timeout: float = TIMEOUT) -> None:
         self._make, self._timeout = make, timeout
@@ -88,6 +89,12 @@ class DryRun:
         return None
 
     def publish(self, uploaded: Uploaded) -> None:
+        pass
+
+    def look(self) -> None:
+        pass
+
+    def forget(self) -> None:
         pass
 
     def seal(self) -> None:

@@ -163,6 +163,12 @@ class Ledger:
         with self._lock:
             self._graph.forget_failures()
 
+    def forget_paths(self, paths: Iterable[str]) -> None:
+        """These paths were visible, and are no more: they are looked for again when a new entry needs them."""
+        with self._lock:
+            for path in paths:
+                self._graph.forget(path)
+
     def forget_settled(self) -> None:
         """Let all paths be looked for again: what is in the cache may go from there, and memory is not endless.
 

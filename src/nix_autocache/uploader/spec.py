@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..caches.protocol import Cache, ObjectCache
     from .drain import Drain
     from .nix_reading import NixReading
-    from .push import BinaryCache, Pusher
+    from .push import BinaryCache
+    from .pusher import Pusher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,7 @@ class UploadSpec:
 
     def _binary_cache(self, cache: ObjectCache, reading: NixReading | None) -> BinaryCache:
         from .compress import Codec
+        from .doomed import Doomed
         from .nix_reading import NixReading
         from .push import BinaryCache
 
@@ -141,6 +143,7 @@ class UploadSpec:
             trusted=(*self.readers, *self.upstreams),
             reading=reading or NixReading(),
             index=self.index,
+            doomed=Doomed(None if self.dry_run else cache),
         )
 
 

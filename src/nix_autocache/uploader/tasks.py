@@ -21,11 +21,12 @@ from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from ..system import log
 from .archives import Archives
+from .doomed import Collected
 from .ledger import Ledger, Realised
 from .pack import STREAMED
 from .plan import Plan
 from .presence import Found
-from .push import Pusher
+from .pusher import Pusher
 from .refusals import Refusals
 from .workers import Budget, Once, Workers
 
@@ -47,6 +48,7 @@ class Tasks:
         self.stop = threading.Event()
         self.checked = Once()
         self.trouble = ""
+        self._looking = True  # at what the collector has announced
         self._pusher, self._ledger, self._store_dir = pusher, ledger, store_dir
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
@@ -58,14 +60,20 @@ class Tasks:
     def begin(self) -> None:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
         self._workers.submit(self._check, _AT_ONCE)
+        self._workers.submit(self._look, _AT_ONCE)
 
     def tend(self) -> None:
-        """From time to time: start the threads that could not be started before."""
+        """From time to time: start the threads that could not be started before, and have the collector's list read."""
         self._workers.tend()
+        if self._pusher.is_due and not self._looking and self._ledger.in_work:
+            self._looking = True
+            self._workers.submit(self._look, _AT_ONCE)
 
     def look_again(self) -> None:
         """Look once more at a cache that could not be used, and for what was in it."""
         self._archives.forget()
+        if not self._ledger.in_work:
+            self._pusher.forget()
         if self.checked.failed:
             self.checked = Once()
             self.begin()
@@ -118,6 +126,13 @@ class Tasks:
             self.checked.settle()
         except BaseException as error:  # what obstore raises when it panics is no Exception
             self.checked.settle(as_error(error))
+
+    def _look(self) -> None:
+        try:
+            with suppress(Error):  # what is published next raises it again
+                self._pusher.look()
+        finally:
+            self._looking = False
 
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
         """Ask for paths together; those without an answer are asked for one by one."""
@@ -197,6 +212,9 @@ class Tasks:
         if isinstance(error, ReadOnly):
             return self._ledger.refused(path, one_line(error))
         refused = self.refusals.count() if isinstance(error, CredentialsError) else ""
+        if isinstance(error, Collected):
+            self._archives.forget()
+            self._ledger.forget_paths(error.gone)
         ready = self._ledger.failed(path, refused or one_line(as_error(error)))
         if refused:  # the rest of the queue stays there for a flush that may have newer credentials
             self.stop.set()

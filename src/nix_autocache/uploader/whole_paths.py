@@ -19,6 +19,7 @@ class WholePaths:
     cache: PathCache
     seals = False
     is_stale = False
+    is_due = False
 
     def check(self, store_dir: str) -> None:
         pass
@@ -46,6 +47,12 @@ class WholePaths:
 
     def publish(self, uploaded: Uploaded) -> None:
         self.cache.copy(uploaded.path)
+
+    def look(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
 
     def seal(self) -> None:
         pass

@@ -16,7 +16,8 @@ from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
 from nix_autocache.uploader.graph import Graph
 from nix_autocache.uploader.presence import Found
-from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.pusher import Pusher
 from tests.harness.draining import Draining, draining
 from tests.harness.nix_daemon import DIE, HANG, answer, refusal
 from tests.harness.waiting import wait_for

@@ -12,7 +12,8 @@ import pytest
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, ReadOnly
 from nix_autocache.nix.realisation import Realisation
 from nix_autocache.uploader.nix_reading import NixReading
-from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.pusher import Pusher
 from tests.harness.draining import Draining, draining
 from tests.harness.object_cache import IndexedCache, SealingCache
 from tests.harness.paths import path

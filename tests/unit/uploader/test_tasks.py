@@ -8,7 +8,7 @@ import pytest
 
 from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.uploader.presence import Found
-from nix_autocache.uploader.push import Pusher
+from nix_autocache.uploader.pusher import Pusher
 from tests.harness.draining import draining
 
 

@@ -12,7 +12,8 @@ from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.nix.store import StorePath
 from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.uploader.nix_reading import NixReading
-from nix_autocache.uploader.push import BinaryCache, Pusher
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.pusher import Pusher
 from tests.harness.draining import draining
 from tests.harness.waiting import wait_for
 
