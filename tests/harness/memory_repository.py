@@ -83,7 +83,7 @@ class MemoryRepository:
 
 def options(**flags: object) -> Options:
     """Of these flags, and no others."""
-    texts = ("repository", "host", "cache", "credentials", "key_name", "key_in", "branch", "action_ref")
+    texts = ("repository", "host", "cache", "credentials", "key_name", "key_in", "branch", "action_ref", "rotate")
     given = {**dict.fromkeys(texts), **dict.fromkeys(("public", "new_key", "rotate_key", "undo"), False)}
     return Options.of_flags(SimpleNamespace(**{**given, **flags}))
 

@@ -29,6 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--key-name", metavar="NAME", help="of a new signing key; default: OWNER-NAME-1")
     add("--key-in", metavar="PLACE", help="aws-ssm:/NAME, or secret; default: where the credentials fit it")
     add("--branch", metavar="NAME", action="append", help="may push, beside others; default: the default branch")
+    add("--rotate", metavar="{week,month}", help="a throwaway cache: a new one each week or month, the old ones go")
     add("--public", action="store_true", help="let everybody read the bucket")
     add(
         "--action-ref", metavar="COMMIT", help="of nix-autocache, for the workflow; default: the commit of this program"

@@ -11,6 +11,8 @@ from typing import Final
 
 _PLACEHOLDER: Final = re.compile(r"\{(week|month)\}")
 _LIKE_ONE: Final = re.compile(r"\{[a-z]*\}")
+_DAYS_KEPT: Final = {"week": 21, "month": 70}
+_CENTURY: Final = "20"
 _FORMATS: Final = {"week": "%G-W%V", "month": "%Y-%m"}
 
 
@@ -30,6 +32,22 @@ def check(path: str, *, rotates: bool) -> None:
 def rotates(path: str) -> bool:
     """True for a path with a placeholder."""
     return _PLACEHOLDER.search(path) is not None
+
+
+def days_kept(path: str) -> int:
+    """The days after which an object can go: those of the period in which it is written, of the next one, in which it
+    is read, and a week more for jobs that began in that one."""
+    return next(_DAYS_KEPT[found[1]] for found in _PLACEHOLDER.finditer(path))
+
+
+def common_prefix(path: str) -> str:
+    """How the paths of all periods begin, up to the year's first digits: a rule shall not touch anything else."""
+    return _PLACEHOLDER.split(path)[0] + _CENTURY
+
+
+def pattern(path: str) -> str:
+    """The path with a `*` for the period."""
+    return _PLACEHOLDER.sub("*", path)
 
 
 def with_plain_braces(path: str) -> str:

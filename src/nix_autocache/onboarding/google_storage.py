@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import InputError
+from ..nix import period
+from ..nix.store_url import CacheUrl
 from . import key_secret, key_steps
 from .aws.role import as_word
 from .cache_setup import CACHE, GOOGLE_KEY, CacheSetup
@@ -43,7 +45,22 @@ def plan(request: Request) -> Storage:
             secrets=(GOOGLE_KEY,),
             branches=options.branches or (repository.default_branch,),
         ),
-        notes=(*((f"Google service account {json.loads(account)['client_email']}",) if account else ()), *key.notes),
+        notes=(
+            *((f"Google service account {json.loads(account)['client_email']}",) if account else ()),
+            *_rule(options.cache),
+            *key.notes,
+        ),
+    )
+
+
+def _rule(cache: CacheUrl | None) -> tuple[str, ...]:
+    """What a throwaway cache needs, and `init` does not make."""
+    if not cache or not cache.rotates:
+        return ()
+    prefix = period.common_prefix(cache.path).lstrip("/")
+    return (
+        f"init does not change buckets of Google's: give gs://{cache.authority} a lifecycle rule that deletes objects "
+        f"whose names begin with {prefix} after {period.days_kept(cache.path)} days, see docs/caches.md",
     )
 
 

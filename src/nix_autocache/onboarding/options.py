@@ -12,6 +12,7 @@ from ..nix.key_source import KeyKind, KeySource
 from ..nix.store_url import CacheUrl, parse_cache_url
 
 Credentials = Literal["role", "keys"]
+Period = Literal["week", "month"]
 
 _REPOSITORY: Final = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
@@ -34,6 +35,7 @@ class Options:
     branches: tuple[str, ...]
     public: bool
     action_ref: str
+    rotate: Period | None
     new_key: bool
     rotate_key: bool
     undo: bool
@@ -44,6 +46,9 @@ class Options:
         credentials = flags.credentials or None
         if credentials not in {None, *get_args(Credentials)}:
             raise InputError(f"--credentials: {credentials!r} is neither role nor keys")
+        rotate = flags.rotate or None
+        if rotate not in {None, *get_args(Period)}:
+            raise InputError(f"--rotate: {rotate!r} is neither week nor month")
         return Options(
             repository=_matching("--repository", flags.repository, _REPOSITORY, "OWNER/NAME"),
             host=flags.host or "",
@@ -54,6 +59,7 @@ class Options:
             branches=tuple(map(_branch, flags.branch or ())),
             public=flags.public,
             action_ref=_matching("--action-ref", flags.action_ref, _COMMIT, "a commit of 40 hexadecimal digits"),
+            rotate=rotate,
             new_key=flags.new_key,
             rotate_key=flags.rotate_key,
             undo=flags.undo,

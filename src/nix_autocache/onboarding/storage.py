@@ -11,7 +11,7 @@ from ..nix.store_url import CacheUrl, parse_cache_url
 from ..schemes.table import SCHEMES, scheme
 from .cache_setup import CACHE, CacheSetup
 from .hosts import Place
-from .options import Options
+from .options import Options, Period
 from .repository import Repository
 from .steps import Step
 
@@ -51,6 +51,7 @@ def plan_storage(request: Request) -> Storage:
             f"--cache: init sets up {kinds}, or with no --cache the CI host's own; for {cache.scheme}:// set "
             "`cache` and its credentials in the workflow yourself, see docs/caches.md"
         )
+    cache = _rotating(cache, request.options.rotate)
     request = replace(request, options=replace(request.options, cache=cache))
     storage: Storage = import_module(f".{cache.row.init_storage}", __package__).plan(request)
     return storage
@@ -65,9 +66,22 @@ def _check_flags(options: Options) -> None:
         "--public": options.public,
         "--new-key": options.new_key,
         "--rotate-key": options.rotate_key,
+        "--rotate": options.rotate,
     }
     if found := [flag for flag, value in given.items() if value]:
         raise InputError(f"{' and '.join(found)}: the CI host's own cache has no key and no access; give --cache")
+
+
+def _rotating(cache: CacheUrl, rotate: Period | None) -> CacheUrl:
+    """The cache as a throwaway one. Raises InputError if it is one of another period."""
+    if rotate is None:
+        return cache
+    placeholder = f"{{{rotate}}}"
+    if not cache.rotates:
+        return replace(cache, path=f"{cache.path}/{placeholder}")
+    if placeholder not in cache.path:
+        raise InputError(f"--rotate {rotate}: {cache.without_params} has another period; give --cache without it")
+    return cache
 
 
 def _before(repository: Repository) -> CacheUrl | None:

@@ -74,3 +74,8 @@ def test_what_is_no_json_key_is_one_line(environ: dict[str, str], said: str) -> 
 def test_flags_that_are_for_aws(flags: dict[str, object]) -> None:
     with pytest.raises(InputError, match="--"):
         planned(MemoryRepository(), FROM_TEXT, **flags)
+
+
+def test_the_rule_of_a_throwaway_cache_is_left_to_the_person() -> None:
+    notes = planned(MemoryRepository(), FROM_TEXT, cache="gs://bucket/ci/{month}").notes
+    assert any("names begin with ci/20 after 70 days" in note for note in notes), notes

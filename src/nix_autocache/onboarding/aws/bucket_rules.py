@@ -1,4 +1,8 @@
-"""Unfinished uploads to the bucket end after a day: their parts cost money, and nobody sees them."""
+"""Lifecycle rules of the bucket: unfinished uploads end after a day, and what a throwaway cache has left goes.
+
+Parts of unfinished uploads cost money, and nobody sees them. The objects of a past period go as a whole: nothing reads
+them any more, see docs/caches.md.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +10,88 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...nix import period
 from ..steps import Found, Now
 from .bucket import OF_ANOTHER, Bucket
 from .service import UNSUPPORTED
 
-_ID: Final = "nix-autocache-unfinished-uploads"
-_RULE: Final[Mapping[str, Any]] = {
-    "ID": _ID,
-    "Status": "Enabled",
-    "Filter": {"Prefix": ""},
-    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-}
 _SIZE: Final = "TransitionDefaultMinimumObjectSize"
 _NONE: Final = frozenset({"NoSuchLifecycleConfiguration"})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """`action` is what the rule does to objects whose names begin with `prefix`, in AWS's words.
+
+    `what` says so to people, and `instead` what they do where the server has no such rule.
+    """
+
+    name: str
+    prefix: str
+    action: Mapping[str, Any]
+    what: str
+    instead: str
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        return {"ID": self.name, "Status": "Enabled", "Filter": {"Prefix": self.prefix}, **self.action}
+
+    def is_done_by(self, rule: Mapping[str, Any]) -> bool:
+        """AWS returns a rule in other words than it was given."""
+        there = {name: dict(rule.get(name, {})) for name in self.action}
+        same = all(there[name].items() >= wanted.items() for name, wanted in self.action.items())
+        return same and rule.get("Status") == "Enabled" and rule.get("Filter", {}).get("Prefix", "") == self.prefix
+
+
+UNFINISHED: Final = Rule(
+    name="nix-autocache-unfinished-uploads",
+    prefix="",
+    action={"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
+    what="unfinished uploads end after a day",
+    instead="remove unfinished uploads there now and then",
+)
+
+
+def of_periods(path: str) -> Rule:
+    """The rule by which the past periods of a throwaway cache go; `path` is that of its URL, with the placeholder."""
+    days, prefix = period.days_kept(path), period.common_prefix(path).lstrip("/")
+    return Rule(
+        name="nix-autocache-past-periods",
+        prefix=prefix,
+        action={"Expiration": {"Days": days}},
+        what=f"objects below {prefix} go after {days} days",
+        instead=f"remove what is older than {days} days below {prefix} there now and then",
+    )
+
+
 @dataclass(frozen=True)
-class UnfinishedUploadsStep:
+class RuleStep:
     """A lifecycle rule beside those that the bucket has."""
 
     bucket: Bucket
+    rule: Rule
     details: Sequence[str] = ()
 
     @property
     def thing(self) -> str:
-        return f"rule of bucket {self.bucket.name}: unfinished uploads end after a day"
+        return f"rule of bucket {self.bucket.name}: {self.rule.what}"
 
     def look(self) -> Found:
         answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported)
-        ours = [rule for rule in answer.get("Rules", []) if rule.get("ID") == _ID] if answer else []
+        ours = [rule for rule in answer.get("Rules", []) if rule.get("ID") == self.rule.name] if answer else []
         if not ours:
             return Found(Now.ABSENT)
-        return Found(Now.RIGHT) if _does_it(ours[0]) else Found(Now.DIFFERENT, "it does something else")
+        return Found(Now.RIGHT) if self.rule.is_done_by(ours[0]) else Found(Now.DIFFERENT, "it does something else")
 
     def apply(self) -> str:
         others, more = self._others()
         done = self.bucket.ask(
             "put_bucket_lifecycle_configuration",
             missing=self._unsupported,
-            LifecycleConfiguration={"Rules": [*others, _RULE]},
+            LifecycleConfiguration={"Rules": [*others, self.rule.body]},
             **more,
         )
-        return "" if done else f"{self.bucket.s3.server} has no such rule; remove unfinished uploads there now and then"
+        return "" if done else f"{self.bucket.s3.server} has no such rule; {self.rule.instead}"
 
     def remove(self) -> str:
         if self.look().now is Now.ABSENT:
@@ -68,11 +112,5 @@ class UnfinishedUploadsStep:
     def _others(self) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
         """The rules of others, and the setting that a request without it would put back to its default."""
         answer = self.bucket.ask("get_bucket_lifecycle_configuration", missing=_NONE | self._unsupported) or {}
-        rules = [rule for rule in answer.get("Rules", []) if rule.get("ID") != _ID]
+        rules = [rule for rule in answer.get("Rules", []) if rule.get("ID") != self.rule.name]
         return rules, {_SIZE: answer[_SIZE]} if answer.get(_SIZE) else {}
-
-
-def _does_it(rule: Mapping[str, Any]) -> bool:
-    """AWS returns a rule in other words than it was given."""
-    days = rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
-    return bool(rule.get("Status") == "Enabled" and days == 1 and not rule.get("Filter", {}).get("Prefix"))

@@ -37,7 +37,7 @@ def trust(provider: str, subject: Subject) -> Policy:
 def push(partition: str, bucket: str, prefix: str, parameter: str) -> Policy:
     """What a job needs to read and write the cache, and to read the signing key, if it is in the parameter of this ARN.
 
-    Nothing can be deleted with it. `prefix` is empty or begins with a slash.
+    Nothing can be deleted with it. `prefix` is empty or begins with a slash; it may be a pattern.
     """
     statements = [
         _allow(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], _objects(partition, bucket, prefix)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...nix import period
 from ...nix.key_source import KeySource
 from .. import key_secret, key_steps
 from ..cache_setup import ACCESS_KEY, CACHE, ROLE, CacheSetup
@@ -15,7 +16,7 @@ from ..values import SecretStep, VariableStep
 from . import key_parameter, policies
 from .bucket import BucketStep
 from .bucket_access import PrivateStep, PublicStep
-from .bucket_rules import UnfinishedUploadsStep
+from .bucket_rules import UNFINISHED, RuleStep, of_periods
 from .key_parameter import Parameter, ParameterStep
 from .oidc_provider import ProviderStep
 from .role import RoleStep, as_word, name_for
@@ -53,9 +54,11 @@ def plan(request: Request) -> Storage:
 
 def _bucket_part(setting: Setting) -> Sequence[Step]:
     bucket, url, is_public = setting.bucket, setting.url, setting.options.public
-    made: list[Step] = [BucketStep(bucket, setting.account.region), UnfinishedUploadsStep(bucket)]
+    made: list[Step] = [BucketStep(bucket, setting.account.region), RuleStep(bucket, UNFINISHED)]
+    if url.rotates:
+        made.append(RuleStep(bucket, of_periods(url.path)))
     if is_public or (setting.options.undo and not setting.account.is_aws):
-        made.append(PublicStep(bucket, policies.public_read(setting.partition, bucket.name, url.path)))
+        made.append(PublicStep(bucket, policies.public_read(setting.partition, bucket.name, period.pattern(url.path))))
     elif setting.account.is_aws:
         made.append(PrivateStep(bucket))
     return made
@@ -80,7 +83,7 @@ def _role_part(setting: Setting, source: KeySource, subject: Subject) -> tuple[s
     provider = setting.arn("iam", f"oidc-provider/{subject.issuer}")
     parameter = setting.arn("ssm", f"parameter/{source.name.lstrip('/')}") if source else ""
     trust = policies.trust(provider, subject)
-    push = policies.push(setting.partition, setting.bucket.name, setting.url.path, parameter)
+    push = policies.push(setting.partition, setting.bucket.name, period.pattern(setting.url.path), parameter)
     role = RoleStep(iam, name_for(owner), owner, trust, push, subject.session)
     arn = setting.arn("iam", f"role/{role.name}")
     return arn, (
