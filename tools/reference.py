@@ -165,6 +165,7 @@ REGIONS: Final = (
     Region(TEMPLATE, f"# begin scripts: {BY_REFERENCE} from src/gitlab/\n", "# end scripts\n", component_scripts),
     Region("docs/gitlab.md", *TABLE, partial(markdown_table, GITLAB)),
     *(shown("docs/gitlab.md", path) for path in EXAMPLES),
+    *(shown("docs/caches.md", path) for path in sorted(ROOT.glob("examples/gc/*.yml"))),
     shown("README.md", EXAMPLES[0].with_name("embedded.yml")),
     Region("docs/licences.md", *marks("licences of jobs"), licences.of_jobs),
     Region("docs/licences.md", *marks("licences of developers"), licences.of_developers),

@@ -44,6 +44,9 @@ def problems(root: Path, version: str) -> Iterator[str]:
     for page in (root / "README.md", root / "CHANGELOG.md", *sorted(root.glob("docs/*.md"))):
         if said := _BEFORE.search(page.read_text(encoding="utf-8")):
             yield f"{page.relative_to(root)} says `{said[0]}`"
+    for example in sorted(root.glob("examples/gc/*.yml")):
+        if f"nix-autocache[aws]=={version}'" not in example.read_text(encoding="utf-8"):
+            yield f"{example.relative_to(root)} installs another version than {version}"
 
 
 def main(tag: str, root: Path = ROOT) -> int:

@@ -116,7 +116,8 @@ INPUTS: Final = (
         parse=optional(_cache),
         doc="Store URL of the binary cache, in Nix's own syntax, parameters included: "
         "`s3://bucket?region=…&endpoint=…`, `gs://`, `az://`, `http(s)://`, `file://`. Any other URL "
-        "(`ssh-ng://…`) goes through `nix copy`. `gha://` is the cache that GitHub keeps for the repository.",
+        "(`ssh-ng://…`) goes through `nix copy`. `gha://` is the cache that GitHub keeps for the repository. "
+        "`{week}` or `{month}` in a bucket's path makes it a throwaway cache.",
     ),
     Input(
         name="signing-key",

@@ -123,6 +123,7 @@ def test_the_jobs_that_try_the_action_build_and_then_fetch(machine: MakeMachine,
         ("sed -i '/^__version__/s/0/9/' src/nix_autocache/__init__.py", "is of version"),
         ("sed -i 's/^## .*/## [Unreleased]/' CHANGELOG.md", "CHANGELOG.md: the newest version is not"),
         ("sed -i 's/@0/@9/' examples/gitlab/embedded.yml", "includes another version"),
+        ("sed -i 's/==0/==9/' examples/gc/github.yml", "installs another version"),
         (
             "sed -i 's/nix_autocache_template=.*/x/' templates/nix-autocache/template.yml",
             "make reference",
@@ -131,7 +132,7 @@ def test_the_jobs_that_try_the_action_build_and_then_fetch(machine: MakeMachine,
     ],
 )
 def test_a_tag_that_not_everything_says_is_not_released(tmp_path: Path, change: str, problem: str) -> None:
-    for name in ("src/nix_autocache/__init__.py", *PAGES, "templates", "examples/gitlab", "tools/release.py"):
+    for name in ("src/nix_autocache/__init__.py", *PAGES, "templates", "examples", "tools/release.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", tools.PROJECT / name, tmp_path / name], check=True)
     release = ["python3", "tools/release.py", f"v{__version__}"]
