@@ -18,7 +18,7 @@ PACKAGE = SOURCE / "nix_autocache"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"job", "onboarding"},
+    {"job", "onboarding", "collecting"},
     {"machine"},
     {"trust", "uploader"},
     {"queue", "caches", "settings"},

@@ -66,8 +66,8 @@ class Keys:
             raise ValueError("its names are not sorted keys")
         return cls(data)
 
-    def __contains__(self, name: str) -> bool:
-        wanted = key(name).encode("utf-8", "replace")[:_WIDTH]
+    def __contains__(self, name: object) -> bool:
+        wanted = key(str(name)).encode("utf-8", "replace")[:_WIDTH]
         place = bisect_left(range(len(self)), wanted, key=self._at)
         return place < len(self) and self._at(place) == wanted
 

@@ -1,0 +1,34 @@
+"""What a run of the collector found and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Count:
+    """Paths, archives without a path, and bytes."""
+
+    paths: int = 0
+    archives: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Report:
+    """`kept` has paths and bytes by the first reason that applies. `doomed` is announced, and deleted by the next run;
+    `refused` says why it was not announced. `spared` paths were announced and are needed again. `waits` is in seconds.
+    `mended` are narinfos that were not closed, with why; `failed` objects that could not be deleted, with why.
+    """
+
+    dry_run: bool = False
+    objects: Count = field(default_factory=Count)
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+    doomed: Count = field(default_factory=Count)
+    deleted: Count = field(default_factory=Count)
+    spared: int = 0
+    read: int = 0
+    waits: float = 0.0
+    refused: str = ""
+    mended: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)

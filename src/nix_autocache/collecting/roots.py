@@ -1,0 +1,105 @@
+"""What must be kept, from run records, pins and a file of the user's: hash parts of paths, with when they were used.
+
+Times are those of the store. Of each job (lane) the newest runs are kept whatever their age, unless their branch
+(scope) has others that are much newer: then the job is no longer there.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..caches.protocol import Stored
+from ..caches.run_record import DAY, Pin, RunName, RunRecord, pin_name
+from ..errors import CacheError, InputError
+from ..nix.store import BASE_NAME, HASH_PART
+from .graph import number_of
+from .look import Store, Tell
+from .policy_inputs import Policy
+
+_INDEXES: Final = "autocache/index/"
+_ALWAYS: Final = float("inf")
+_PATH: Final = re.compile(rf"(?:/\S*/)?({BASE_NAME.pattern})(?:\s.*)?")
+
+
+@dataclass
+class Roots:
+    """Why paths are kept: for each reason the hash parts, as numbers. `used` has the last use of each, infinite for
+    what is kept at any age. `over` are run records and run indexes that keep nothing any more."""
+
+    by_reason: dict[str, set[int]] = field(default_factory=dict)
+    used: dict[int, float] = field(default_factory=dict)
+    over: list[str] = field(default_factory=list)
+
+    def add(self, reason: str, parts: Iterable[str], used: float) -> None:
+        kept = self.by_reason.setdefault(reason, set())
+        for part in parts:
+            number = number_of(part)
+            kept.add(number)
+            self.used[number] = max(used, self.used.get(number, 0.0))
+
+
+def roots(cache: Store, own: Sequence[Stored], policy: Policy, now: float, tell: Tell) -> Roots:
+    """What is kept by the objects below `autocache/`, and the hash parts that the policy gives.
+
+    `now` is the time of the store. Raises CacheError for a damaged pin, and CacheBusy.
+    """
+    found, longest = Roots(), policy.keep_days * DAY
+    found.add("--roots", policy.given, _ALWAYS)
+    for each in own:
+        if pin_name(each.name) and (pin := Pin.read(cache, each.name)):
+            found.add("pins", pin.roots(time.time()), _ALWAYS)
+    runs = {each.name: (run, each.modified) for each in own if (run := RunName.parse(each.name))}
+    newest = _newest(list(runs.values()), longest, policy.keep_runs)
+    for name, (run, modified) in runs.items():
+        if run not in newest and modified < now - longest:
+            found.over.append(name)
+            continue
+        if record := _record(cache, name, tell):
+            found.add("run records", record.roots, _ALWAYS if run in newest else modified)
+    over = set(found.over)
+    indexes = {run.lane.index for name, (run, _) in runs.items() if name not in over}
+    old = (each.name for each in own if each.name.startswith(_INDEXES) and each.modified < now - longest)
+    found.over += [name for name in old if name not in indexes]
+    return found
+
+
+def _newest(runs: Sequence[tuple[RunName, float]], longest: float, count: int) -> set[RunName]:
+    """The newest `count` of each lane, unless their scope has one that is newer by more than `longest` seconds."""
+    kept: set[RunName] = set()
+    scopes: dict[str, float] = {}
+    lanes: dict[object, list[tuple[float, float, RunName]]] = {}
+    for run, modified in runs:
+        scopes[run.lane.scope] = max(modified, scopes.get(run.lane.scope, 0.0))
+        lanes.setdefault(run.lane, []).append((modified, run.began, run))
+    for of_lane in lanes.values():
+        of_lane.sort(key=lambda each: each[:2], reverse=True)
+        kept |= {run for modified, _, run in of_lane[:count] if modified >= scopes[run.lane.scope] - longest}
+    return kept
+
+
+def _record(cache: Store, name: str, tell: Tell) -> RunRecord | None:
+    try:
+        return RunRecord.read(cache, name)
+    except CacheError as error:  # a hint: young narinfos are kept without it
+        tell(f"{name} is damaged and keeps nothing: {error}")
+        return None
+
+
+def from_file(text: str, name: str) -> list[str]:
+    """The hash parts of store paths, one a line; what follows a space, and lines that begin with #, are ignored.
+
+    Raises InputError for anything else.
+    """
+    parts = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _PATH.fullmatch(line.strip())
+        if not match:
+            raise InputError(f"--roots: line {number} of {name} is no store path: {line.strip()[:80]!r}")
+        parts.append(match[1][:HASH_PART])
+    return parts
