@@ -90,6 +90,12 @@ VERBS: Final[Mapping[str, Verb]] = {
         "sign what is in a cache with a new key, where an old key has signed it; touches no archive",
         "nix-autocache sign --cache 's3://bucket' --signing-key env:NIX_SIGNING_KEY --old-key cache.example.org-1:…",
     ),
+    "gc": Verb(
+        lambda context, options: _command("gc").gc(context, options),
+        "delete from a cache what is no longer used, while others push to it; announces it one run before",
+        "nix-autocache gc --cache 's3://bucket?region=eu-west-1' --keep-days 30 --dry-run",
+        takes_inputs=False,
+    ),
     "keygen": Verb(
         lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
@@ -137,9 +143,9 @@ def parser() -> argparse.ArgumentParser:
         )
         if verb.takes_inputs:
             _add_inputs(one)
-    for name in ("init", "sign"):
+    for name in ("init", "sign", "gc"):
         _command(name).add_flags(verbs.choices[name])
-    for name in ("status", "doctor", "init", "check", "sign"):
+    for name in ("status", "doctor", "init", "check", "sign", "gc"):
         verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")

@@ -45,8 +45,8 @@ class Collector:
             state = announcing.state(self.cache, lock)
             if state.is_damaged:
                 self.tell("the list of what is doomed is damaged: nothing is deleted by it, and it is made anew")
-            if state.wait and not now:
-                self.report.waits = state.wait
+            if state.announced and state.wait and not now:
+                self.report.waits, self.report.waiting = state.wait, len(state.announced.keys)
                 self._judged(self._look(known, _NOTHING), lock.now())
                 return self.report
             self._round(state, lock, known)
@@ -93,6 +93,7 @@ class Collector:
     def _look(self, known: Known, announced: Keys) -> Look:
         found = look(self.cache, known, self.tell, announced)
         self.report.read += found.read
+        self.report.objects = Count(sum(found.present), len(found.archives), found.bytes)
         return found
 
     def _sweeper(self, lock: Lock) -> Sweeper:
@@ -134,8 +135,6 @@ class Collector:
         policy = self.policy
         kept = roots(self.cache, found.own, policy, now, self.tell)
         verdict = judge(found, kept, policy, now)
-        paths = sum(found.present)
-        self.report.objects = Count(paths, len(found.archives), found.bytes)
         self.report.kept = verdict.reasons
         return verdict, kept
 

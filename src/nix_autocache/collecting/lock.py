@@ -35,12 +35,6 @@ class Clock:
     wait: Callable[[float], None]
 
 
-def system_clock(wait: Callable[[float], None]) -> Clock:
-    """The clock of this machine."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: its monotonic clock does not stop
-    return Clock(lambda: time.clock_gettime(boottime), wait)
-
-
 class Lock:
     """Made by `acquire`. `store_time` is the time of the store when it was acquired."""
 

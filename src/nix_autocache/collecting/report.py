@@ -17,8 +17,10 @@ class Count:
 @dataclass
 class Report:
     """`kept` has paths and bytes by the first reason that applies. `doomed` is announced, and deleted by the next run;
-    `refused` says why it was not announced. `spared` paths were announced and are needed again. `waits` is in seconds.
-    `mended` are narinfos that were not closed, with why; `failed` objects that could not be deleted, with why.
+    `refused` says why it was not announced. `spared` paths were announced and are needed again.
+
+    The `waiting` names of an earlier list may be deleted in `waits` seconds. `mended` are narinfos that were not
+    closed, with why; `failed` objects that could not be deleted, with why.
     """
 
     dry_run: bool = False
@@ -29,6 +31,7 @@ class Report:
     spared: int = 0
     read: int = 0
     waits: float = 0.0
+    waiting: int = 0
     refused: str = ""
     mended: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)

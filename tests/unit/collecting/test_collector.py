@@ -27,7 +27,6 @@ from tests.harness.memory_store import MemoryStore, StoppedError
 from tests.harness.soak import seeds
 
 
-
 def old_cache() -> MemoryStore:
     """0 <- 1 <- 2 is used, 3 is dead and refers to 0, and 4 is dead and has the archive of 1; all of 40 days ago."""
     store = MemoryStore()
