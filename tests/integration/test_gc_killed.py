@@ -1,0 +1,123 @@
+"""Collectors that are killed while machines push, and one that another program writes into."""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from nix_autocache.nix import keys
+from tests.conftest import MakeMachine
+from tests.harness import graphs, nix, product, programs
+from tests.harness.binary_cache import missing, narinfos
+from tests.harness.job import Job
+from tests.harness.machine import Machine
+from tests.harness.roots import GENERATIONS, NEW, RECENT
+from tests.harness.soak import seeds
+
+CACHE = f"{product.DATA}/cache"
+GC = ("gc", "--keep-days", "1", "--keep-runs", "0", "--at-most", "100%")
+TWO_DAYS = 2 * 24 * 3600.0
+
+
+def later(cache: Path) -> None:
+    """Two days pass, in which no job runs: all that is there is older, and nobody used it."""
+    for record in cache.glob("autocache/runs/*/*"):
+        record.unlink()
+    then = time.time() - TWO_DAYS
+    for file in cache.rglob("*"):
+        if file.is_file():
+            os.utime(file, (then, then))
+
+
+def job_of(machine: Machine) -> Job:
+    """A job on a machine with Nix, which pushes into the directory."""
+    nix.without_daemon(machine)
+    return Job(machine, inputs={"cache": f"file://{CACHE}", "signing-key": Job(machine).keygen()})
+
+
+def interrupted(job: Job, count: int, script: str, *words: str) -> Sequence[str]:
+    """A collector that is interrupted after so many deletions, see the program."""
+    return programs.python("interrupt_collector.py", CACHE, str(count), script, *product.CLI, *GC, *words)
+
+
+@pytest.mark.soak
+def test_a_collector_that_is_killed_while_machines_push_leaves_all_that_is_needed(
+    machine: MakeMachine, tmp_path: Path
+) -> None:
+    one = machine(RECENT, product.binds(tmp_path))
+    job, cache = job_of(one), tmp_path / "cache"
+    tops = nix.build(one, graphs.layered(5, 24)).split()
+    (tmp_path / "roots").write_text("\n".join(tops[:3]))
+    roots = ("--roots", f"{product.DATA}/roots")
+    said = []
+    for seed in range(seeds(20)):
+        choose = random.Random(seed)
+        job.run("push", *tops)
+        later(cache)
+        job.run(*GC, *roots)
+        later(cache)
+        with ExitStack() as stack:
+            command = interrupted(job, choose.choice((0, choose.randrange(1, 60))), "", *roots)
+            collecting = stack.enter_context(one.start(command, env=job.environment()))
+            pushing = [stack.enter_context(job.start("push", *choose.sample(tops, 3))) for _ in range(2)]
+            for process in (collecting, *pushing):
+                process.wait(60)
+            said += collecting.text().splitlines()[-1:]
+        assert not missing(cache), seed
+        later(cache)
+        job.run(*GC, *roots)
+        assert not missing(cache), seed
+        assert len(narinfos(cache)) < 120, "something was collected"
+    assert "killed" in said, said
+    assert set(tops[:3]) <= {info["StorePath"] for info in narinfos(cache).values()}
+    for generation in GENERATIONS:
+        realise_all(machine(generation, product.binds(tmp_path)), cache, job.inputs["signing-key"])
+
+
+def realise_all(second: Machine, cache: Path, key: str) -> None:
+    """Another machine fetches everything that the cache says it has."""
+    nix.without_daemon(second)
+    paths = [info["StorePath"] for info in narinfos(cache).values()]
+    public = str(keys.parse_secret(key).public)
+    options = {"substituters": f"file://{CACHE}", "trusted-public-keys": public, "max-jobs": "0"}
+    words = [word for name, value in options.items() for word in ("--option", name, value)]
+    second.run(["nix-store", "--realise", *words, *paths])
+    second.run(["nix-store", "--verify-path", *paths])
+
+
+def test_what_another_program_published_during_a_sweep_is_not_left_open(machine: MakeMachine, tmp_path: Path) -> None:
+    """`nix copy` finds the first link of a chain there, which is deleted last, and publishes what refers to it."""
+    one = machine(NEW, product.binds(tmp_path))
+    job, cache = job_of(one), tmp_path / "cache"
+    top = nix.build(one, graphs.chain(40))
+    first = next(path for path in one.run(["nix-store", "-qR", top]).stdout.split() if path.endswith("-link-0"))
+    other = nix.build(one, graphs.using(first))
+    job.run("push", top)
+    later(cache)
+    job.run(*GC)
+    later(cache)
+    done = one.run(interrupted(job, 1, f"nix copy --to file://{CACHE} {other}"), env=job.environment())
+    assert "stopped" in done.stdout
+    assert not missing(cache)
+    assert "using" not in narinfos(cache), "it refers to what was deleted"
+    part = other.rpartition("/")[2][:32]
+    assert f"{part}.narinfo: it refers to what was just deleted" in done.stdout + done.stderr
+
+
+def test_check_mends_what_another_program_left_open(machine: MakeMachine, tmp_path: Path) -> None:
+    one = machine(NEW, product.binds(tmp_path))
+    job, cache = job_of(one), tmp_path / "cache"
+    job.run("push", nix.build(one, graphs.chain(4)), nix.build(one, graphs.leaf("whole")))
+    links = {
+        name: cache / f"{info['StorePath'].rpartition('/')[2][:32]}.narinfo" for name, info in narinfos(cache).items()
+    }
+    links["link-1"].unlink()
+    assert missing(cache)
+    said = job.said("gc", "--check", "--upstream", "none")
+    assert set(narinfos(cache)) == {"link-0", "whole"}
+    assert f"{links['link-2'].name}: it refers to" in said
+    assert not missing(cache)
