@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import socket
 import sys
 from dataclasses import dataclass
 
@@ -29,10 +30,15 @@ class Lane:
         return f"autocache/index/{self.scope}/{self.lane}"
 
     @classmethod
+    def of_machine(cls) -> Lane:
+        """The lane of all jobs of this machine, and of what is pushed by hand."""
+        return cls.of(socket.gethostname(), "")
+
+    @classmethod
     def of(cls, repository: str, ref: str, *job: str) -> Lane:
         """`repository` is `host/owner/name`, `ref` that of Git, as `refs/heads/main`; `job` is what names the job."""
         names = json.dumps([*job, f"{platform.machine()}-{sys.platform}"])
-        return cls(_hash(f"{repository}/{ref}")[:_SCOPE], _hash(names)[:_LANE])
+        return cls(scope_of(f"{repository}/{ref}"), _hash(names)[:_LANE])
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ class Lanes:
     def is_default(self) -> bool:
         """True if this job runs on the default branch."""
         return self.own == self.default
+
+
+def scope_of(name: str) -> str:
+    """The scope of a branch, as of `github.com/acme/project/refs/heads/main`."""
+    return _hash(name)[:_SCOPE]
 
 
 def _hash(text: str) -> str:

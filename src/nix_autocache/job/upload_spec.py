@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..ci.lane import Lane
 from ..nix import effective
 from ..nix.store import Nix
 from ..queue.directory import Queue
@@ -57,6 +58,7 @@ def _spec(
     context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
 ) -> UploadSpec:
     settings = context.settings
+    lanes = context.host.lanes(settings.matrix)
     return UploadSpec.of(
         settings,
         queue=queue.directory,
@@ -67,6 +69,7 @@ def _spec(
         readers=destination.public_keys,
         dry_run=context.is_dry_run(destination),
         began=began,
+        lane=lanes.own if lanes else Lane.of_machine(),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..nix.store import Nix, PathInfo, StorePath, parse_store_path
@@ -36,6 +37,17 @@ def new_builds(nix: Nix, record: Path) -> list[PathInfo]:
         return []
     with StoreClient(nix) as store:
         return [info for info in store.path_infos(new).values() if info.deriver]
+
+
+def changed_since(nix: Nix, when: int) -> list[StorePath]:
+    """The paths whose files were made, moved or linked since that time, in seconds since 1970. Raises OSError."""
+    found = []
+    with os.scandir(nix.store_dir) as entries:
+        for entry in entries:
+            with suppress(OSError, ValueError):  # it has just gone, or it is no path
+                if entry.stat(follow_symlinks=False).st_ctime >= when and not entry.name.endswith(".drv"):
+                    found.append(parse_store_path(entry.path, nix.store_dir))
+    return found
 
 
 def _names(nix: Nix) -> list[str]:

@@ -103,6 +103,9 @@ class DryRun:
     def sealed(self, path: StorePath) -> bool:
         return True
 
+    def record(self) -> None:
+        pass
+
     def settle(self) -> None:
         pass
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..caches.protocol import ObjectCache
 from ..caches.run_codec import CONTENT_TYPE
 from ..caches.run_index import LARGEST, RunIndex
+from .run_records import Roots
 
 _FRESH: Final = 60.0  # seconds after which another job may have pushed it
 _MOST: Final = 20_000  # paths that are remembered as missing, or to be carried over
@@ -32,9 +33,12 @@ class NixReading:
         self._version = self._written = 0
         self._known = ""
         self._carried: dict[str, None] = {}  # store paths
+        self.roots = Roots()
+        self.was_heard = False  # of a read proxy
 
     def hear(self, line: bytes) -> None:
         """Take a line of `read_proxy.reports`. Any other line is ignored."""
+        self.was_heard = True
         said: Any = None
         with suppress(ValueError, RecursionError):
             said = json.loads(line)
@@ -55,6 +59,7 @@ class NixReading:
 
     def note(self, name: str, narinfo: str) -> None:
         """Remember the narinfo of a path that this job uses. If they are too many, the oldest are forgotten."""
+        self.roots.use_narinfo(narinfo)
         with self._lock:
             self._missed.pop(name, None)
             self._version += self._used.get(name) != narinfo

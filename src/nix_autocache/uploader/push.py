@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -21,6 +21,7 @@ from .doomed import Doomed
 from .nix_reading import NixReading
 from .pack import STREAMED, Packing, archive_url, verified
 from .presence import ABSENT, Found, decoded, judge
+from .run_records import RunRecords
 
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 _REALISED: Final = "!"  # between the derivation and its output, in what stands for the path of a realisation
@@ -32,7 +33,8 @@ class BinaryCache:
 
     `trusted` are keys that readers trust beside ours; `cache_info` is the text of a new nix-cache-info, after StoreDir.
     What the cache lacked when Nix asked it, as `reading` says, is not asked for. `index` names the run index that is
-    written; empty for none. `doomed` is what the cache's collector has announced.
+    written; empty for none. `doomed` is what the cache's collector has announced; `records` are left for it. `fetched`
+    finds what this job fetched, where no read proxy reports that.
     """
 
     cache: ObjectCache
@@ -43,6 +45,8 @@ class BinaryCache:
     reading: NixReading = field(default_factory=NixReading)
     index: str = ""
     doomed: Doomed = field(default_factory=Doomed)
+    records: RunRecords = field(default_factory=RunRecords)
+    fetched: Callable[[], Iterable[PathInfo]] = list
 
     def check(self, store_dir: str) -> None:
         cache_info.check(self.cache, store_dir, self.cache_info)
@@ -52,6 +56,7 @@ class BinaryCache:
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         self._learn()
+        self.reading.roots.use(infos)
         try:
             epoch = self._hold(*infos)
         except Error:  # each is then asked for alone
@@ -189,9 +194,15 @@ class BinaryCache:
     def sealed(self, path: StorePath) -> bool:
         return _REALISED not in path and self.cache.sealed(_name(path))  # of a realisation, `seal` tells it
 
+    def record(self) -> None:
+        self.records.write(self.cache, self.reading.roots)
+
     def settle(self) -> None:
         if self.index and not self.seals:  # what seals has an index of its own
             self.reading.write_index(self.cache, self.index)
+        if not self.reading.was_heard:
+            self.reading.roots.use(self.fetched())
+        self.record()
 
 
 def _name(path: StorePath) -> str:

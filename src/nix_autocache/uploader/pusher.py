@@ -65,5 +65,8 @@ class Pusher(Protocol):
     def is_stale(self) -> bool:
         """True if the next run gains from a seal, even if nothing was published. Sends no request."""
 
+    def record(self) -> None:
+        """Leave what was used so far, for the collector."""
+
     def settle(self) -> None:
         """Leave what the next run can use. Call it when nothing more is to be pushed for now."""

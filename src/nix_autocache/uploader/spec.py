@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ci.lane import Lane
 from ..nix.key_source import KeySource
 from ..nix.keys import PublicKey, SecretKey
 from ..nix.store_client import StoreClient
@@ -36,7 +37,7 @@ class UploadSpec:
     `key` is the key itself, its name in AWS, or none. Readers of the cache trust it, the keys in `readers`, and
     `upstreams`, whose caches have what they signed. Also the paths in the caches of the directories `elsewhere` are
     not pushed. `trusted` is for `Vouching`. `maintenance_interval` is in seconds, see `Drain`. `index` names the run
-    index that is written at the end; empty for none.
+    index that is written at the end; empty for none. `lane` is whose run record is left for the collector.
     """
 
     access: CacheAccess
@@ -54,6 +55,7 @@ class UploadSpec:
     readers: tuple[PublicKey, ...] = ()
     elsewhere: tuple[Path, ...] = ()
     index: str = ""
+    lane: Lane | None = None
 
     @classmethod
     def of(cls, settings: Settings, **more: Any) -> UploadSpec:
@@ -134,16 +136,20 @@ class UploadSpec:
         from .doomed import Doomed
         from .nix_reading import NixReading
         from .push import BinaryCache
+        from .run_records import Fetched, RunRecords
 
+        key = self.secret_key
         return BinaryCache(
             cache=cache,
-            key=self.secret_key,
+            key=key,
             codec=Codec(name=self.compression, level=self.compression_level),
             cache_info=_cache_info(self.access.url),
             trusted=(*self.readers, *self.upstreams),
             reading=reading or NixReading(),
             index=self.index,
             doomed=Doomed(None if self.dry_run else cache),
+            records=RunRecords(self.lane),
+            fetched=Fetched(self.access.nix, self.began, key.public if key else None),
         )
 
 

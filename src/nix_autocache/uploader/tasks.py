@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,7 @@ _TOGETHER: Final = 32  # paths at most asked for by one connection
 _SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
 SETTLE: Final = 5.0  # seconds for what makes the next run faster
+_RECORD: Final = 600.0  # seconds between two records of what was used, for a job that is killed
 _AT_ONCE: Final = -1  # the rank of what goes before every archive
 
 
@@ -49,6 +51,7 @@ class Tasks:
         self.checked = Once()
         self.trouble = ""
         self._looking = True  # at what the collector has announced
+        self._recorded = -math.inf
         self._pusher, self._ledger, self._store_dir = pusher, ledger, store_dir
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
@@ -134,12 +137,20 @@ class Tasks:
         finally:
             self._looking = False
 
+    def _record(self) -> None:
+        with suppress(Error):  # the next time, or at the end
+            self.checked.wait()
+            self._pusher.record()
+
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
         """Ask for paths together; those without an answer are asked for one by one."""
         answers: Mapping[StorePath, Found] = {}
         if not self._gate.closed_for():
             with suppress(BaseException):  # it is a shortcut, and must not hold up what it cuts short
                 answers = self._pusher.ask([info for _, info in ranked])
+        if time.monotonic() - self._recorded > _RECORD:
+            self._recorded = time.monotonic()
+            self._workers.submit(self._record, _AT_ONCE)
         ready: list[Uploaded] = []
         for rank, info in ranked:
             found = answers.get(info.path)

@@ -60,5 +60,8 @@ class WholePaths:
     def sealed(self, path: StorePath) -> bool:
         return True
 
+    def record(self) -> None:
+        pass
+
     def settle(self) -> None:
         pass

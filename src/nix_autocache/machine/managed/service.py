@@ -7,7 +7,6 @@ starts it again when it ends: on SIGHUP, and by itself when one of the source fi
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -66,7 +65,7 @@ def process_spec(given: Configuration, paths: Paths, now: float) -> ProcessSpec:
     url, previous = settings.cache.at(now), settings.cache.before(now)
     secrets = SecretSources(url, settings.signing_key, given.environ).read()
     # Its lane is what all its jobs use.
-    index = Lane.of(socket.gethostname(), "").index if url.row.read_by_proxy else ""
+    index = Lane.of_machine().index if url.row.read_by_proxy else ""
     access = CacheAccess(url=url, nix_bin=Path(record.nix_bin), environ=secrets.environ, previous=previous)
     upload = replace(_upload_spec(settings, record, access, secrets.key, job_paths(paths).queue), index=index)
     if not record.reader:
@@ -90,6 +89,7 @@ def _upload_spec(
         key=key,
         dry_run=False,
         maintenance_interval=_MAINTENANCE_INTERVAL,
+        lane=Lane.of_machine(),
     )
 
 
