@@ -61,7 +61,7 @@ def from_index() -> dict[str, str]:
 def is_announced(said: str, directory: Path) -> bool:
     """The first night announces what the second deletes."""
     assert len(narinfos(directory / "cache")) == 10
-    return bool(re.search(r"doomed\W+1\b", said)) and (directory / "cache/autocache/gc/doomed").exists()
+    return bool(re.search(r"announced\W+1\b", said)) and (directory / "cache/autocache/gc/doomed").exists()
 
 
 def test_the_workflow_on_github(runner: Machine, tmp_path: Path) -> None:

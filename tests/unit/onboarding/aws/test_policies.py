@@ -141,6 +141,26 @@ def documented() -> list[dict[str, Any]]:
     return [block for block in blocks if "Statement" in block]
 
 
+@pytest.mark.slow
+def test_the_collector_may_delete_with_the_documented_policy_and_write_no_path(person: Person) -> None:
+    """By the requests that it makes: moto refuses all signed URLs, by which it deletes a single name."""
+    person.init()
+    iam = person.client("iam")
+    policy = json.dumps(documented()[5]).replace("my-bucket/", f"{BUCKET}/ci/").replace("my-bucket", BUCKET)
+    iam.create_user(UserName="collector")
+    iam.put_user_policy(UserName="collector", PolicyName="gc", PolicyDocument=policy)
+    s3 = boto3_client(person.account, "s3", iam.create_access_key(UserName="collector")["AccessKey"])
+    lock = s3.put_object(Bucket=BUCKET, Key="ci/autocache/gc/lock", Body=b"", IfNoneMatch="*")
+    s3.put_object(Bucket=BUCKET, Key="ci/autocache/gc/lock", Body=b"x", IfMatch=lock["ETag"])
+    assert s3.get_object(Bucket=BUCKET, Key="ci/autocache/gc/lock")["Body"].read() == b"x"
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix="ci/")["KeyCount"] == 1
+    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "ci/autocache/gc/lock"}]})
+    s3.delete_object(Bucket=BUCKET, Key="ci/a.narinfo")
+    for key in ("ci/a.narinfo", "ci/nar/x.nar", "ci/autocache/pins/x", "autocache/gc/lock"):
+        assert refusal(s3.put_object, Bucket=BUCKET, Key=key, Body=b"") == "AccessDenied", key
+    assert refusal(s3.delete_object, Bucket=BUCKET, Key="elsewhere") == "AccessDenied"
+
+
 def test_the_documentation_shows_what_init_writes() -> None:
     key = "arn:aws:ssm:eu-west-1:123456789012:parameter/nix-cache/acme-project"
     assert documented()[:5] == [
