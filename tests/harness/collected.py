@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from nix_autocache.caches.run_record import RunName, RunRecord
 from nix_autocache.ci.lane import Lane
@@ -64,6 +65,14 @@ def opened(store: MemoryStore) -> list[str]:
             if f"{base[:32]}.narinfo" not in store.contents
         ]
     return wrong
+
+
+def save(store: MemoryStore, directory: Path) -> None:
+    """Write the objects as the files of a cache in a directory."""
+    for name, content in store.contents.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def narinfos(store: MemoryStore) -> set[str]:

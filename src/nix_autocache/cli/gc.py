@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import Error, InputError, one_line
 from ..job.context import Context
-from ..nix.find import find_nix
 from ..nix.store import Nix
+from . import collectable
 
 if TYPE_CHECKING:
     import argparse
 
     from ..collecting.collector import Collector
-    from ..collecting.look import Store
     from ..collecting.mending import Elsewhere
     from ..collecting.policy_inputs import Policy
     from ..collecting.report import Report
@@ -30,9 +28,8 @@ _TELL: Final = 5.0  # seconds between two lines of progress
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of `gc`, beside --json."""
+    collectable.add_flags(parser)
     add = parser.add_argument
-    add("--cache", metavar="URL", help="s3://, gs://, az:// or a directory; default: NIX_AUTOCACHE_CACHE")
-    add("--aws-role", metavar="ARN", help="the collector's role, which may delete; default: NIX_AUTOCACHE_AWS_ROLE")
     add("--dry-run", action="store_true", help="say what would be deleted, and change nothing")
     add("--keep-days", metavar="DAYS", default="30", help="keep what was pushed or used in these days; default: 30")
     add("--keep-runs", metavar="COUNT", default="1", help="keep the newest runs of each job at any age; default: 1")
@@ -50,7 +47,7 @@ def gc(context: Context, options: SimpleNamespace) -> None:
     """Collect, and show a table. Raises Error if something could not be done."""
     from ..collecting import table
 
-    policy, context = _policy(options), _with_flags(context, options)
+    policy, context = _policy(options), collectable.with_flags(context, options)
     collector = _collector(context, policy, alone=options.alone)
     report = _run(context, options, collector)
     if options.json:
@@ -64,15 +61,6 @@ def gc(context: Context, options: SimpleNamespace) -> None:
     if report.failed:
         name, why = next(iter(report.failed.items()))
         raise Error(f"gc: {len(report.failed)} objects could not be deleted, such as {name}: {why}")
-
-
-def _with_flags(context: Context, options: SimpleNamespace) -> Context:
-    """The inputs are those of the environment; raises InputError for a bad flag."""
-    from ..nix.store_url import parse_cache_url
-
-    settings = context.settings
-    cache = parse_cache_url(options.cache) if options.cache else settings.cache
-    return replace(context, settings=replace(settings, cache=cache, aws_role=options.aws_role or settings.aws_role))
 
 
 def _run(context: Context, options: SimpleNamespace, collector: Collector) -> Report:
@@ -109,37 +97,8 @@ def _collector(context: Context, policy: Policy, *, alone: bool) -> Collector:
     from ..collecting.patient import Patient
     from ..uploader.doomed import since_boot
 
-    cache = Patient(_open(context))
+    cache = Patient(collectable.open_cache(context, "gc"))
     return Collector(cache, policy, Clock(since_boot, time.sleep), _Progress(context), alone=alone)
-
-
-def _open(context: Context) -> Store:
-    """The cache. Raises InputError for one that cannot be collected."""
-    from ..caches.protocol import Collectable, PathCache
-    from ..job import upload_spec
-    from ..nix.key_source import KeySource
-    from ..uploader.secrets import SecretSources
-
-    url = context.settings.cache
-    if url is None:
-        raise InputError("gc needs --cache, the URL of a bucket or a directory")
-    if url.rotates:
-        raise InputError(f"cache: {url.without_secrets} is deleted by a lifecycle rule; gc is not needed there")
-    if url.row.kept_by_host:
-        raise InputError(f"cache: {url.without_secrets} deletes what is old by itself; gc is not needed there")
-    secrets = SecretSources(url, KeySource(), context.environ).read()
-    access = upload_spec.access(context, context.destination(), secrets.environ, find_nix(context.environ) or _NOWHERE)
-    cache = access.open()
-    if isinstance(cache, PathCache):
-        raise InputError(
-            f"cache: {url.without_secrets} is a store that only Nix writes; collect it with nix-collect-garbage there"
-        )
-    if not isinstance(cache, Collectable):
-        raise InputError(
-            f"cache: {url.without_secrets} cannot be listed; collect the bucket or directory behind it: "
-            "s3://, gs://, az:// or file://"
-        )
-    return cache
 
 
 def _elsewhere(context: Context, urls: list[str]) -> Elsewhere:

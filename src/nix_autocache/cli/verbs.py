@@ -96,6 +96,30 @@ VERBS: Final[Mapping[str, Verb]] = {
         "nix-autocache gc --cache 's3://bucket?region=eu-west-1' --keep-days 30 --dry-run",
         takes_inputs=False,
     ),
+    "pin": Verb(
+        lambda context, options: _command("pin").pin(context, options),
+        "keep store paths in a cache under a name, whatever their age",
+        "nix-autocache pin release-1.0 ./result --cache 's3://bucket?region=eu-west-1' --keep-revisions 3",
+        takes_inputs=False,
+    ),
+    "unpin": Verb(
+        lambda context, options: _command("pin").unpin(context, options),
+        "let gc delete what is pinned under a name",
+        "nix-autocache unpin release-1.0 --cache 's3://bucket?region=eu-west-1'",
+        takes_inputs=False,
+    ),
+    "pins": Verb(
+        lambda context, options: _command("pin").pins(context, options),
+        "list what is pinned in a cache",
+        "nix-autocache pins --cache 's3://bucket?region=eu-west-1' --json",
+        takes_inputs=False,
+    ),
+    "stats": Verb(
+        lambda context, options: _command("stats").stats(context, options),
+        "say what is in a cache, by project and branch: paths, bytes, age",
+        "nix-autocache stats --cache 's3://bucket?region=eu-west-1' --scope github.com/acme/project/main",
+        takes_inputs=False,
+    ),
     "keygen": Verb(
         lambda context, options: _command("keygen").keygen(options.name),
         "make a signing key; the public key goes to standard error",
@@ -143,10 +167,13 @@ def parser() -> argparse.ArgumentParser:
         )
         if verb.takes_inputs:
             _add_inputs(one)
-    for name in ("init", "sign", "gc"):
+    for name in ("init", "sign", "gc", "pin", "stats"):
         _command(name).add_flags(verbs.choices[name])
-    for name in ("status", "doctor", "init", "check", "sign", "gc"):
+    for name in ("status", "doctor", "init", "check", "sign", "gc", "pins", "stats"):
         verbs.choices[name].add_argument("--json", action="store_true", help="for programs")
+    for name in ("pin", "unpin", "pins", "stats"):
+        _command("collectable").add_flags(verbs.choices[name])
+    verbs.choices["unpin"].add_argument("name", metavar="NAME", help="of the pin")
     verbs.choices["push"].add_argument("paths", nargs="+", metavar="PATH", help="a store path, or a link to one")
     verbs.choices["keygen"].add_argument("name", metavar="NAME", help="the key's name, as in cache.example.org-1")
     return top
