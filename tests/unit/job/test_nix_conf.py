@@ -8,7 +8,9 @@ import pytest
 from nix_autocache.ci.detect import detect
 from nix_autocache.job import nix_conf
 from nix_autocache.job.context import Context
+from nix_autocache.job.plan import SetupPlan
 from nix_autocache.job.state import JobState
+from nix_autocache.machine import modes
 from nix_autocache.machine.modes import Mode
 from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store import Nix
@@ -46,6 +48,25 @@ def test_nix_reads_the_cache_or_the_proxy_in_its_place() -> None:
     proxy, keys = nix_conf.cache_lines(state(port=4321), context().destination())
     assert proxy.startswith("extra-substituters = http://127.0.0.1:4321/abc")
     assert keys == trusted
+
+
+def test_a_job_keeps_the_period_of_its_throwaway_cache_to_its_end() -> None:
+    job = context(cache="s3://bucket/{week}")
+    last_second = replace(job, now=1_795_391_999.9)  # Sunday, 2026-11-22
+    plan = SetupPlan.make(last_second, BARE_MACHINE, modes.decide(BARE_MACHINE, "auto"))
+    begun = plan.begin(Nix(Path("/usr/bin")), None)
+    assert begun.cache == "s3://bucket/2026-W47"
+    assert job.at(begun.period + 1).destination().url.path == "/2026-W48"
+    assert str(job.at(begun.period).destination().url) == begun.cache
+
+
+def test_without_the_proxy_nix_reads_both_periods_and_a_warning_says_what_is_lost() -> None:
+    destination = replace(context(cache="s3://bucket/{week}"), now=1_795_392_000.0).destination()
+    direct = nix_conf.cache_lines(state(), destination)[:-1]
+    assert direct == ["extra-substituters = s3://bucket/2026-W48", "extra-substituters = s3://bucket/2026-W47"]
+    assert "s3://bucket/2026-W47 is not carried over" in destination.without_read_proxy
+    (proxy,) = nix_conf.cache_lines(state(port=4321), destination)[:-1]
+    assert "127.0.0.1" in proxy
 
 
 def test_a_dry_run_that_cannot_reach_the_cache_does_not_make_nix_wait_for_it() -> None:

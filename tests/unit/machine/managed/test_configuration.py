@@ -48,6 +48,7 @@ def test_the_names_are_those_of_the_inputs(tmp_path: Path) -> None:
         ('flush-timeout = "1"', "flush-timeout: only a job can set this"),
         ('[environment]\nLD_PRELOAD = "/evil.so"', "LD_PRELOAD is no variable of AWS"),
         ('cache = ""', "cache and signing-key must be given"),
+        ('cache = "file:///srv/{week}"', "which the service cannot make"),
         ('compression = "brotli"', "compression: 'brotli' is not one of"),
     ],
 )
