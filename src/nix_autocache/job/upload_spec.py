@@ -58,7 +58,6 @@ def _spec(
     context: Context, destination: Destination, secrets: Secrets, nix: Nix, queue: Queue, began: int
 ) -> UploadSpec:
     settings = context.settings
-    lanes = context.host.lanes(settings.matrix)
     return UploadSpec.of(
         settings,
         queue=queue.directory,
@@ -69,8 +68,17 @@ def _spec(
         readers=destination.public_keys,
         dry_run=context.is_dry_run(destination),
         began=began,
-        lane=lanes.own if lanes else Lane.of_machine(),
+        lane=_lane(context, destination),
     )
+
+
+def _lane(context: Context, destination: Destination) -> Lane | None:
+    """Whose run record is left; none in a cache that no collector is for, since its host or a rule deletes from it."""
+    trimmed = destination.embedded and context.host.embedded_cache()
+    if trimmed or destination.previous or destination.url.row.kept_by_host:
+        return None
+    lanes = context.host.lanes(context.settings.matrix)
+    return lanes.own if lanes else Lane.of_machine()
 
 
 def access(context: Context, destination: Destination, environ: Mapping[str, str], nix: Nix) -> CacheAccess:

@@ -1,7 +1,10 @@
 """A pusher and the collector's list: what is doomed is claimed before it is relied on, and an old view is renewed."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -18,6 +21,9 @@ from nix_autocache.caches.doomed_list import (
 )
 from nix_autocache.nix.store import StorePath
 from nix_autocache.uploader.doomed import Collected, Doomed
+from nix_autocache.uploader.push import BinaryCache
+from nix_autocache.uploader.pusher import Pusher
+from tests.harness.draining import draining
 from tests.harness.memory_store import MemoryStore
 from tests.harness.object_cache import STORE, FaultyCache, base, hash_part
 
@@ -270,3 +276,32 @@ def test_a_cache_that_cannot_be_collected_is_asked_for_nothing() -> None:
         assert not doomed.is_due
         assert doomed.secure(OWN, ARCHIVE, REFERENCES) == 0
     assert not cache.asked
+
+
+PATHS: Final = 201
+
+
+def requests_of(directory: Path, *, with_collector: bool) -> Counter[str]:
+    """What is asked of a cache when independent paths are pushed, by what it is for."""
+    store, asked = MemoryStore(), Counter[str]()
+
+    def count(kind: str, name: str) -> None:
+        what = "narinfo" if name.endswith(".narinfo") else name.partition("/")[0] if "nar/" in name else name
+        asked[f"{kind} {what}"] += 1
+
+    def wrapped(pusher: Pusher) -> Pusher:
+        assert isinstance(pusher, BinaryCache)
+        return replace(pusher, doomed=Doomed(store)) if with_collector else pusher
+
+    store.before = count
+    with draining(directory, wrapped=wrapped, into=store) as it:
+        it.queued(*(it.fake.add(f"path-{number}") for number in range(PATHS)))
+        assert it.flush()
+        assert len([*it.queue.outcomes.recorded()]) == PATHS
+    return asked
+
+
+def test_independent_paths_cost_one_request_more_in_all(tmp_path: Path) -> None:
+    without = requests_of(tmp_path / "without", with_collector=False)
+    assert requests_of(tmp_path / "with", with_collector=True) - without == Counter({f"get {DOOMED}": 1})
+    assert {without[each] for each in ("get narinfo", "put narinfo", "put nar")} == {PATHS}
