@@ -38,7 +38,9 @@ class Collected(CacheError):  # noqa: N818 - a state, not a mistake
 
 def since_boot() -> float:
     """Seconds, of a clock that goes on while this machine is suspended."""
-    return time.clock_gettime(time.CLOCK_MONOTONIC if sys.platform == "darwin" else time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True)
