@@ -15,7 +15,7 @@ from tests.bench import report
 from tests.bench.measure import QUICK, ROWS
 from tests.harness.tools import PROJECT
 
-ALL = ("hook", "action", "start", "install", "read", "push", "memory", "job", "hosts_cache")
+ALL = ("hook", "action", "start", "install", "read", "push", "memory", "gc", "job", "hosts_cache")
 SHORT = ("hook", "start", "read", "push", "job")
 
 

@@ -6,14 +6,15 @@ obstore's own deletion is S3's DeleteObjects, which answers a refusal with statu
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import obstore
 from obstore.store import LocalStore
 
-from ..errors import one_line
+from ..errors import CacheBusy, CacheError, one_line
 from ..system.net import tls_context
 from .http_status import is_absent, status_error
 from .obstore_client import signed_url
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _TIMEOUT: Final = 8.0  # seconds
+_ENOUGH: Final = 20  # failures
+_AT_ONCE: Final = 16
 _DENIED: Final = frozenset({401, 403})
 
 
@@ -33,6 +36,27 @@ def delete_many(store: ObjectStore, names: Sequence[str]) -> None:
     for name in names:
         with suppress(FileNotFoundError):
             obstore.delete(store, name)
+
+
+def delete_each(names: Sequence[str], remove: Callable[[str], None]) -> Mapping[str, str]:
+    """Delete objects one by one, some at the same time. Returns those that may be there still, with why.
+
+    After many failures the rest is not tried.
+    """
+    failed: dict[str, str] = {}
+
+    def attempt(name: str) -> None:
+        if len(failed) >= _ENOUGH:
+            failed[name] = "not tried, since many others could not be deleted"
+            return
+        try:
+            remove(name)
+        except (CacheError, CacheBusy) as error:
+            failed[name] = one_line(error)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(attempt, names))
+    return failed
 
 
 def delete(store: ObjectStore, where: str, name: str, environ: Mapping[str, str]) -> None:

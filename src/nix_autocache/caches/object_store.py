@@ -16,7 +16,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
-from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
+from ..errors import CacheBusy, CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
 from . import conditional, deletion
 from .http1 import LARGEST
@@ -164,16 +164,11 @@ class ObjectStoreCache(VisibleAtOnce):
                     yield Stored(each["path"], each["size"], etag, modified)
 
     def delete(self, names: Sequence[str]) -> Mapping[str, str]:
-        with suppress(CacheError, CacheBusy), self._translated_errors(INFO):
+        # Nobody says which of them failed, and Azure fails for a name that does not exist.
+        with suppress(CacheError, CacheBusy, FileNotFoundError), self._translated_errors(INFO):
             deletion.delete_many(self.store_for(ARCHIVE), names)
             return {}
-        failed = {}
-        for name in names:  # which of them failed is not in obstore's error
-            try:
-                self.remove(name)
-            except (CacheError, CacheBusy) as error:
-                failed[name] = one_line(error)
-        return failed
+        return deletion.delete_each(names, self.remove)
 
     def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
         try:

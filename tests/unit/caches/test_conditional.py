@@ -59,3 +59,14 @@ def test_what_cannot_be_deleted_is_named(tmp_path: Path) -> None:
     failed = cache.delete(["nar/a", "x.narinfo"])  # a folder
     assert list(failed) == ["x.narinfo"]
     assert cache.get("nar/a") is None
+
+
+def test_after_many_refusals_the_rest_is_not_tried(tmp_path: Path) -> None:
+    """A role that may not delete would be asked for each of a million names."""
+    cache = directory(tmp_path)
+    names = [f"{number}.narinfo" for number in range(1000)]
+    for name in names[:30]:
+        (tmp_path / name).mkdir()
+    failed = cache.delete(names)
+    assert "not tried, since many others could not be deleted" in failed.values()
+    assert set(names[:30]) <= set(failed)

@@ -1,0 +1,145 @@
+"""The collector on real stores: S3 in three makes, Azure's emulator, and a directory; below a prefix."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from nix_autocache.caches.opening import open_cache
+from nix_autocache.caches.protocol import Access, Collectable, PathCache
+from nix_autocache.caches.run_record import PINS, Pin, Revision
+from nix_autocache.collecting.collector import Collector
+from nix_autocache.collecting.lock import LOCK, Clock, TakenError
+from nix_autocache.collecting.look import Store
+from nix_autocache.collecting.patient import Patient
+from nix_autocache.collecting.policy_inputs import Policy
+from nix_autocache.errors import Error
+from nix_autocache.nix.store import Nix
+from nix_autocache.nix.store_url import parse_cache_url
+from tests.harness import servers
+from tests.harness.collected import DAY, archive, narinfo, narinfo_text, part
+
+MAKES = ("directory", "SeaweedFS", "moto", "rclone", "Azurite")
+ALL = Policy(keep_days=-1, grace=-DAY, at_most=1.0)
+"""Keeps only what is a root: a server's clock cannot be moved, and S3's times are whole seconds."""
+PIN = f"{PINS}release"
+REFERENCES: Mapping[int, list[int]] = {0: [], 1: [0], 2: [1], 3: [0], 4: [3]}
+
+
+@dataclass(frozen=True)
+class Served:
+    cache: Store
+    make: str
+
+
+class Waiting:
+    """A clock that goes on only while somebody waits."""
+
+    now = 0.0
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(scope="module", params=[pytest.param(make, marks=pytest.mark.slow) for make in MAKES])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    directory = tmp_path_factory.mktemp("servers") / "data"
+    with ExitStack() as stack:
+        yield Served(opened(*started(request.param, directory, stack)), request.param)
+
+
+def started(make: str, directory: Path, stack: ExitStack) -> tuple[str, Mapping[str, str]]:
+    """The URL of a cache below a prefix, and the variables with its credentials."""
+    if make == "directory":
+        return f"file://{directory}/prefix", {}
+    if make == "Azurite":
+        port = stack.enter_context(servers.azurite_of_host(directory))
+        servers.create_container(port, "cache")
+        endpoint = f"http://127.0.0.1:{port}/{servers.AZURE_ACCOUNT}"
+        return f"az://cache/prefix?endpoint={endpoint}", servers.azure_env()
+    if make == "moto":
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        stack.callback(server.stop)
+        port = server.get_host_and_port()[1]
+    else:
+        of_host = {"rclone": servers.rclone_s3_of_host, "SeaweedFS": servers.seaweedfs_s3_of_host}[make]
+        port = stack.enter_context(of_host(directory))
+    made = f"http://127.0.0.1:{port}"
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=made,
+        region_name=servers.REGION,
+        aws_access_key_id=servers.ACCESS_KEY,
+        aws_secret_access_key=servers.SECRET_KEY,
+    )
+    client.create_bucket(Bucket="cache")
+    client.put_object(Bucket="cache", Key="other/x.narinfo", Body=b"of another program")
+    return f"s3://cache/prefix?endpoint={made}", servers.s3_env()
+
+
+def opened(url: str, environ: Mapping[str, str]) -> Store:
+    cache = open_cache(parse_cache_url(url), Access(environ, Nix(Path("/")), None))
+    assert not isinstance(cache, PathCache)
+    assert isinstance(cache, Collectable)
+    return cache
+
+
+def filled(cache: Store) -> None:
+    """0 <- 1 <- 2 is used, 0 <- 3 <- 4 is dead; nothing else is there."""
+    cache.delete([each.name for each in cache.objects()])
+    for number, references in REFERENCES.items():
+        cache.put(archive(number), b"x" * 100, "application/x-nix-nar")
+        cache.put(narinfo(number), narinfo_text(number, references, archive(number)), "text/x-nix-narinfo")
+        cache.put(f"{part(number)}.ls", b"{}", "application/json")
+    cache.put(PIN, Pin((Revision(0.0, (f"{part(2)}-path-2",)),)).encode(), "application/zstd")
+
+
+def collector(served: Served, *, alone: bool | None = None) -> Collector:
+    time = Waiting()
+    said: list[str] = []
+    is_alone = served.make == "rclone" if alone is None else alone
+    return Collector(Patient(served.cache), ALL, Clock(lambda: time.now, time.wait), said.append, alone=is_alone)
+
+
+def names(cache: Store) -> set[str]:
+    return {each.name for each in cache.objects() if not each.name.startswith("autocache/")}
+
+
+def test_what_is_dead_goes_and_what_is_used_stays(served: Served) -> None:
+    filled(served.cache)
+    report = collector(served).collect(now=True)
+    assert (report.deleted.paths, report.failed) == (2, {})
+    assert narinfo(3) not in names(served.cache)
+    assert archive(3) in names(served.cache), "it goes in the next run"
+    report = collector(served).collect(now=True)
+    assert (report.deleted.archives, report.read) == (2, 0)
+    kept = [0, 1, 2]
+    assert names(served.cache) == {name for each in kept for name in (narinfo(each), archive(each), f"{part(each)}.ls")}
+    own = {each.name for each in served.cache.objects("autocache")}
+    assert own == {"autocache/gc/doomed", "autocache/gc/index", PIN}
+
+
+def test_a_second_collector_is_kept_out_or_the_store_is_refused(served: Served) -> None:
+    filled(served.cache)
+    served.cache.put(LOCK, b"of another", "application/zstd")
+    with pytest.raises(Error, match="--alone") as refused:
+        collector(served, alone=False).collect()
+    assert isinstance(refused.value, TakenError) == (served.make != "rclone")
+
+
+def test_many_objects_are_listed_and_deleted(served: Served) -> None:
+    """More than a page, and more than one request deletes."""
+    filled(served.cache)
+    many = [f"nar/{number:032}.nar" for number in range(1100)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: served.cache.put(name, b"x", "application/x-nix-nar"), many))
+    assert set(many) <= names(served.cache)
+    assert served.cache.delete([*many, "nar/missing.nar"]) == {}
+    assert not set(many) & names(served.cache)
