@@ -37,7 +37,7 @@ def test_another_period_replaces_the_rule(person: Person) -> None:
     [
         ({"rotate": "day"}, "is neither week nor month"),
         ({"rotate": "month", "cache": WEEKLY}, "has another period"),
-        ({"rotate": "week", "cache": None}, "name the bucket with --cache"),
+        ({"rotate": "week", "cache": None}, "--rotate: the CI host.s own cache has no key and no access; give --cache"),
     ],
 )
 def test_what_cannot_rotate_is_refused(person: Person, flags: dict[str, object], said: str) -> None:

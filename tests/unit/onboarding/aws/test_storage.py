@@ -13,7 +13,7 @@ import pytest
 
 from nix_autocache.errors import InputError
 from nix_autocache.onboarding.aws import policies
-from nix_autocache.onboarding.aws.bucket_rules import UnfinishedUploadsStep
+from nix_autocache.onboarding.aws.bucket_rules import UNFINISHED, RuleStep
 from nix_autocache.onboarding.steps import Now
 from tests.harness.aws_person import BUCKET, CACHE, PARAMETER, PROVIDER, ROLE, ROLE_NAME, Killed, Person
 
@@ -214,7 +214,7 @@ def test_a_setting_beside_the_rules_is_not_put_back_to_its_default() -> None:
             put.extend([parameters] if operation.startswith("put_") else [])
             return {"Rules": [{"ID": "theirs"}], **setting}
 
-    UnfinishedUploadsStep(cast("Any", Bucket())).apply()
+    RuleStep(cast("Any", Bucket()), UNFINISHED).apply()
     assert put[0].items() >= setting.items()
 
 
