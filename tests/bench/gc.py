@@ -6,10 +6,13 @@ The listing is simulated: what a store takes for it is not measured.
 import hashlib
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
 
 from nix_autocache.caches.protocol import Body, Content, Stored, VisibleAtOnce
 from nix_autocache.caches.run_record import RunName, RunRecord
@@ -36,9 +39,10 @@ class Simulated(VisibleAtOnce):
 
     def __init__(self, count: int) -> None:
         self.count, self.now, self.read = count, NOW, 0
-        self.own: dict[str, bytes] = {}
+        self.own: dict[str, Path] = {}  # not in memory, which is the collector's
         self.times: dict[str, float] = {}
-        self.gone: set[str] = set()
+        self.gone = bytearray(count)
+        self.directory = Path(mkdtemp())
         self.put(str(RunName(Lane("0" * 16, "0" * 8), NOW)), RunRecord(frozenset([part(count - 1)])).encode(), "")
 
     def open_connections(self, count: int) -> None: ...
@@ -52,17 +56,18 @@ class Simulated(VisibleAtOnce):
         if name.endswith(".narinfo"):
             self.read += 1
             return narinfo(number_of(name))
-        return self.own.get(name)
+        return self.own[name].read_bytes() if name in self.own else None
 
     def open(self, name: str) -> Content | None:
-        return Content.of_found(self.own.get(name))
+        return Content(None, pieces(self.own[name])) if name in self.own else None
 
     def exists(self, name: str) -> bool:
-        return name not in self.gone
+        return not self.gone[number_of(name)]
 
     def put(self, name: str, body: Body, content_type: str) -> None:
         assert isinstance(body, bytes)
-        self.own[name], self.times[name] = body, self.now
+        self.own[name], self.times[name] = self.directory / hashlib.sha1(name.encode()).hexdigest(), self.now
+        self.own[name].write_bytes(body)
 
     def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
         if etag is None and name in self.own:
@@ -73,20 +78,26 @@ class Simulated(VisibleAtOnce):
     def delete(self, names: Sequence[str]) -> Mapping[str, str]:
         for name in names:
             if self.own.pop(name, None) is None:
-                self.gone.add(name)
+                self.gone[number_of(name)] = 1
         return {}
 
     def objects(self, folder: str = "") -> Iterator[Stored]:
-        for name, content in list(self.own.items()):
+        for name, path in list(self.own.items()):
             if name.startswith(folder):
-                yield Stored(name, len(content), "own", self.times[name])
+                yield Stored(name, path.stat().st_size, "own", self.times[name])
         if folder:
             return
         for number in range(self.count):
             modified = NOW - 40 * DAY if is_dead(number) else NOW
-            for name, size in ((f"{part(number)}.narinfo", 900), (archive(number), 1_000_000)):
-                if name not in self.gone:
-                    yield Stored(name, size, f'"{number:032x}"', modified)
+            if not self.gone[number]:
+                yield Stored(f"{part(number)}.narinfo", 900, f'"{number:032x}"', modified)
+            yield Stored(archive(number), 1_000_000, f'"{number:032x}"', modified)
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def is_dead(number: int) -> bool:
@@ -132,7 +143,8 @@ def one(count: int) -> None:
     second = collect(store)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read == count
-    assert len(store.gone) == sum(map(is_dead, range(count)))
+    shutil.rmtree(store.directory)
+    assert sum(store.gone) == sum(map(is_dead, range(count)))
     print(first, second, store.read - read, peak / 1000, base / 1000)
 
 

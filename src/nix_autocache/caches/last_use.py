@@ -4,11 +4,12 @@ There is one notion of "used" for the directories that a CI host or a machine ke
 `gc --max-size`: a path was used when a job used it, or anything that refers to it. What was unused for longest goes
 first, and referrers go before their references, so that what is left is closed.
 
-Paths and archives are numbers from 0, since a cache may have a million of them.
+Paths and archives are numbers from 0, in arrays, since a cache may have a million of them.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,28 +29,29 @@ class Stored:
     archive_sizes: Sequence[int]
 
 
-def referrers_first(references: Sequence[Sequence[int]]) -> list[int]:
+def referrers_first(references: Sequence[Sequence[int]]) -> array[int]:
     """All paths, each after those that refer to it. A reference to itself counts as none.
 
     What is in a circle of references, and what that refers to, comes at the end in any order. Nix makes no circles.
     """
-    referrers = [0] * len(references)
+    referrers = array("I", [0]) * len(references)
     for path, named in enumerate(references):
         for reference in named:
             referrers[reference] += reference != path
-    order = [path for path, count in enumerate(referrers) if not count]
+    order = array("I", (path for path, count in enumerate(referrers) if not count))
     for path in order:  # it grows
         for reference in references[path]:
             if reference != path:
                 referrers[reference] -= 1
                 if not referrers[reference]:
                     order.append(reference)
-    return order + [path for path, count in enumerate(referrers) if count]
+    order.extend(path for path, count in enumerate(referrers) if count)
+    return order
 
 
-def last_uses(order: Sequence[int], references: Sequence[Sequence[int]], used: Sequence[float]) -> list[float]:
+def last_uses(order: Sequence[int], references: Sequence[Sequence[int]], used: Sequence[float]) -> array[float]:
     """When each path, or something that refers to it, was last used. `order` is that of `referrers_first`."""
-    last = list(used)
+    last = array("d", used)
     for path in order:
         for reference in references[path]:
             last[reference] = max(last[reference], last[path])

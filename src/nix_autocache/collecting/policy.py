@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,13 +63,25 @@ def dead(look: Look, kept: bytearray, grace: float, now: float) -> Dead:
     paths = [path for path in look.paths() if not kept[path] and look.modified[path] <= now - grace]
     unnamed = archives.unnamed(look.graph.archives[path] for path in look.paths())
     places = [place for place in unnamed if archives.modified[place] <= now - grace]
-    needed = {look.archive_of(path) for path in look.paths() if kept[path]}
-    going = {look.archive_of(path) for path in paths}.union(places) - needed - {None}
     size = sum(look.sizes[path] for path in paths)
-    return Dead(paths, places, size + sum(archives.sizes[place] for place in going if place is not None))
+    return Dead(paths, places, size + _archive_bytes(look, kept, paths, places))
 
 
-def _last_uses(look: Look, roots: Roots) -> list[float]:
+def _archive_bytes(look: Look, kept: bytearray, paths: Sequence[int], places: Sequence[int]) -> int:
+    """Of the archives of these paths, and at these places, without those that kept paths have, too."""
+    going = bytearray(len(look.archives))
+    for place in places:
+        going[place] = 1
+    for path in paths:
+        if (place_of := look.archive_of(path)) is not None:
+            going[place_of] = 1
+    for path in look.paths():
+        if kept[path] and (place_of := look.archive_of(path)) is not None:
+            going[place_of] = 0
+    return sum(look.archives.sizes[place] for place, goes in enumerate(going) if goes)
+
+
+def _last_uses(look: Look, roots: Roots) -> array[float]:
     graph = look.graph
     used = look.modified[:]
     for hash_number, at in roots.used.items():
@@ -78,7 +91,7 @@ def _last_uses(look: Look, roots: Roots) -> list[float]:
     return last_use.last_uses(last_use.referrers_first(references), references, used)
 
 
-def _surplus(look: Look, last: list[float], limit: int) -> list[int]:
+def _surplus(look: Look, last: array[float], limit: int) -> list[int]:
     """The paths to remove for the size, without those that are kept at any age."""
     archives = look.archives
     none = len(archives)  # for paths without one
@@ -97,5 +110,5 @@ def _keep(look: Look, verdict: Verdict, reason: str, paths: Iterable[int]) -> No
     """Keep these paths and what they refer to, for this reason."""
     before = bytearray(verdict.kept)
     look.graph.reach(paths, verdict.kept)
-    new = [path for path in look.paths() if verdict.kept[path] and not before[path]]
+    new = array("I", (path for path in look.paths() if verdict.kept[path] and not before[path]))
     verdict.reasons[reason] = (len(new), sum(map(look.bytes_of, new)))

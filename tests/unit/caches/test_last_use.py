@@ -19,7 +19,7 @@ def stored(references: list[list[int]], used: list[float], archives: list[int] |
 
 def test_a_path_was_used_when_its_referrers_were() -> None:
     references = [[], [LIBRARY], [PROGRAM, OTHER]]
-    assert last_uses(referrers_first(references), references, [1.0, 5.0, 3.0]) == [5.0, 5.0, 3.0]
+    assert list(last_uses(referrers_first(references), references, [1.0, 5.0, 3.0])) == [5.0, 5.0, 3.0]
     assert surplus(stored([[], [LIBRARY], []], [1.0, 5.0, 3.0]), 20) == [OTHER]
 
 
