@@ -92,7 +92,7 @@ def test_a_python_in_the_tool_cache_is_found(machine: MakeMachine, binds: list[B
 
 def test_neither_pip_nor_uv_is_one_line(machine: MakeMachine, binds: list[Bind]) -> None:
     made = machine(RECENT, binds)
-    made.sh("rm -rf /usr/lib/python3/dist-packages/pip")
+    made.sh("rm -rf /usr/lib/python3/dist-packages/pip /usr/lib/python3*/ensurepip /usr/share/python-wheels")
     done = shim(made)
     assert done.returncode == 3
     assert done.stdout.strip().endswith("install python3-pip, or uv")

@@ -140,7 +140,7 @@ def test_secrets_in_extra_nix_conf_reach_nix_and_no_other_user(machine: MakeMach
     assert "connect-timeout = 1\n" in others
     readable = job.machine.sh(
         "find /etc /nix/var /var/lib/nix-autocache /tmp /home /run -type f -readable -print0 2>/dev/null"
-        " | xargs -0 grep -lsE 'ghp_mine|glpat|pass_word|par_ameter|ghs_' || true",
+        " | xargs -0 grep -lsE 'ghp_mine|glpat_|pass_word|par_ameter|ghs_ofthis' || true",
         user="other",
     )
     assert readable.stdout == ""

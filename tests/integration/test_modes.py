@@ -43,10 +43,10 @@ f 644 maker        (/etc|/home/runner/\.config)/nix/nix\.conf
 f 644 root         /etc/nix/nix-autocache\.conf
 f 600 user         /home/runner/\.config/nix/nix-autocache\.conf
 d 755 user|root    (/root|/home/runner)/\.(local|config)(/share|/state)?
-d 755 user|root    (/root|/home/runner)/\.local/share/nix-autocache(/cache(/nar|/log|/realisations)?)?
+d 755 user|root    (/root|/home/runner)/\.local/share/nix-autocache(/cache(/(nar|log|realisations|autocache.*))?)?
 f 600 user         (/root|/home/runner)/\.local/share/nix-autocache/signing-key
 f 644 user         (/root|/home/runner)/\.local/share/nix-autocache/(signing-key\.pub|cache/.*)
-d 755 uploader     /srv/new/cache(/nar)?
+d 755 uploader     /srv/new/cache(/(nar|autocache.*))?
 d 755 root         /srv/new/cache/(log|realisations)
 f 644 uploader     /srv/new/cache/.*
 d 755 root         /srv/new

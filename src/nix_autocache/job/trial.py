@@ -168,12 +168,13 @@ def require(context: Context, pulls: str) -> None:
 
 
 def _spec(context: Context, destination: Destination, nix: Nix, queue: Queue, *, pulls: bool) -> UploadSpec:
-    """A job that only pulls reads no key, and reads the cache with what its event is trusted with."""
-    if not pulls:
-        known = secrets.read(context, destination)
-        return upload_spec.for_this_user(context, destination, known, nix, queue, int(time.time()))
-    known = Secrets(key=KeySource(), environ={})
+    """A job that only pulls reads no key, and reads the cache with what its event is trusted with. No run is recorded:
+    what is tried is to be kept by nobody."""
+    known = Secrets(key=KeySource(), environ={}) if pulls else secrets.read(context, destination)
     spec = upload_spec.for_this_user(context, destination, known, nix, queue, int(time.time()))
+    spec = replace(spec, lane=None)
+    if not pulls:
+        return spec
     trusted = context.host.event().origin == "own"
     return replace(spec, access=read_spec.access_for_reading(context, destination, nix, trusted=trusted))
 
