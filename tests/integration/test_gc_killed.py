@@ -114,9 +114,10 @@ def test_what_another_program_published_during_a_sweep_is_not_left_open(machine:
     done = one.run(interrupted(job, 1, f"nix copy --to file://{CACHE} {other}"), env=job.environment())
     assert "stopped" in done.stdout
     assert not missing(cache)
-    assert "using" not in narinfos(cache), "it refers to what was deleted"
     part = other.rpartition("/")[2][:32]
-    assert f"{part}.narinfo: it refers to what was just deleted" in done.stdout + done.stderr
+    is_removed = f"{part}.narinfo: it refers to what was just deleted" in done.stdout + done.stderr
+    # On a busy machine it may be stopped before its second look, which then spares what is needed.
+    assert ("using" in narinfos(cache)) is not is_removed
 
 
 def test_check_mends_what_another_program_left_open(machine: MakeMachine, tmp_path: Path) -> None:
