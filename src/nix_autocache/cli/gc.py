@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _NOWHERE: Final = Nix(Path("/nonexistent"))  # nothing is asked of it
 _UPSTREAM: Final = "https://cache.nixos.org"
-_TELL: Final = 5.0  # seconds between two lines of progress
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -95,10 +94,11 @@ def _collector(context: Context, policy: Policy, *, alone: bool) -> Collector:
     from ..collecting.collector import Collector
     from ..collecting.lock import Clock
     from ..collecting.patient import Patient
+    from ..job.report import PacedLines
     from ..uploader.doomed import since_boot
 
     cache = Patient(collectable.open_cache(context, "gc"))
-    return Collector(cache, policy, Clock(since_boot, time.sleep), _Progress(context), alone=alone)
+    return Collector(cache, policy, Clock(since_boot, time.sleep), PacedLines(context.host), alone=alone)
 
 
 def _elsewhere(context: Context, urls: list[str]) -> Elsewhere:
@@ -115,15 +115,3 @@ def _elsewhere(context: Context, urls: list[str]) -> Elsewhere:
                 raise InputError(f"--upstream: {url.without_secrets} is no binary cache")
             caches.append(cache)
     return lambda name: any(cache.exists(name) for cache in caches)
-
-
-class _Progress:
-    """A line every few seconds."""
-
-    def __init__(self, context: Context) -> None:
-        self._host, self._told = context.host, time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        if time.monotonic() - self._told > _TELL:
-            self._told = time.monotonic()
-            self._host.info(text)

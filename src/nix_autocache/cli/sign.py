@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..uploader.spec import UploadSpec
 
 _NOWHERE: Final = Path("/nonexistent")
-_TELL: Final = 5.0  # seconds between two lines
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +51,7 @@ def sign(context: Context, options: SimpleNamespace) -> None:
 
 def _run(context: Context, spec: UploadSpec, old: list[keys.PublicKey], *, remove_old: bool) -> Counts:
     from ..caches.protocol import Listed, PathCache
+    from ..job.report import PacedLines
 
     new = spec.secret_key
     if new is None:
@@ -65,15 +65,19 @@ def _run(context: Context, spec: UploadSpec, old: list[keys.PublicKey], *, remov
         raise InputError(
             f"cache: {url} cannot be listed; sign the bucket or directory behind it: s3://, gs://, az:// or file://"
         )
-    told = _Progress(context)
-    return _resigning(cache, new, old, told, spec, remove_old=remove_old).run(cache.names())
+    lines = PacedLines(context.host)
+
+    def tell(counts: Counts) -> None:
+        lines(f"{sum(counts.paths.values())} narinfos looked at, {counts.failed} failed")
+
+    return _resigning(cache, new, old, tell, spec, remove_old=remove_old).run(cache.names())
 
 
 def _resigning(
     cache: ObjectCache,
     new: keys.SecretKey,
     old: list[keys.PublicKey],
-    told: _Progress,
+    tell: Callable[[Counts], None],
     spec: UploadSpec,
     *,
     remove_old: bool,
@@ -84,19 +88,7 @@ def _resigning(
 
     store_dir = cache_info.fields(cache.get(cache_info.NAME)).get("StoreDir", spec.access.nix.store_dir)
     rotation = Rotation(new=new, old=old, store_dir=store_dir, remove_old=remove_old)
-    return Resigning(cache, rotation, told, dry_run=spec.dry_run)
-
-
-class _Progress:
-    """A line every few seconds."""
-
-    def __init__(self, context: Context) -> None:
-        self._host, self._told = context.host, time.monotonic()
-
-    def __call__(self, counts: Counts) -> None:
-        if time.monotonic() - self._told > _TELL:
-            self._told = time.monotonic()
-            self._host.info(f"{sum(counts.paths.values())} narinfos looked at, {counts.failed} failed")
+    return Resigning(cache, rotation, tell, dry_run=spec.dry_run)
 
 
 def _show(counts: Counts, *, as_json: bool) -> None:

@@ -58,19 +58,29 @@ class Result:
         return sum(outcome.bytes for outcome in self.outcomes)
 
 
-class ProgressLines:
-    """A line of progress every few seconds, for as long as there is something to wait for."""
+class PacedLines:
+    """Writes a line every few seconds, of the many that it is called with."""
 
     def __init__(self, host: Console) -> None:
         self._host = host
         self._last = time.monotonic()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, text: str) -> None:
         if time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
-            pushed = progress.counts.get("pushed", 0)
-            trouble = f"; the last trouble was: {progress.trouble}" if progress.trouble else ""
-            self._host.info(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
+            self._host.info(text)
+
+
+class ProgressLines:
+    """A line of progress every few seconds, for as long as there is something to wait for."""
+
+    def __init__(self, host: Console) -> None:
+        self._lines = PacedLines(host)
+
+    def __call__(self, progress: Progress) -> None:
+        pushed = progress.counts.get("pushed", 0)
+        trouble = f"; the last trouble was: {progress.trouble}" if progress.trouble else ""
+        self._lines(f"{pushed} pushed, {size(progress.pushed_bytes)}; {progress.waiting} to go{trouble}")
 
 
 def flushed(host: Console, result: Result, on_failure: OnFailure) -> None:

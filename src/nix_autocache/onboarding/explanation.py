@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .cache_setup import CacheSetup
 
 _HEAD = """\
@@ -23,3 +25,9 @@ def limitations(setup: CacheSetup, fourth: str) -> str:
             "default branch's jobs can poison its cache"
         )
     return _HEAD.format(fourth=fourth)
+
+
+def listed(title: str, lines: Iterable[str]) -> str:
+    """A list below a heading, in Markdown; nothing without lines."""
+    items = "".join(f"- {line}\n" for line in lines)
+    return f"### {title}\n\n{items}" if items else ""

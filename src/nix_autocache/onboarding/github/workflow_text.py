@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ..build_commands import BuildCommands
 from ..cache_setup import CACHE, PUBLIC_KEYS, ROLE, SIGNING_KEY
-from ..explanation import limitations
+from ..explanation import limitations, listed
 from .action_step import ACTION, ActionStep
 from .replaced_steps import Edit
 
@@ -25,18 +25,13 @@ def body(step: ActionStep, workflow: str, commands: BuildCommands, edits: Mappin
         f"With this, everything that Nix builds in these jobs is in {where} as soon as it is built, and the next job "
         "fetches it instead.\n",
         limitations(step.setup, _FOURTH),
-        _listed("Files", _files(workflow, commands, edits)),
-        _listed("The step's lines", _lines(step)),
-        _listed("Replaced, since the step installs Nix and caches its store", replaced),
-        _listed("To be done by hand", by_hand),
-        _listed("How it was tried", _trial(step)),
+        listed("Files", _files(workflow, commands, edits)),
+        listed("The step's lines", _lines(step)),
+        listed("Replaced, since the step installs Nix and caches its store", replaced),
+        listed("To be done by hand", by_hand),
+        listed("How it was tried", _trial(step)),
     ]
     return "\n".join(filter(None, parts))
-
-
-def _listed(title: str, lines: Iterator[str] | list[str]) -> str:
-    items = "".join(f"- {line}\n" for line in lines)
-    return f"### {title}\n\n{items}" if items else ""
 
 
 def _files(workflow: str, commands: BuildCommands, edits: Mapping[str, Edit]) -> Iterator[str]:

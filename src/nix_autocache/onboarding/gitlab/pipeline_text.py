@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..build_commands import BuildCommands
 from ..cache_setup import CACHE, PUBLIC_KEYS, ROLE, SIGNING_KEY, CacheSetup
-from ..explanation import limitations
+from ..explanation import limitations, listed
 from .existing_pipeline import Job
 
 _FOURTH = (
@@ -33,10 +33,10 @@ def body(
         f"With this, everything that Nix builds in these jobs is in {where} as soon as it is built, and the next job "
         "fetches it instead.\n",
         limitations(setup, _FOURTH.format(branches=_quoted(branches))),
-        _listed("Files", _files(files, part, commands)),
-        _listed("The lines", _lines(setup, branches)),
-        _listed("To be done by hand", _by_hand(part, to_include, jobs)),
-        _listed("How it was tried", _trial(setup, branches)),
+        listed("Files", _files(files, part, commands)),
+        listed("The lines", _lines(setup, branches)),
+        listed("To be done by hand", _by_hand(part, to_include, jobs)),
+        listed("How it was tried", _trial(setup, branches)),
     ]
     return "\n".join(filter(None, parts))
 
@@ -45,11 +45,6 @@ def notes(setup: CacheSetup) -> tuple[str, ...]:
     """What the plan says of the secrets."""
     names = dict.fromkeys([*([] if setup.key_source or not setup.cache else [SIGNING_KEY]), *setup.secrets])
     return tuple(f"{name} is a protected variable: {_PROTECTED}" for name in names)
-
-
-def _listed(title: str, lines: Iterator[str]) -> str:
-    items = "".join(f"- {line}\n" for line in lines)
-    return f"### {title}\n\n{items}" if items else ""
 
 
 def _quoted(names: Sequence[str]) -> str:
