@@ -44,7 +44,7 @@ class Collector:
             known = self._known()
             state = announcing.state(self.cache, lock)
             if state.is_damaged:
-                self.tell("the list of what is doomed is damaged: nothing is deleted by it, and it is made anew")
+                self.tell("the list of what is doomed is damaged: nothing is deleted by it, and another is made")
             if state.announced and state.wait and not now:
                 self.report.waits, self.report.waiting = state.wait, len(state.announced.keys)
                 self._judged(self._look(known, _NOTHING), lock.now())

@@ -49,7 +49,7 @@ def replaced(wanted: str, known: Sequence[PublicKey], cache: str, source: str) -
     note = (
         f"{old.name} stays trusted. It may go when nothing in the cache depends on it: after `nix-autocache sign "
         f"--cache {shlex.quote(cache)} --signing-key {source} --old-key {old}`{where} or when all paths have been "
-        "pushed anew. Then remove it from the variable NIX_CACHE_PUBLIC_KEYS"
+        "pushed again. Then remove it from the variable NIX_CACHE_PUBLIC_KEYS"
     )
     return KeyPlan(new=new, trusted=_distinct(new.public, *known), first=_distinct(*known, new.public), notes=(note,))
 

@@ -33,7 +33,7 @@ class PullBranch:
     def propose(self, proposal: Proposal) -> str:
         """Bring the files onto the branch, and open or update the pull request. Returns its address. Raises Error.
 
-        An open pull request gets a commit more; without one the branch begins anew from the default branch.
+        An open pull request gets a commit more; without one the branch is made from the default branch.
         """
         pull, ref = self._open_pull(), self._ref(BRANCH)
         said = self._comparison() if ref else None
