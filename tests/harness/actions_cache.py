@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.harness import servers, tools
+from tests.harness import background, servers, tools
 from tests.harness.controlled import Controlled
 from tests.harness.machine import Machine
 from tests.harness.servers import AZURE_ACCOUNT, AZURE_KEY
@@ -310,12 +310,8 @@ def in_thread(directory: Path) -> Iterator[Actions]:
     """In this process, with an Azurite of its own, for tests without machines."""
     with servers.azurite_of_host(directory) as azurite:
         server = start(0, azurite)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        try:
+        with background.serving(server):
             yield Actions(f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from nacl.public import PrivateKey, SealedBox
 
+from tests.harness import background
 from tests.harness.git_state import Commit, Files, GitState, sha
 from tests.harness.openapi import Description
 
@@ -354,10 +355,6 @@ def in_thread(files: Files) -> Iterator[GitHub]:
     if files:
         github.git.push(files)
     server.github = github  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
+    with background.serving(server):
         yield github
-    finally:
-        server.shutdown()
-        server.server_close()
     assert not github.wrong, github.wrong

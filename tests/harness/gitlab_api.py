@@ -8,7 +8,6 @@ what is masked app/models/concerns/ci/maskable.rb.
 import base64
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 
+from tests.harness import background
 from tests.harness.openapi import Description
 
 Json = Any
@@ -258,9 +258,5 @@ def serving(api: GitLabApi) -> Iterator[GitLabApi]:
     server.daemon_threads = True
     server.api = api  # type: ignore[attr-defined]
     api.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
+    with background.serving(server):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -10,7 +10,7 @@ from typing import cast
 
 from nix_autocache.onboarding.hosts import Place
 from nix_autocache.onboarding.options import Options
-from nix_autocache.onboarding.repository import Proposal, Repository, Subject
+from nix_autocache.onboarding.repository import Repository, Subject
 from nix_autocache.onboarding.storage import Request
 
 GITHUB = "token.actions.githubusercontent.com"
@@ -61,24 +61,6 @@ class MemoryRepository:
     def subject(self, branches: tuple[str, ...]) -> Subject:
         assert branches
         return self.its_subject
-
-    def names(self) -> frozenset[str]:
-        raise NotImplementedError("no storage asks for it")
-
-    def read(self, path: str, branch: str = "") -> str | None:
-        raise NotImplementedError("no storage asks for it")
-
-    def lacks(self) -> str:
-        raise NotImplementedError("no storage asks for it")
-
-    def proposal(self) -> str:
-        raise NotImplementedError("no storage asks for it")
-
-    def propose(self, proposal: Proposal) -> str:
-        raise NotImplementedError("no storage asks for it")
-
-    def withdraw(self) -> str:
-        raise NotImplementedError("no storage asks for it")
 
 
 def options(**flags: object) -> Options:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.harness import background
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -80,9 +82,5 @@ def in_thread(*answers: Answer) -> Iterator[Scripted]:
     server.daemon_threads = True
     script = Scripted(f"http://127.0.0.1:{server.server_port}", list(answers))
     server.script = script  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
+    with background.serving(server):
         yield script
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -1,6 +1,5 @@
 """tools/add_nix_release.py against a publisher of its own: all systems of a release are added, or nothing is."""
 
-import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,7 @@ import pytest
 from tools import add_nix_release
 
 from nix_autocache.nix.install.release import HASHES, SYSTEMS, tarball_name
+from tests.harness import background
 
 VERSION = "9.10.1"
 FOUND = {tarball_name(VERSION, system): f"{number}" * 64 for number, system in enumerate(SYSTEMS)}
@@ -27,10 +27,9 @@ def publisher(tmp_path: Path) -> Iterator[str]:
     release.mkdir(parents=True)
     for name, sha256 in FOUND.items():
         (release / f"{name}.sha256").write_text(sha256)  # theirs ends without a line break
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served")) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served"))
+    with background.serving(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 def test_a_release_is_added_for_every_system_before_the_older_ones(publisher: str, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """tools/check_pins.py, against an index of the test's own."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from tools import check_pins
+
+from tests.harness import background
 
 PACKAGES = {
     "current": (["1.0"], {}),
@@ -48,10 +49,9 @@ class Index(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    with background.serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_pins_with_a_newer_release_are_named(index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.collected import DAY, add, daily, narinfo, narinfos, part, save
+from tests.harness.collected import DAY, add, daily, narinfo, narinfos, part
 from tests.harness.memory_store import MemoryStore
 
 from nix_autocache.caches.doomed_list import BEGUN, DOOMED, DoomedList, Keys, encode_begun
@@ -22,15 +22,6 @@ def store() -> MemoryStore:
         add(store, number, references)
     store.now += 40 * DAY
     return store
-
-
-@pytest.fixture
-def cache(store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    save(store, tmp_path / "cache")
-    monkeypatch.setenv("NIX_AUTOCACHE_CACHE", f"file://{tmp_path}/cache")
-    return tmp_path / "cache"
 
 
 def path(number: int) -> str:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.harness.collected import add, narinfo, record, save
+from tests.harness.collected import add, narinfo, record
 from tests.harness.memory_store import MemoryStore
 
 from nix_autocache.ci.lane import Lane
@@ -25,15 +25,6 @@ def store() -> MemoryStore:
     record(store, [2], MAIN)
     record(store, [3], SECRET)
     return store
-
-
-@pytest.fixture
-def cache(store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    save(store, tmp_path / "cache")
-    monkeypatch.setenv("NIX_AUTOCACHE_CACHE", f"file://{tmp_path}/cache")
-    return tmp_path / "cache"
 
 
 def test_stats_say_what_each_branch_uses_and_name_those_that_are_known(

@@ -1,29 +1,14 @@
-from collections.abc import Iterator
 from dataclasses import replace
-
-import pytest
 
 from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.proposal_step import ProposalStep
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
 from nix_autocache.onboarding.steps import Found, Now
-from tests.harness import github_api
 from tests.harness.github_api import GitHub
 
 WORKFLOW = ".github/workflows/nix-cache.yml"
 PROPOSAL = Proposal(title="Cache what Nix builds", body="Why.", files={WORKFLOW: "on: push\n", "ci.nix": "{ }"})
 CHANGED = replace(PROPOSAL, files={WORKFLOW: "on: [push]\n", "ci.nix": "{ }"})
-
-
-@pytest.fixture
-def server() -> Iterator[GitHub]:
-    with github_api.in_thread({"flake.nix": "{ }"}) as made:
-        yield made
-
-
-@pytest.fixture
-def repository(server: GitHub) -> Repository:
-    return connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
 
 
 def looked(repository: Repository, proposal: Proposal = PROPOSAL) -> Found:

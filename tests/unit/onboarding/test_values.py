@@ -1,24 +1,7 @@
-from collections.abc import Iterator
-
-import pytest
-
-from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.repository import Repository
 from nix_autocache.onboarding.steps import Found, Now
 from nix_autocache.onboarding.values import SecretStep, VariableStep
-from tests.harness import github_api
 from tests.harness.github_api import GitHub
-
-
-@pytest.fixture
-def server() -> Iterator[GitHub]:
-    with github_api.in_thread({"flake.nix": "{ }"}) as made:
-        yield made
-
-
-@pytest.fixture
-def repository(server: GitHub) -> Repository:
-    return connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
 
 
 def test_a_variable_is_made_kept_and_changed(server: GitHub, repository: Repository) -> None:

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from nix_autocache.onboarding.github.account import CONTENTS, WORKFLOWS, Account
 from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.repository import Proposal
 from nix_autocache.onboarding.tokens import Token
-from tests.harness import github_api
 from tests.harness.github_api import NOT_FOUND, GitHub, Refusal
 
 PROPOSAL = Proposal(title="Cache", body="", files={".github/workflows/nix-cache.yml": "on: push\n"})
@@ -16,12 +14,6 @@ CLASSIC, FINE, OF_JOB = ("ghp_classic", "github_pat_fine", "ghs_of-a-job")
 FORBIDDEN = Refusal(403, "Resource not accessible by personal access token")
 SSO = "https://github.com/orgs/acme/sso?authorization_request=AAAA"
 EVERY = "Actions (read), Contents, Pull requests, Secrets, Variables and Workflows (read and write)"
-
-
-@pytest.fixture
-def server() -> Iterator[GitHub]:
-    with github_api.in_thread({"flake.nix": "{ }"}) as made:
-        yield made
 
 
 def use_everything(server: GitHub) -> None:

@@ -1,29 +1,15 @@
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from nix_autocache.errors import Error
-from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.lead import MARK
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
-from tests.harness import github_api
 from tests.harness.github_api import GitHub, Refusal
 
 WORKFLOW = ".github/workflows/nix-cache.yml"
 PROPOSAL = Proposal(title="Cache what Nix builds", body="Why.", files={WORKFLOW: "on: push\n", "ci.nix": "{ }"})
 CHANGED = replace(PROPOSAL, body="Another why.", files={WORKFLOW: "on: [push]\n", "ci.nix": "{ }"})
-
-
-@pytest.fixture
-def server() -> Iterator[GitHub]:
-    with github_api.in_thread({"flake.nix": "{ }"}) as made:
-        yield made
-
-
-@pytest.fixture
-def repository(server: GitHub) -> Repository:
-    return connect(server.url, server.name, {"GH_ENTERPRISE_TOKEN": server.token})
 
 
 def test_all_files_come_in_one_commit_on_the_default_branch(server: GitHub, repository: Repository) -> None:
