@@ -5,9 +5,7 @@ obstore's own deletion is S3's DeleteObjects, which answers a refusal with statu
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +41,8 @@ def delete_each(names: Sequence[str], remove: Callable[[str], None]) -> Mapping[
 
     After many failures the rest is not tried.
     """
+    from concurrent.futures import ThreadPoolExecutor  # takes 5 ms and some memory, and uploaders delete nothing
+
     failed: dict[str, str] = {}
 
     def attempt(name: str) -> None:
@@ -66,6 +66,7 @@ def delete(store: ObjectStore, where: str, name: str, environ: Mapping[str, str]
         with suppress(FileNotFoundError):
             obstore.delete(store, name)
         return
+    import http.client  # as above
     import urllib.error
     import urllib.request
 

@@ -7,7 +7,6 @@ bucket that the user may not list answers 403 for a missing object, and an immut
 from __future__ import annotations
 
 import socket
-import ssl
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CacheBusy, CacheError, CredentialsError, Error, one_line
@@ -56,6 +55,8 @@ def is_absent(name: str, status: int) -> bool:
 
 def connection_error(where: str, name: str, error: OSError) -> Error:
     """The error for a request that got no response, or none that is HTTP."""
+    import ssl  # it takes 3 ms, and a server without TLS needs none of it
+
     if isinstance(error, ssl.SSLCertVerificationError):
         return CacheError(
             f"{where}: its TLS certificate is not trusted ({error.verify_message}); "

@@ -46,7 +46,9 @@ class Origin:
 
     def dial(self, count: int) -> Iterator[socket.socket]:
         """Start connections to the first address of the server; `secured` finishes each. Raises OSError."""
-        family, kind, protocol, _, address = socket.getaddrinfo(*self._peer, type=socket.SOCK_STREAM)[0]
+        host, port = self._peer
+        name = host.encode() if host.isascii() else host  # for text, Python first loads what encodes all other names
+        family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
         for _ in range(count):
             plain = socket.socket(family, kind, protocol)
             plain.setblocking(False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Lane:
     @classmethod
     def of(cls, repository: str, ref: str, *job: str) -> Lane:
         """`repository` is `host/owner/name`, `ref` that of Git, as `refs/heads/main`; `job` is what names the job."""
-        names = json.dumps([*job, f"{platform.machine()}-{sys.platform}"])
+        names = json.dumps([*job, f"{os.uname().machine}-{sys.platform}"])
         return cls(scope_of(f"{repository}/{ref}"), _hash(names)[:_LANE])
 
 

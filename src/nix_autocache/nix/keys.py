@@ -62,6 +62,11 @@ class SecretKey:
         return f"{self.name}:{base64.b64encode(signature).decode()}"
 
 
+def load() -> None:
+    """Load what verifies and signs, which takes 10 ms. Call it while something else is waited for."""
+    import nacl.bindings  # noqa: F401
+
+
 def generate(name: str) -> SecretKey:
     """A new key. Raises InputError if `name` cannot be the name of a key."""
     import nacl.bindings

@@ -41,7 +41,7 @@ def install(target: Path, *, jobs: Path, roots: Path, others: Iterable[str] = ()
 
     `others` are hooks of other configurations, which ours calls.
     """
-    text = _SOURCE.read_text(encoding="ascii")
+    text = _SOURCE.read_text(encoding="utf-8")
     words = {"@jobs@": [str(jobs)], "@roots@": [str(roots)], "@others@": list(dict.fromkeys(others))}
     for name, values in words.items():
         text = text.replace(name, shlex.join(values))

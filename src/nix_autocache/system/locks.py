@@ -53,7 +53,7 @@ def alive(path: Path) -> Iterator[IO[str] | None]:
 
 def text_of_holder(path: Path) -> str:
     """The text in the lock of the process that is `alive`; empty if there is none."""
-    with suppress(OSError), open(path, encoding="ascii") as file:
+    with suppress(OSError), open(path, encoding="utf-8") as file:
         if not _try_lock(file.fileno(), fcntl.LOCK_SH):
             return file.read()
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from contextlib import suppress
 
 from ..errors import without_secrets
@@ -20,6 +19,8 @@ def line(text: str) -> None:
 def exception() -> None:
     """Log the traceback of the exception that is being handled. The same one is logged only once."""
     with suppress(Exception):
+        import traceback  # it takes 5 ms, which every step would pay
+
         text = traceback.format_exc()
         if text not in _seen and len(_seen) < _MOST:
             _seen.add(text)

@@ -23,7 +23,7 @@ _SHORT: Final = 12  # digits for people
 def recorded_commit(package: Path = PACKAGE) -> str:
     """The commit in `commit.txt`; empty in a checkout, and in a copy of a checkout without its repository."""
     try:
-        text = (package / "commit.txt").read_text(encoding="ascii").strip()
+        text = (package / "commit.txt").read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return ""
     return text if _COMMIT.fullmatch(text) else ""

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from ..caches.retry import LONGEST, Gate, retrying
 from ..errors import CacheBusy, CredentialsError, Error, ReadOnly, as_error, one_line
+from ..nix import keys
 from ..nix.narinfo import Uploaded
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
@@ -64,6 +65,7 @@ class Tasks:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
         self._workers.submit(self._check, _AT_ONCE)
         self._workers.submit(self._look, _AT_ONCE)
+        self._workers.submit(keys.load, _AT_ONCE)
 
     def tend(self) -> None:
         """From time to time: start the threads that could not be started before, and have the collector's list read."""
