@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Final
 
 LARGEST: Final = 1 << 20  # bytes of the content of a response that is not read piece by piece
-_PIECE: Final = 256 << 10  # bytes at most of one piece
+_PIECE: Final = 64 << 10  # bytes at most of one piece: for a large one malloc asks the kernel for memory each time
 _LINE: Final = 8192  # bytes
 _HEADERS: Final = 256  # lines of a head
 _INTERIM: Final = 8  # responses before the final one

@@ -17,7 +17,7 @@ from .spool import SMALL, Room
 
 _PATIENCE: Final = 15.0  # seconds to wait for the first bytes before asking the cache as well
 _STALLED: Final = 60.0  # seconds in which nothing arrives
-_PIECE: Final = 256 << 10  # bytes
+_PIECE: Final = 64 << 10  # bytes; for a large one malloc asks the kernel for memory each time
 
 
 class State(Enum):

@@ -28,6 +28,7 @@ _NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection:
 _MAX_REQUEST: Final = 64 << 10  # bytes
 _POLL: Final = 0.1  # seconds
 _TIMEOUT: Final = 1.0  # seconds for a client of the placeholder to send its request
+_TUNABLES: Final = "glibc.pthread.stack_cache_size=0"  # the stack of a thread that has ended is given back
 _PAUSE: Final = 0.1  # seconds before a restart, doubled each time
 _LONGEST_PAUSE: Final = 30.0  # seconds
 _END: Final = 5.0  # seconds for a read proxy to end
@@ -123,7 +124,7 @@ class _ReadProxy:
         self._hear = hear
         self._spec = spec
         self._uploader_socket = uploader
-        self._environ = process.inherited()
+        self._environ = {"GLIBC_TUNABLES": _TUNABLES, **process.inherited()}
         self._socket = socket.socket(fileno=listening) if listening is not None else None
         self._process: process.Process | None = None
         self._ended = threading.Event()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -23,13 +22,36 @@ KNOWN: Final = 60.0  # seconds in which nothing is fetched ahead that was asked 
 _MOST_BYTES: Final = 8 << 20  # of narinfos that Nix has not asked for yet
 _MOST_QUEUED: Final = 10_000
 
-Answer = Future[bytes | None]
+
+class Answer:
+    """A narinfo that is being fetched. `concurrent.futures` does this as well, with half a megabyte of imports."""
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+        self._text: bytes | None = None
+        self._error: BaseException | None = None
+
+    def result(self, timeout: float | None = None) -> bytes | None:
+        """Waits. Raises what the fetch raised, and TimeoutError."""
+        if not self._given.wait(timeout):
+            raise TimeoutError
+        if self._error:
+            raise self._error
+        return self._text
+
+    def give(self, text: bytes | None) -> None:
+        self._text = text
+        self._given.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._given.set()
 
 
 class Narinfos:
-    """Used from many threads at once. `found` is called with every narinfo that was fetched."""
+    """Used from many threads at once. `found` is called with the narinfos that were fetched, all of them in time."""
 
-    def __init__(self, objects: CacheObjects, found: Callable[[bytes], None]) -> None:
+    def __init__(self, objects: CacheObjects, found: Callable[[Sequence[bytes]], None]) -> None:
         self._objects = objects
         self._found = found
         self._lock = threading.Lock()
@@ -49,7 +71,9 @@ class Narinfos:
             if others is None:
                 self._answers[name] = mine
         if others is None:
-            return self._fetch(name, mine, partial(self._objects.get, name))
+            text = self._fetch(name, mine, partial(self._objects.get, name))
+            self._found([text] if text else [])
+            return text
         try:
             return others.result(_PATIENCE)
         except Exception:  # also a failure to fetch ahead, which says little
@@ -105,6 +129,11 @@ class Narinfos:
                 self._queue.pop(name, None)
 
     @property
+    def waiting(self) -> bool:
+        """True if some are queued."""
+        return bool(self._queue)
+
+    @property
     def is_empty(self) -> bool:
         return not self._answers
 
@@ -121,10 +150,12 @@ class Narinfos:
         with suppress(Exception):
             found = self._objects.get_many(list(answers), ahead=ahead)
         alone = self._objects.get_ahead if ahead else self._objects.get
+        texts: list[bytes | None] = []
         for name, answer in answers.items():
             ask = partial(found.get, name) if name in found else partial(alone, name)
             with suppress(Exception):  # Nix asks for it, and gets the error
-                self._fetch(name, answer, ask, hold=True)
+                texts.append(self._fetch(name, answer, ask, hold=True))
+        self._found(list(filter(None, texts)))
 
     def _fetch(self, name: str, answer: Answer, ask: Callable[[], bytes | None], *, hold: bool = False) -> bytes | None:
         """Ask, and answer all who wait; with `hold` also those who come later."""
@@ -133,17 +164,15 @@ class Narinfos:
         except BaseException as error:
             with self._lock:
                 del self._answers[name]
-            answer.set_exception(error)
+            answer.fail(error)
             raise
         with self._lock:
-            answer.set_result(text)
+            answer.give(text)
             if hold:
                 self._held[name] = time.monotonic()
                 self._bytes += len(text or b"")
             else:
                 del self._answers[name]
-        if text:
-            self._found(text)
         return text
 
     def _drop(self, name: str) -> None:
