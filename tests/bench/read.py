@@ -1,8 +1,8 @@
 """How fast a warm job reads: Nix through our proxy against Nix from the same files over plain HTTP.
 
-Each run begins with an empty store and without Nix's memory of the cache, and ends with Nix's own check that every path
-is valid: one that is not there, or not right, makes the run an error. The start of the proxy is a part of `setup`, and
-is not counted here.
+Each run, and the set-up before it, begins with an empty store and without Nix's memory of the cache. It ends with Nix's
+own check that every path is valid: one that is not there, or not right, makes the run an error. The start of the proxy,
+and what it fetches before Nix asks for anything, are a part of `setup` and not counted here.
 """
 
 import base64
@@ -131,14 +131,14 @@ class Bench:
     def compare(self, title: str, paths: list[str], goals: Shape) -> None:
         wanted = goals.wanted(paths)
         contenders: dict[str, Callable[[], float]] = {
-            DIRECT: lambda: self.read(paths, wanted, self._plain()),
-            NEAR: lambda: self.read(paths, wanted, self._plain(self._near)),
-            FIRST: lambda: self.through_proxy(lambda: self.read(paths, wanted), first=True),
+            DIRECT: lambda: self.alone(paths, wanted, self._direct),
+            NEAR: lambda: self.alone(paths, wanted, self._near),
+            FIRST: lambda: self.in_job(lambda: self.read(paths, wanted), first=True),
         }
-        self.through_proxy(lambda: self.read(paths, wanted), first=True)
+        self.in_job(lambda: self.read(paths, wanted), first=True)
         indexed = (self.objects / "autocache" / "index").exists()  # else a second job is no other than the first
         if indexed:
-            contenders[WARM] = lambda: self.through_proxy(lambda: self.read(paths, wanted))
+            contenders[WARM] = lambda: self.in_job(lambda: self.read(paths, wanted))
         figures = in_turn(contenders, rounds(ROUNDS))
         figures.show(title)
         if indexed:
@@ -151,17 +151,16 @@ class Bench:
         self.machine.write("/root/misses.nix", expression)
         made = self.machine.run(["nix-instantiate", "--quiet", "/root/misses.nix"], timeout=300)
         self.machine.write("/root/misses", made.stdout)
-        fresh = "rm -rf /root/.cache/nix"
 
         def ask(*options: str) -> float:
-            self.machine.sh(fresh)
+            self.machine.sh("rm -rf /root/.cache/nix")
             command = f"xargs -s 1500000 nix-store --realise --dry-run {' '.join(options)} < /root/misses"
             done = self.machine.sh(command, timeout=120)
             assert f"these {MISSES} derivations will be built" in done.stderr, done.stderr[:2000]
             return done.seconds
 
         contenders = {
-            DIRECT: lambda: ask(*self._plain()),
+            DIRECT: lambda: ask(*self._plain(self._direct)),
             "through the proxy": lambda: self.through_proxy(ask),
         }
         figures = in_turn(contenders, rounds(ROUNDS))
@@ -181,22 +180,30 @@ class Bench:
             found["30 s after the last"] = self._megabytes("VmRSS")
             return seconds
 
-        self.through_proxy(watched, first=True)
+        self.in_job(watched, first=True)
         print("\nmemory of the read proxy")
         for when, limit in {"before the first fetch": 40, "at the peak": 120, "30 s after the last": 40}.items():
             verdict(f"memory of the read proxy, MB, {when}", found[when], limit)
 
     def read(self, paths: list[str], wanted: list[str], options: tuple[str, ...] = ()) -> float:
-        """Seconds until an empty store has the `wanted` paths, and with them all `paths`."""
-        self.machine.sh(FRESH)
+        """Seconds until a store without them has the `wanted` paths, and with them all `paths`."""
         done = self.machine.run(["nix-store", "--realise", "--quiet", *options, *wanted], timeout=300)
         self.machine.run(["nix-store", "--check-validity", *paths])
         return done.seconds
 
-    def through_proxy(self, read: Callable[[], float], *, first: bool = False) -> float:
-        """In a job of its own; the `first` of a branch finds no index."""
+    def alone(self, paths: list[str], wanted: list[str], url: str) -> float:
+        """As `read`, by Nix itself, which has forgotten all that it knew."""
+        self.machine.sh(FRESH)
+        return self.read(paths, wanted, self._plain(url))
+
+    def in_job(self, read: Callable[[], float], *, first: bool = False) -> float:
+        """In a job of its own that begins with an empty store; the `first` of a branch finds no index."""
+        self.machine.sh(FRESH)
         if first:
             shutil.rmtree(self.objects / "autocache", ignore_errors=True)
+        return self.through_proxy(read)
+
+    def through_proxy(self, read: Callable[[], float]) -> float:
         job = self._job()
         job.run("setup")
         time.sleep(EVALUATION)
@@ -209,9 +216,9 @@ class Bench:
         inputs = {"cache": f"s3://bucket?endpoint={self._s3}", "signing-key": self.key}
         return Job(self.machine, inputs=inputs, env={**servers.s3_env(), **BRANCH}, name="bench")
 
-    def _plain(self, url: str = "") -> tuple[str, ...]:
+    def _plain(self, url: str) -> tuple[str, ...]:
         keys = ("--option", "trusted-public-keys", self._public)
-        return ("--option", "substituters", url or self._direct, *keys, *NIX_DEFAULT)
+        return ("--option", "substituters", url, *keys, *NIX_DEFAULT)
 
     def _megabytes(self, field: str) -> float:
         """The sum over the proxy's processes."""

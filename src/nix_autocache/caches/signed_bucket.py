@@ -92,8 +92,6 @@ class SignedBucket(ObjectStoreCache):
 
     def _read(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         """Those of the objects with a plain answer. Raises TimeoutError."""
-        if INFO in names:  # a refusal of it is to be explained
-            return {}
         try:
             targets = self._targets(names)
             responses = self._ask(targets) if targets else {}

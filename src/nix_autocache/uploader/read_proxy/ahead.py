@@ -2,7 +2,8 @@
 
 Nix asks for all narinfos of a closure, a round trip for each level, and only then for the first archive, which is here
 by then. It may never ask, as in a dry run, so whatever it does not take goes after 30 s. What the index knows costs no
-round trip: with the first question all archives of its closure are queued.
+round trip: with the first question all archives of its closure are queued. Small ones that it names are fetched before
+that, while the job evaluates.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,12 @@ from .archives import Archives
 from .hints import Hints, narinfo_of, of_narinfo
 from .index import Index
 from .narinfos import KNOWN, Narinfos
-from .objects import CacheObjects
+from .objects import BY_QUESTION, CacheObjects
 from .spool import Spool
 from .workers import Workers
 
 _AT_ONCE: Final = 64  # objects that are fetched ahead
+_EARLY: Final = 8 << 20  # bytes of small archives that are fetched before Nix asks for anything
 
 Job = Callable[[], None]
 
@@ -56,7 +58,18 @@ class ObjectsAhead:
         self._walked: dict[str, float] = {}  # when, for each base name that a walk came by lately
         self._workers = Workers(_AT_ONCE, "ahead")
         self._narinfos = Narinfos(objects, self._found)
-        self._archives = Archives(objects, spool, self._wake)
+        self._archives = Archives(objects, spool, self._go_on)
+
+    def begin(self) -> None:
+        """Fetch small archives that the index names. Call it when the index is loaded."""
+        self._objects.expect()
+        count, room = 0, _EARLY
+        for known in self._index.first():
+            size = known.hints.archive.size if known.hints.archive else 0
+            if size <= min(room, BY_QUESTION) and self._want(known.hints):
+                room -= size
+                count += 1
+        self._wake(count)
 
     def open(self, name: str) -> Content | None:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
@@ -69,6 +82,8 @@ class ObjectsAhead:
         """The object if it is here whole. None does not say that it is missing. Never waits."""
         if name.startswith("nar/"):
             return self._archives.open_now(name)
+        if not name.endswith(".narinfo"):
+            return self._objects.open_now(name)
         if self._index.is_awaited:
             return None
         text = self._indexed(name) or self._narinfos.take(name)
@@ -93,7 +108,7 @@ class ObjectsAhead:
         for base in [base for base, when in list(self._walked.items()) if now - when > KNOWN]:
             self._walked.pop(base, None)
         self._archives.tidy()
-        self._wake()
+        self._go_on()
 
     def rest(self) -> None:
         """Give up what only saves time. Call it when nothing was held for a while."""
@@ -113,7 +128,7 @@ class ObjectsAhead:
         known = self._index.get(name.removesuffix(".narinfo"))
         if known is None:
             return None
-        self._lead(known.hints)
+        self._wake(self._lead(known.hints))
         return known.text
 
     def _archive(self, name: str) -> Content | None:
@@ -127,13 +142,12 @@ class ObjectsAhead:
             self._narinfos.get(f"{hash_part}.narinfo")
         return self._archives.open(name)
 
-    def _found(self, text: bytes) -> None:
-        """Called with each narinfo that came from the cache."""
-        if hints := of_narinfo(text):
-            self._lead(hints)
+    def _found(self, texts: Iterable[bytes]) -> None:
+        """Called with all narinfos that came from the cache."""
+        self._wake(sum(self._lead(hints) for hints in map(of_narinfo, texts) if hints))
 
-    def _lead(self, hints: Hints) -> None:
-        """Queue what a narinfo leads to."""
+    def _lead(self, hints: Hints) -> int:
+        """Queue what a narinfo leads to; of how much more there is to do."""
         references = [base for base in hints.references if not self._is_done(base)]
         indexed = [base for base in references if base[:HASH_PART] in self._index]
         count = self._narinfos.want(narinfo_of(base) for base in references if base[:HASH_PART] not in self._index)
@@ -141,7 +155,7 @@ class ObjectsAhead:
         if indexed:
             self._walks.append(indexed)
             count += 1
-        self._wake(count)
+        return count
 
     def _walk(self, bases: Sequence[str]) -> None:
         """Queue the closure of what the index knows."""
@@ -160,7 +174,12 @@ class ObjectsAhead:
         self._archives.want(hints.archive)
         return True
 
-    def _wake(self, count: int = 1) -> None:
+    def _go_on(self) -> None:
+        """Look again for what there was no room for, or what a cache in trouble left."""
+        if self._narinfos.waiting or self._archives.waiting:
+            self._wake(1)
+
+    def _wake(self, count: int) -> None:
         """Let more threads look for something to do, of which there is so much more."""
         for _ in range(min(math.ceil(count / self._objects.share(count)), _AT_ONCE) if count else 0):
             self._workers.start(self._work)

@@ -1,7 +1,4 @@
-"""The archives that Nix asks for, from the spool or from the cache, and those that it will ask for next.
-
-Nix fetches the references of a path before the path itself, so the archive that was found last is fetched first.
-"""
+"""The archives that Nix asks for, from the spool or from the cache, and those that it will ask for next."""
 
 from __future__ import annotations
 
@@ -14,15 +11,14 @@ from typing import Final
 
 from ...caches.protocol import Content
 from ...errors import CacheBusy
+from .archive_queue import LARGE, ArchiveQueue
 from .fetch import Fetch, State, differs, verified
 from .hints import Archive
 from .objects import BY_QUESTION, CacheObjects
 from .spool import SMALL, Spool
 
 _HELD: Final = 30.0  # seconds for which an archive waits for Nix
-_LARGE: Final = 256 << 10  # bytes
 _LARGE_AT_ONCE: Final = 12  # so that they leave bandwidth to what Nix waits for, and take 24 MB for their pieces
-_MOST: Final = 10_000  # archives in the queue, and narinfos that are remembered
 
 Job = Callable[[], None]
 
@@ -35,38 +31,33 @@ class Archives:
         self._spool = spool
         self._has_room = has_room
         self._lock = threading.Lock()
-        self._known: dict[str, Archive | None] = {}  # as the narinfos say; None if they differ
-        self._small: dict[str, Archive] = {}  # the queue
-        self._large: dict[str, Archive] = {}  # the queue
+        self._queue = ArchiveQueue()
         self._fetches: dict[str, Fetch] = {}
         self._large_running = 0
 
     def know(self, archive: Archive) -> None:
         """Remember what the narinfo says, to compare the archive with it."""
         with self._lock:
-            known = self._known.pop(archive.name, archive)
-            self._known[archive.name] = archive if known == archive else None
-            if len(self._known) > _MOST:
-                del self._known[next(iter(self._known))]
+            self._queue.know(archive)
 
     def want(self, archive: Archive) -> None:
-        """Queue it. What cannot be compared with its narinfo is not fetched ahead."""
+        """Queue it, if there can be room for it."""
         if not self._spool.may_hold(archive.size):
             return
         with self._lock:
-            queue = self._large if archive.size > _LARGE else self._small
-            if archive.name not in self._fetches and self._known.get(archive.name) == archive and len(queue) < _MOST:
-                queue[archive.name] = archive
+            if archive.name not in self._fetches:
+                self._queue.add(archive)
 
     def next_job(self) -> Job | None:
         """Fetches one of the queue; None if there is nothing to do, or no room, now."""
         with self._lock:
             if not self._objects.may_fetch_ahead:
                 return None
-            if together := self._take(self._small, self._objects.share(len(self._small)), BY_QUESTION):
+            small, large = self._queue.small, self._queue.large
+            if together := self._take(small, self._objects.share(len(small)), BY_QUESTION):
                 return partial(self._run_together, together)
             free = _LARGE_AT_ONCE - self._large_running
-            for fetch in self._take(self._small, 1) or self._take(self._large, min(1, free)):
+            for fetch in self._take(small, 1) or self._take(large, min(1, free)):
                 return partial(self._run_ahead, fetch)
         return None
 
@@ -101,8 +92,9 @@ class Archives:
         """A small archive that is here whole; None does not say that it is missing."""
         with self._lock:
             fetch = self._fetches.get(name)
-            if fetch is None or fetch.state is not State.WHOLE or fetch.archive.size > _LARGE:
+            if fetch is None or fetch.state is not State.WHOLE or fetch.archive.size > LARGE:
                 return None
+            self._queue.ask(name)
             text = fetch.room.read(0, fetch.archive.size)
             if not fetch.users:
                 self._drop(fetch)
@@ -112,9 +104,8 @@ class Archives:
     def open(self, name: str) -> Content | None:
         """An archive for Nix. Raises CacheError if it is not what its narinfo says."""
         with self._lock:
-            self._small.pop(name, None)
-            self._large.pop(name, None)
-            archive = self._known.get(name)
+            self._queue.ask(name)
+            archive = self._queue.known(name)
             fetch = self._fetches.get(name)
             mine = None
             if fetch is None and archive and archive.size <= SMALL:
@@ -134,9 +125,14 @@ class Archives:
             late = [each for each in ended if time.monotonic() - each.ended > _HELD]
             for each in late:
                 self._drop(each)
+            self._queue.tidy()
             if any(each.state is State.WHOLE for each in late):
-                self._small.clear()
-                self._large.clear()
+                self._queue.clear()
+
+    @property
+    def waiting(self) -> bool:
+        """True if some are queued."""
+        return bool(self._queue)
 
     @property
     def is_empty(self) -> bool:
@@ -148,7 +144,7 @@ class Archives:
         if room is None:
             return None
         self._fetches[archive.name] = fetch = Fetch(archive, room)
-        self._large_running += archive.size > _LARGE
+        self._large_running += archive.size > LARGE
         return fetch
 
     def _run(self, fetch: Fetch, ask: Callable[[], Content | None]) -> None:
@@ -162,7 +158,7 @@ class Archives:
         finally:
             with self._lock:
                 fetch.end(state)
-                self._large_running -= fetch.archive.size > _LARGE
+                self._large_running -= fetch.archive.size > LARGE
                 if fetch.dropped or (state is State.FAILED and not fetch.users):
                     self._drop(fetch)
 

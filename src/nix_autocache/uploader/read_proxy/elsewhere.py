@@ -1,13 +1,14 @@
 """The requests that the read proxy's one thread cannot answer at once, in threads that may wait.
 
-Each change of threads costs more than the rest of an answer. So a thread goes on with what its client asks next, and
-what many clients ask in one turn of the server, as Nix does for narinfos, is asked of the cache and answered together.
+Each change of threads costs more than the rest of an answer. So a thread goes on with what its client asks next. What
+many clients ask at about the same time, as Nix does for narinfos, is asked of the cache and answered together.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from .connections import Connections
 from .workers import Workers
 
 _MOST: Final = 8192  # threads; as many as connections, since each may wait for a slow client
+_MANY: Final = 16  # questions under way, from which it saves time to wait for more that can be asked together
+_GATHERING: Final = 0.001  # seconds to wait for those
 
 
 class Elsewhere:
@@ -36,6 +39,8 @@ class Elsewhere:
         self._lock = threading.Lock()
         self._returned: deque[Client] = deque()
         self._questions: list[tuple[Client, Request]] = []  # for narinfos
+        self._since = 0.0  # the first of those came, on the clock of `time.monotonic`
+        self._under_way = 0  # questions that threads have
         self._wake, self.woken = socket.socketpair()
         for each in (self._wake, self.woken):
             each.setblocking(False)
@@ -48,26 +53,31 @@ class Elsewhere:
 
     def answer(self, client: Client, request: Request) -> None:
         """Have another thread answer; for a narinfo when `answer_questions` is called."""
-        if self._answers.is_for_narinfo(request):
+        if self._answers.together > 1 and self._answers.is_for_narinfo(request):
             client.busy = True
+            self._since = self._since if self._questions else time.monotonic()
             self._questions.append((client, request))
         else:
-            self._answer_alone(client, request)
+            self.start(client, partial(self._answers.later, client.connection, request))
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until `answer_questions` is to be called, whatever comes; None if there are no questions."""
+        return max(0.0, self._since + _GATHERING - time.monotonic()) if self._questions else None
 
     def answer_questions(self) -> None:
         """Call it when all requests were read that have come."""
-        questions, self._questions = self._questions, []
         together = self._answers.together
+        if self._under_way > _MANY and len(self._questions) < together and self.pause:
+            return
+        questions, self._questions = self._questions, []
         for start in range(0, len(questions), together):
             group = questions[start : start + together]
-            if len(group) == 1:
-                self._answer_alone(*group[0])
-            elif not self._workers.start(partial(self._do_together, group)):
+            with self._lock:
+                self._under_way += len(group)
+            if not self._workers.start(partial(self._do_together, group)):
                 for client, _ in group:
                     self._close(client)
-
-    def _answer_alone(self, client: Client, request: Request) -> None:
-        self.start(client, partial(self._answers.later, client.connection, request))
 
     def mutes(self, client: Client) -> bool:
         """True if another thread has this client, which is then not to be listened to until it comes back."""
@@ -99,12 +109,15 @@ class Elsewhere:
             self._end(client, keep=keep)
 
     def _do_together(self, questions: Sequence[tuple[Client, Request]]) -> None:
-        self._answers.soon(request for _, request in questions)
+        if len(questions) > 1:
+            self._answers.soon(request for _, request in questions)
         for client, request in questions:
             keep = False
             with suppress(Exception):  # the others are to be answered, too
                 keep = self._answers.later(client.connection, request)
             self._end(client, keep=keep)
+        with self._lock:
+            self._under_way -= len(questions)
 
     def _end(self, client: Client, *, keep: bool) -> None:
         """The client has its answer: from now on it is listened to."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from .hints import Hints, of_fields, of_narinfo
 from .signatures import Signatures
 
 _NAR: Final = "nar/"
-_EARLY: Final = 1000  # narinfos that are verified before somebody asks for them: 0.1 s of work
+_EARLY: Final = 1000  # narinfos that are verified before somebody asks for them, and kept as read: 2 MB
 _PATIENCE: Final = 0.5  # seconds to wait for the indexes
 
 
@@ -43,6 +43,7 @@ class Index:
         self._lock = threading.Lock()
         self._texts: dict[str, str] = {}  # by hash part
         self._verified: set[str] = set()
+        self._known: dict[str, Known] = {}  # some of those, by hash part
         self._graph: _Graph | None = None  # made when something is to be forgotten
         self._loaded = threading.Event()
         self._loaded.set()
@@ -73,8 +74,10 @@ class Index:
         self._loaded.set()
         if texts:
             filled()
-        for hash_part in list(texts)[:_EARLY]:
-            self.get(hash_part)
+
+    def first(self) -> Iterator[Known]:
+        """What is verified before somebody asks for it, the most important index first."""
+        return filter(None, map(self.get, list(self._texts)[:_EARLY]))
 
     def __contains__(self, hash_part: str) -> bool:
         return hash_part in self._texts
@@ -88,15 +91,19 @@ class Index:
         """The narinfo of the path with this hash part; None if there is none that may be served."""
         if self.is_awaited:
             self._loaded.wait(max(0.0, self._awaited - time.monotonic()))
+        if kept := self._known.get(hash_part):
+            return kept
         text = self._texts.get(hash_part)
         if text is None:
             return None
         known = self._checked(text.encode(), is_verified=hash_part in self._verified)
         with self._lock:
-            if known:
-                self._verified.add(hash_part)
-            else:
+            if not known:
                 self._texts.pop(hash_part, None)
+            elif hash_part in self._texts:
+                self._verified.add(hash_part)
+                if len(self._known) < _EARLY:
+                    self._known[hash_part] = known
         return known
 
     def closure(self, bases: Iterable[str], is_done: Callable[[str], bool]) -> tuple[list[Hints], list[str]]:
@@ -133,6 +140,7 @@ class Index:
             waiting = list(named)
             while waiting:
                 hash_part = waiting.pop()
+                self._known.pop(hash_part, None)
                 if self._texts.pop(hash_part, None):
                     waiting += self._graph.referrers.get(hash_part, ())
         return named

@@ -91,9 +91,11 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
         spool = Spool(directory, disk=0)
     else:
         objects = CacheObjects(cache, index.forget, reports.missed)
-        index.load_soon(cache, spec.indexes, objects.expect)
+        threading.Thread(target=objects.look, name="look", daemon=True).start()
         spool = Spool(directory)
-    return ObjectsAhead(objects, spool, Path(store_dir), index, _used(cache, reports))
+    ahead = ObjectsAhead(objects, spool, Path(store_dir), index, _used(cache, reports))
+    index.load_soon(cache, spec.indexes, ahead.begin)
+    return ahead
 
 
 def _used(cache: ObjectCache, reports: Reports) -> Callable[[str, bytes], None]:

@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from ...caches.http_status import INFO
@@ -57,6 +58,7 @@ class CacheObjects:
         self._ahead_again = 0.0
         self._failures = 0
         self._asked = float("-inf")
+        self._info: bytes | None = None
 
     def open(self, name: str) -> Content | None:
         """None if it is missing, cannot be read now, or is nothing that Nix asks for."""
@@ -65,8 +67,15 @@ class CacheObjects:
         text = self.get(name)
         return Content.of_found(text)
 
+    def look(self) -> None:
+        """Read what Nix asks for first. If that fails, it is asked for again when Nix does."""
+        self.expect()
+        with suppress(CacheError, CacheBusy):
+            self._info = self._ask(INFO, self._cache.get)
+
     def open_now(self, name: str) -> Content | None:
-        """None: of a cache nothing is here."""
+        """Of a cache only that is here."""
+        return Content.of_found(self._info) if name == INFO else None
 
     def get(self, name: str) -> bytes | None:
         """As `open`, but the whole of a small object."""

@@ -54,7 +54,8 @@ class ReadServer:
         self._selector.register(self._elsewhere.woken, selectors.EVENT_READ, self._take_back)
         looked = time.monotonic()
         while not self._ending:
-            for key, _ in self._selector.select(poll_interval):
+            pause = self._elsewhere.pause
+            for key, _ in self._selector.select(poll_interval if pause is None else pause):
                 self._handle(key.data)
             self._handle(self._elsewhere.answer_questions)
             if time.monotonic() - looked > poll_interval:

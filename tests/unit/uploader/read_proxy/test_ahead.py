@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.protocol import Content
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.errors import CacheBusy, CacheError
@@ -43,8 +44,8 @@ class Proxy:
         self.store = directory / "store"
         self.store.mkdir(exist_ok=True)
         self.index = Index(Signatures("/nix/store", [KEY.public]))
-        objects = CacheObjects(self.cache, self.index.forget, missed)  # type: ignore[arg-type]
-        self.ahead = ObjectsAhead(objects, self.spool, self.store, self.index)
+        self.objects = CacheObjects(self.cache, self.index.forget, missed)  # type: ignore[arg-type]
+        self.ahead = ObjectsAhead(self.objects, self.spool, self.store, self.index)
 
     def load(self, *names: str) -> None:
         """An index with the narinfos of these names."""
@@ -272,6 +273,53 @@ def test_of_the_index_nothing_is_fetched_that_lies_in_the_store(proxy: Proxy) ->
     proxy.read(names[0][0])
     proxy.wait_for_questions(names[0][1], names[2][1], names[3][1], names[4][1])
     assert proxy.cache.asked[names[1][1]] == 0
+
+
+def test_small_archives_of_the_index_are_here_before_nix_asks(proxy: Proxy) -> None:
+    small = [proxy.cache.add(n, b"archive %d" % n, [n + 1] if n < 4 else [], KEY) for n in range(5)]
+    large = proxy.cache.add(5, LARGE, (), KEY)
+    unsigned = proxy.cache.add(6, b"anybody's")
+    (proxy.store / base(1)).touch()
+    proxy.load(*(narinfo for narinfo, _ in [*small, large, unsigned]))
+    proxy.ahead.begin()
+    fetched = {archive: 1 for number, (_, archive) in enumerate(small) if number != 1}
+    wait_for(lambda: proxy.cache.asked == fetched, "small archives, and nothing else")
+    for name in [name for pair in small for name in pair]:
+        assert proxy.read(name) == proxy.cache.objects[name]
+    assert proxy.cache.asked == {archive: 1 for _, archive in small}
+    wait_for(proxy.has_all_its_room, "room")
+
+
+def test_only_so_much_of_an_index_is_fetched_before_nix_asks(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write to the cache may have made an index of any size."""
+    names = [proxy.cache.add(n, b"archive %d" % n, (), KEY) for n in range(10)]
+    proxy.load(*(narinfo for narinfo, _ in names))
+    monkeypatch.setattr(ahead, "_EARLY", 30)
+    proxy.ahead.begin()
+    wait_for(lambda: proxy.cache.asked.total() == 3, "as many archives as fit")
+    proxy.ahead.tidy()
+    assert proxy.cache.asked.total() == 3
+
+
+def test_an_archive_that_is_gone_is_noticed_before_nix_is_told_of_it(proxy: Proxy) -> None:
+    names = [proxy.cache.add(n, b"archive %d" % n, [n + 1] if n < 2 else [], KEY) for n in range(3)]
+    proxy.load(*(narinfo for narinfo, _ in names))
+    proxy.cache.faults[names[1][1]] = "gone"
+    proxy.ahead.begin()
+    wait_for(lambda: proxy.index.get(names[0][0][:32]) is None, "the index without what refers to it")
+    assert proxy.index.get(names[2][0][:32])
+
+
+def test_what_nix_asks_for_first_is_here_by_then(proxy: Proxy) -> None:
+    proxy.cache.faults[INFO] = "busy"
+    proxy.objects.look()
+    del proxy.cache.faults[INFO]
+    assert proxy.read(INFO) is None, "the cache has none"
+    proxy.cache.objects[INFO] = b"StoreDir: /nix/store\n"
+    proxy.objects.look()
+    asked = proxy.cache.asked[INFO]
+    assert [proxy.read(INFO), proxy.read(INFO)] == [b"StoreDir: /nix/store\n"] * 2
+    assert proxy.cache.asked[INFO] == asked
 
 
 @pytest.mark.parametrize("is_asked_for", [True, False], ids=["asked for", "ahead"])

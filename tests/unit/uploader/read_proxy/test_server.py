@@ -4,6 +4,7 @@ import http.client
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import pairwise
@@ -15,7 +16,7 @@ from nix_autocache.caches.http_status import INFO
 from nix_autocache.caches.protocol import Content
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix.store import Nix
-from nix_autocache.uploader.read_proxy import connections, launch
+from nix_autocache.uploader.read_proxy import connections, elsewhere, launch
 from nix_autocache.uploader.read_proxy.ahead import ObjectsAhead
 from nix_autocache.uploader.read_proxy.index import Index
 from nix_autocache.uploader.read_proxy.objects import CacheObjects
@@ -42,6 +43,9 @@ class Cache:
         self.error: Exception | None = None
         self.whole = True  # whether the error is for every object
         self.together = 1
+        self.asked = 0  # how often for one object
+        self.answers = threading.Event()  # cleared while answers wait
+        self.answers.set()
 
     def open_connections(self, count: int) -> None: ...
 
@@ -50,6 +54,8 @@ class Cache:
     def get(self, name: str) -> bytes | None:
         if self.error and (self.whole or name != INFO):
             raise self.error
+        self.asked += 1
+        self.answers.wait(10)
         if name.startswith("0000"):
             return f"StorePath: /{name[:32]}-x\n".encode()
         return b"StorePath: x\n" if name == NARINFO else None
@@ -198,6 +204,28 @@ def test_many_who_ask_at_once_are_asked_for_together_and_each_has_its_own_answer
                 f"StorePath: /{name}-x\n".encode() for name in names
             ]
     assert 1 < max(cache.groups) <= 8
+
+
+def test_while_much_is_asked_a_question_waits_a_moment_for_others(
+    port: int, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone would cost a change of threads and a connection. Nobody waits for long, and nobody for ever."""
+    monkeypatch.setattr(elsewhere, "_MANY", 0)
+    monkeypatch.setattr(elsewhere, "_GATHERING", 0.3)
+    cache.together = 8
+    cache.answers.clear()
+    with ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(6)]
+        for number, client in enumerate(clients):
+            client.sendall(f"GET /{NONCE}/{number:032d}.narinfo HTTP/1.1\r\n\r\n".encode())
+            if not number:
+                wait_for(lambda: cache.asked > 0, "the first question, which waits for no other")
+            time.sleep(0.01)
+        wait_for(lambda: bool(cache.groups), "the others together")
+        cache.answers.set()
+        for client in clients:
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert cache.groups == [5]
 
 
 @pytest.mark.parametrize("head", [b"GET /" + b"x" * 70_000, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000])
