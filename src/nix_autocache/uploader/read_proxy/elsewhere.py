@@ -73,9 +73,10 @@ class Elsewhere:
         questions, self._questions = self._questions, []
         for start in range(0, len(questions), together):
             group = questions[start : start + together]
-            with self._lock:
-                self._under_way += len(group)
-            if not self._workers.start(partial(self._do_together, group)):
+            if self._workers.start(partial(self._do_together, group)):
+                with self._lock:
+                    self._under_way += len(group)
+            else:
                 for client, _ in group:
                     self._close(client)
 
