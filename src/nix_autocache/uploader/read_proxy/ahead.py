@@ -62,7 +62,6 @@ class ObjectsAhead:
 
     def begin(self) -> None:
         """Fetch small archives that the index names. Call it when the index is loaded."""
-        self._objects.expect()
         count, room = 0, _EARLY
         for known in self._index.first():
             size = known.hints.archive.size if known.hints.archive else 0

@@ -91,7 +91,7 @@ def _fetched_ahead(spec: ReadSpec, directory: Path) -> _Tidied:
         spool = Spool(directory, disk=0)
     else:
         objects = CacheObjects(cache, index.forget, reports.missed)
-        threading.Thread(target=objects.look, name="look", daemon=True).start()
+        threading.Thread(target=objects.begin, name="begin", daemon=True).start()
         spool = Spool(directory)
     ahead = ObjectsAhead(objects, spool, Path(store_dir), index, _used(cache, reports))
     index.load_soon(cache, spec.indexes, ahead.begin)

@@ -30,8 +30,8 @@ _MAX_FAILURES: Final = 16  # objects in a row without an answer: then the cache 
 _PAUSE: Final = 30.0  # seconds for which a cache in trouble is not asked
 _AHEAD_PAUSE: Final = 5.0  # seconds without fetching ahead after a failure of it: the cache may ask for less
 _QUIET: Final = 20.0  # seconds without a request after which servers have closed connections
-_EARLY: Final = 4  # connections that are opened then
-_MANY: Final = 32  # connections for what an index names
+_EARLY: Final = 4  # connections that are opened after that
+_MANY: Final = 32  # connections that are opened at the beginning
 _FEW: Final = 4  # objects for which one connection is as fast as four
 BY_QUESTION: Final = 64 << 10  # bytes of an archive that `get` reads: its connections are open already
 
@@ -67,9 +67,10 @@ class CacheObjects:
         text = self.get(name)
         return Content.of_found(text)
 
-    def look(self) -> None:
-        """Read what Nix asks for first. If that fails, it is asked for again when Nix does."""
-        self.expect()
+    def begin(self) -> None:
+        """Be ready for many questions, and read what Nix asks for first. If that fails, it is asked for when Nix does."""
+        self._asked = time.monotonic()
+        self._cache.open_connections(_MANY)
         with suppress(CacheError, CacheBusy):
             self._info = self._ask(INFO, self._cache.get)
 
@@ -80,11 +81,6 @@ class CacheObjects:
     def get(self, name: str) -> bytes | None:
         """As `open`, but the whole of a small object."""
         return self._given(name, self._found(name, self._cache.get))
-
-    def expect(self) -> None:
-        """Be ready for many questions."""
-        self._asked = time.monotonic()
-        self._cache.open_connections(_MANY)
 
     def rest(self) -> None:
         """Nothing is asked for a while."""

@@ -312,11 +312,11 @@ def test_an_archive_that_is_gone_is_noticed_before_nix_is_told_of_it(proxy: Prox
 
 def test_what_nix_asks_for_first_is_here_by_then(proxy: Proxy) -> None:
     proxy.cache.faults[INFO] = "busy"
-    proxy.objects.look()
+    proxy.objects.begin()
     del proxy.cache.faults[INFO]
     assert proxy.read(INFO) is None, "the cache has none"
     proxy.cache.objects[INFO] = b"StoreDir: /nix/store\n"
-    proxy.objects.look()
+    proxy.objects.begin()
     asked = proxy.cache.asked[INFO]
     assert [proxy.read(INFO), proxy.read(INFO)] == [b"StoreDir: /nix/store\n"] * 2
     assert proxy.cache.asked[INFO] == asked

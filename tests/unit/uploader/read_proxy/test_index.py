@@ -188,7 +188,7 @@ def test_a_question_waits_for_the_index_and_not_for_one_that_does_not_come(monke
 
 
 @pytest.mark.parametrize("texts", [[], [SIGNED]])
-def test_connections_are_opened_for_an_index_that_has_something(texts: list[str]) -> None:
+def test_something_is_begun_for_an_index_only_if_it_has_something(texts: list[str]) -> None:
     calls: list[str] = []
     cache = FaultyCache({"index": run_codec.pack({"kind": "index"}, "".join(texts))})
     Index(Signatures("/nix/store", [KEY.public])).load(cache, ["index"], lambda: calls.append("filled"))  # type: ignore[arg-type]
