@@ -36,7 +36,7 @@ class Uploaded:
     `size` is the number of bytes uploaded for it, `file` the archive, which other paths may share, `what` its outcome.
     A realisation is published in the same way: then `path` is `derivation!output`, which is no store path, and `name`
     is the name of its object.
-    `references` are those of the path.
+    `references` are those of the path; a realisation has the path that it names.
     """
 
     path: StorePath

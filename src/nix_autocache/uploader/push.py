@@ -122,7 +122,8 @@ class BinaryCache:
 
     def realise(self, realised: Realisation) -> Uploaded | None:
         path = StorePath(f"{realised.derivation}{_REALISED}{realised.output}")
-        return Uploaded(path, 0, realised.render(self.key), what="realised", name=realised.name)
+        text, references = realised.render(self.key), (realised.path,)
+        return Uploaded(path, 0, text, what="realised", name=realised.name, references=references)
 
     def _verified(self, info: PathInfo, found: Found) -> NarFile | None:
         """The archive that an unsigned narinfo names, if it holds what the store registered: who can write the cache
@@ -150,6 +151,7 @@ class BinaryCache:
 
     def publish(self, uploaded: Uploaded) -> None:
         if uploaded.name:
+            self.doomed.secure(uploaded.name, "", uploaded.references)
             self.cache.put(uploaded.name, uploaded.narinfo, realisation.CONTENT_TYPE)
             return
         name, others = _name(uploaded.path), [each for each in uploaded.references if each != uploaded.path]

@@ -19,7 +19,9 @@ from nix_autocache.caches.doomed_list import (
     Keys,
     encode_begun,
 )
+from nix_autocache.nix.realisation import Realisation
 from nix_autocache.nix.store import StorePath
+from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.doomed import Collected, Doomed
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.uploader.pusher import Pusher
@@ -246,6 +248,26 @@ def test_time_that_passes_while_the_references_are_asked_for_counts(cache: Cache
     cache.then["head", NAMES[1]] = suspend
     with pytest.raises(Collected):
         doomed.secure(OWN, ARCHIVE, REFERENCES)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_realisation_claims_the_path_that_it_names(cache: Cache, clock: Clock, *, lost: bool) -> None:
+    doomed = found(cache, clock)
+    pusher = BinaryCache(cache=cache, key=None, codec=Codec(name="none", level=0), cache_info="", doomed=doomed)
+    realised = pusher.realise(Realisation(StorePath(f"{STORE}/{base(3)}.drv"), "out", "sha256:0!out", REFERENCES[0]))
+    cache.announce(7, NAMES[0])
+    clock.now += VIEW + 1
+    if lost:
+        del cache.contents[NAMES[0]]
+        cache.end(8)
+        with pytest.raises(Collected) as raised:
+            pusher.publish(realised)
+        assert raised.value.gone == {REFERENCES[0]}
+        assert realised.name not in cache.contents
+    else:
+        pusher.publish(realised)
+        assert cache.claims() == [Claim(7, Keys.of(NAMES[:1]))]
+        assert realised.name in cache.contents
 
 
 def test_the_list_is_read_again_in_time_and_not_before(cache: Cache, clock: Clock) -> None:
