@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import Error, InputError, one_line
 from ..job.context import Context
 from ..nix.store import Nix
-from . import collectable
+from . import collectable, scope_names
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--at-most", metavar="SHARE", default="30%", help="of all bytes that may be doomed at once; default: 30%%")
     add("--now", action="store_true", help="wait 15 minutes for jobs that push, and delete in this run")
     add("--alone", action="store_true", help="no other gc runs: needed where a store cannot keep two of them apart")
+    scope_names.add_flag(parser)
     add("--check", action="store_true", help="only remove narinfos without their archive or references")
     text = "for --check: another cache that readers have, or none; may be repeated; default: cache.nixos.org"
     add("--upstream", metavar="URL", action="append", help=text)
@@ -44,11 +45,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def gc(context: Context, options: SimpleNamespace) -> None:
     """Collect, and show a table. Raises Error if something could not be done."""
-    from ..collecting import table
+    from ..collecting import scopes, table
 
     policy, context = _policy(options), collectable.with_flags(context, options)
     collector = _collector(context, policy, alone=options.alone)
     report = _run(context, options, collector)
+    report.names = scopes.named(scope_names.scope_names(options)) if report.scopes else {}
     if options.json:
         print(json.dumps(table.as_json(report)))
     else:

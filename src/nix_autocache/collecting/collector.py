@@ -17,7 +17,7 @@ from ..caches.doomed_list import DamagedError, DoomedList, Keys
 from . import announcing, graph_file, mending
 from .lock import Clock, Lock
 from .look import Known, Look, Store, Tell, look
-from .policy import Dead, Verdict, dead, judge
+from .policy import Dead, Verdict, by_scope, dead, judge
 from .policy_inputs import Policy
 from .report import Count, Report
 from .roots import Roots, roots
@@ -135,7 +135,7 @@ class Collector:
         policy = self.policy
         kept = roots(self.cache, found.own, policy, now, self.tell)
         verdict = judge(found, kept, policy, now)
-        self.report.kept = verdict.reasons
+        self.report.kept, self.report.scopes = verdict.reasons, by_scope(found, kept, verdict.kept)
         return verdict, kept
 
     def _sweep(self, announced: DoomedList, lock: Lock, found: Look, verdict: Verdict) -> set[int]:

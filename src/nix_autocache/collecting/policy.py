@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 from ..caches import last_use
@@ -55,6 +56,20 @@ def judge(look: Look, roots: Roots, policy: Policy, now: float) -> Verdict:
         _keep(look, verdict, reason, of_reason)
     _keep(look, verdict, YOUNG, (path for path, each in enumerate(alive) if each))
     return verdict
+
+
+def by_scope(look: Look, roots: Roots, kept: bytearray) -> dict[str, tuple[int, int]]:
+    """Of what is kept, paths and bytes that the runs of each scope used; the largest first.
+
+    What several used is counted for each. Call it after `judge`, which adds the roots to the graph.
+    """
+    graph, found = look.graph, {}
+    for scope, numbers in roots.by_scope.items():
+        used = bytearray(len(graph))
+        graph.reach((path for each in numbers if kept[path := graph.numbers[each]]), used)
+        paths = [path for path in compress(range(len(graph)), used) if look.present[path]]
+        found[scope] = (len(paths), sum(map(look.bytes_of, paths)))
+    return dict(sorted(found.items(), key=lambda each: -each[1][1]))
 
 
 def dead(look: Look, kept: bytearray, grace: float, now: float) -> Dead:

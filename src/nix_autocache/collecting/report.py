@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -16,7 +17,8 @@ class Count:
 
 @dataclass
 class Report:
-    """`kept` has paths and bytes by the first reason that applies. `doomed` is announced, and deleted by the next run;
+    """`kept` has paths and bytes by the first reason that applies, `scopes` those that the runs of each branch keep,
+    counted for each; `names` are what people call them. `doomed` is announced, and deleted by the next run;
     `refused` says why it was not announced. `spared` paths were announced and are needed again.
 
     The `waiting` names of an earlier list may be deleted in `waits` seconds. `mended` are narinfos that were not
@@ -26,6 +28,8 @@ class Report:
     dry_run: bool = False
     objects: Count = field(default_factory=Count)
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+    scopes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     doomed: Count = field(default_factory=Count)
     deleted: Count = field(default_factory=Count)
     spared: int = 0

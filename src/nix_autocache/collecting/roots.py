@@ -27,10 +27,12 @@ _PATH: Final = re.compile(rf"(?:/\S*/)?({BASE_NAME.pattern})(?:\s.*)?")
 
 @dataclass
 class Roots:
-    """Why paths are kept: for each reason the hash parts, as numbers. `used` has the last use of each, infinite for
-    what is kept at any age. `over` are run records and run indexes that keep nothing any more."""
+    """Why paths are kept: for each reason the hash parts, as numbers, and for each scope those of its run records.
+    `used` has the last use of each, infinite for what is kept at any age. `over` are run records and run indexes that
+    keep nothing any more."""
 
     by_reason: dict[str, set[int]] = field(default_factory=dict)
+    by_scope: dict[str, set[int]] = field(default_factory=dict)
     used: dict[int, float] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ def roots(cache: Store, own: Sequence[Stored], policy: Policy, now: float, tell:
             continue
         if record := _record(cache, name, tell):
             found.add("run records", record.roots, _ALWAYS if run in newest else modified)
+            found.by_scope.setdefault(run.lane.scope, set()).update(map(number_of, record.roots))
     over = set(found.over)
     indexes = {run.lane.index for name, (run, _) in runs.items() if name not in over}
     old = (each.name for each in own if each.name.startswith(_INDEXES) and each.modified < now - longest)

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ..caches.run_record import DAY, RunName, RunRecord
-from ..ci.lane import scope_of
 from ..errors import CacheError
 from . import graph_file, table
 from .graph import number_of
 from .look import Known, Look, Store, Tell, look
+from .scopes import named
 
 _REST: Final = "in no run record"
 
@@ -53,8 +53,7 @@ def stats(cache: Store, names: Iterable[str], tell: Tell) -> Stats:
     Raises CacheError and CacheBusy.
     """
     found = look(cache, Known(*graph_file.read(cache)), tell)
-    known = {scope_of(full): name for name in names for full in _full_names(name)}
-    scopes = _scopes(cache, found, known, tell)
+    scopes = _scopes(cache, found, named(names), tell)
     users = array("H", bytes(2 * len(found.graph)))
     for scope in scopes:
         for path in _reached(found, scope.roots):
@@ -93,16 +92,6 @@ def as_json(found: Stats) -> dict[str, Any]:
         for each in found.scopes
     ]
     return {"paths": found.paths, "archives": found.archives, "bytes": found.bytes, "scopes": scopes}
-
-
-def _full_names(name: str) -> list[str]:
-    """What may have been hashed for a name that a person gives."""
-    project, _, branch = name.rpartition("/")
-    return [name, f"{name}/", f"{name}/refs/heads/main", f"{name}/refs/heads/master", *_branches(project, branch)]
-
-
-def _branches(project: str, branch: str) -> list[str]:
-    return [f"{project}/refs/heads/{branch}", f"{project}/refs/tags/{branch}"]
 
 
 def _scopes(cache: Store, found: Look, known: Mapping[str, str], tell: Tell) -> list[Scope]:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from .report import Count, Report
 
-_SHOWN: Final = 20  # names of objects
+_SHOWN: Final = 20  # names of objects or of branches
+_WIDTH: Final = 28  # characters at least, of the first column
 Row = tuple[str, str, str, str]
 """What, then paths, archives without a path, and bytes."""
 
@@ -29,6 +30,10 @@ def rows(report: Report) -> Iterator[Row]:
     for reason, (paths, of_paths) in report.kept.items():
         if paths:
             yield (f"kept: {reason}", f"{paths:,}", "", size(of_paths))
+    for scope, (paths, of_paths) in islice(report.scopes.items(), _SHOWN):
+        yield (f"kept, used by {report.names.get(scope, scope)}", f"{paths:,}", "", size(of_paths))
+    if len(report.scopes) > _SHOWN:
+        yield (f"kept, used by {len(report.scopes) - _SHOWN:,} more branches", "", "", "")
     later = "would be deleted" if report.dry_run else "doomed: too many at once" if report.refused else "announced"
     if not report.waits:
         yield _row(later, report.doomed)
@@ -57,16 +62,17 @@ def notes(report: Report) -> Iterator[str]:
 
 def lines(report: Report) -> Iterator[str]:
     """For a log."""
-    yield f"{'':<28} {'paths':>10} {'archives':>10} {'bytes':>10}"
-    for what, paths, archives, size_ in rows(report):
-        yield f"{what:<28} {paths:>10} {archives:>10} {size_:>10}"
+    table = [("", "paths", "archives", "bytes"), *rows(report)]
+    width = max(_WIDTH, *(len(what) for what, *_ in table))
+    for what, paths, archives, size_ in table:
+        yield f"{what:<{width}} {paths:>10} {archives:>10} {size_:>10}"
     yield from notes(report)
 
 
 def markdown(report: Report) -> str:
     """For the summary page of a job."""
     head = "### nix-autocache gc" + (" (dry run)" if report.dry_run else "")
-    table = [f"| {' | '.join(row)} |" for row in rows(report)]
+    table = [f"| {' | '.join(map(_cell, row))} |" for row in rows(report)]
     said = [f"- `{line.replace('`', chr(39))}`" for line in notes(report)]
     return "\n".join([head, "", "| | paths | archives | bytes |", "|---|--:|--:|--:|", *table, "", *said, ""])
 
@@ -75,9 +81,18 @@ def as_json(report: Report) -> dict[str, Any]:
     """For programs: bytes and counts as numbers."""
     counts = {name: vars(getattr(report, name)) for name in ("objects", "doomed", "deleted")}
     kept = {reason: {"paths": paths, "bytes": of_paths} for reason, (paths, of_paths) in report.kept.items()}
+    scopes = [
+        {"scope": report.names.get(scope, scope), "paths": paths, "bytes": of_paths}
+        for scope, (paths, of_paths) in report.scopes.items()
+    ]
     rest = ("dry_run", "spared", "read", "waits", "waiting", "refused", "mended", "failed")
-    return {**counts, "kept": kept, **{name: getattr(report, name) for name in rest}}
+    return {**counts, "kept": kept, "scopes": scopes, **{name: getattr(report, name) for name in rest}}
 
 
 def _row(what: str, count: Count) -> Row:
     return (what, f"{count.paths:,}", f"{count.archives:,}", size(count.bytes))
+
+
+def _cell(text: str) -> str:
+    """A branch may have almost any name."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "&#96;")

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.harness.collected import add, archive, narinfo, record
+from tests.harness.collected import LANE, add, archive, narinfo, record, save
 from tests.harness.memory_store import MemoryStore
 
+from nix_autocache.ci.lane import Lane
 from nix_autocache.cli.main import main
 
 OLD = 40 * 86400
@@ -58,6 +59,42 @@ def test_it_announces_and_the_next_run_deletes(cache: Path, capsys: pytest.Captu
     assert gc(cache) == 0
     assert not (cache / archive(3)).exists()
     assert (cache / archive(1)).exists()
+
+
+def test_it_shows_what_the_branches_keep(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2 -> 1 of an unknown branch, 5 -> 1 of one with a name that would break a table."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    store = MemoryStore()
+    add(store, 1)
+    add(store, 5, [1])
+    record(store, [5], Lane.of("github.com/acme/project", "refs/heads/a|<b>"))
+    save(store, cache)
+    named = ("--scope", "github.com/acme/project/a|<b>", "--at-most", "90%")
+    assert gc(cache, *named, "--json", "--dry-run") == 0
+    found = {each["scope"]: each for each in json.loads(capsys.readouterr().out)["scopes"]}
+    size = {number: (cache / narinfo(number)).stat().st_size + 100 for number in (1, 2, 5)}
+    assert found == {
+        LANE.scope: {"scope": LANE.scope, "paths": 2, "bytes": size[1] + size[2]},
+        "github.com/acme/project/a|<b>": {
+            "scope": "github.com/acme/project/a|<b>",
+            "paths": 2,
+            "bytes": size[1] + size[5],
+        },
+    }
+    assert gc(cache, *named) == 0
+    log = capsys.readouterr().out
+    assert f"kept, used by {LANE.scope}" in log
+    assert "kept, used by github.com/acme/project/a|<b>  " in log
+    summary = (tmp_path / "summary").read_text()
+    assert "| kept, used by github.com/acme/project/a\\|&lt;b> | 2 |  |" in summary
+
+
+def test_what_no_branch_keeps_any_more_is_not_counted(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gc(cache, "--keep-runs", "0", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["scopes"] == []
 
 
 def test_too_much_at_once_fails(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
