@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -70,6 +70,9 @@ class Keys:
         wanted = key(str(name)).encode("utf-8", "replace")[:_WIDTH]
         place = bisect_left(range(len(self)), wanted, key=self._at)
         return place < len(self) and self._at(place) == wanted
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._at(number).decode("utf-8", "replace") for number in range(len(self)))
 
     def __len__(self) -> int:
         return len(self.text) // (_WIDTH + 1)

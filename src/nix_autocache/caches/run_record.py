@@ -25,12 +25,19 @@ DAY: Final = 24 * 3600.0  # seconds
 MOST: Final = 200_000  # hash parts in a run record
 _RUN: Final = "run"
 _PIN: Final = "pin"
-_OBJECT: Final = 16 << 20  # bytes of text that are read
+_OBJECT: Final = 8 << 20  # bytes of text that are read: more than MOST hash parts
 _TIME: Final = "%Y%m%dT%H%M%S"
 _RUN_NAME: Final = re.compile(r"autocache/runs/([0-9a-f]{16})/([0-9]{8}T[0-9]{6})-([0-9a-f]{8})")
 _PIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _HASH: Final = re.compile(rf"[0-9abcdfghijklmnpqrsvwxyz]{{{HASH_PART}}}")
 _NUMBER: Final = re.compile("[0-9]{1,12}")
+
+
+class DamagedPinError(CacheError):
+    """Nobody knows what this pin keeps, so nothing must be collected."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is damaged; pin again what it was for, or remove it with unpin")
 
 
 @dataclass(frozen=True)
@@ -114,15 +121,18 @@ class Pin:
     def read(cls, cache: ObjectCache, name: str) -> Pin | None:
         """The pin in the object of this name; None if there is none.
 
-        Raises CacheError if it is damaged, since nothing must be collected then that it may keep, and CacheBusy.
+        Raises DamagedPinError, CacheError and CacheBusy.
         """
-        found = run_codec.read(cache, name, _OBJECT)
+        try:
+            found = run_codec.read(cache, name, _OBJECT)
+        except run_codec.MalformedError:
+            raise DamagedPinError(name) from None
         if found is None:
             return None
         head, text = found
         revisions, days = head.get("keep_revisions"), head.get("keep_days")
         if head.get("kind") != _PIN or not _is_count(revisions) or not (days is None or _is_count(days)):
-            raise CacheError(f"{name} is no pin; remove it with unpin")
+            raise DamagedPinError(name)
         assert isinstance(revisions, int), "it is a count"
         return cls(tuple(_revision(name, line) for line in text.splitlines()), revisions, days)
 
@@ -157,5 +167,5 @@ def _is_count(value: object) -> bool:
 def _revision(name: str, line: str) -> Revision:
     at, *bases = line.split(" ")
     if not _NUMBER.fullmatch(at) or not all(map(BASE_NAME.fullmatch, bases)):
-        raise CacheError(f"{name} is damaged; pin again what it was for, or remove it with unpin")
+        raise DamagedPinError(name)
     return Revision(float(at), tuple(bases))

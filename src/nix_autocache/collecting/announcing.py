@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from ..caches import doomed_list, run_codec
 from ..caches.doomed_list import BEGUN, DOOMED, WAIT, Claim, DamagedError, DoomedList, Keys
@@ -16,6 +18,9 @@ from ..caches.protocol import Stored
 from ..errors import CacheError
 from .lock import Lock
 from .look import Store
+from .reading import read_each
+
+_AHEAD: Final = 24 * 3600  # seconds that an epoch may be ahead of the store's clock
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,11 @@ def state(cache: Store, lock: Lock) -> State:
     epochs = [epoch for name in own if (epoch := Claim.epoch_of(name)) is not None]
     epochs += [listed.epoch] if listed else []
     epochs += [begun] if begun is not None else []
-    # Of a damaged list nobody knows the epoch; times are higher than the epochs of daily runs.
-    epoch = max([*epochs, int(time.time()) if damaged else 0]) + 1
+    # Epochs are times of the store: higher than those of a list that is damaged, or was lost with its folder. No
+    # collector made what is far ahead, and whoever counted on from there would come to names that no claim can have.
+    now = int(lock.now())
+    damaged |= listed is not None and listed.epoch > now + _AHEAD
+    epoch = max([now, *(each for each in epochs if each <= now + _AHEAD)]) + 1
     if damaged or listed is None or not listed.announced or begun not in {None, listed.epoch}:
         return State(epoch, None, begun=BEGUN in own, is_damaged=damaged)
     wait = 0.0 if begun is not None else max(0.0, own[DOOMED].modified + WAIT - lock.now())
@@ -64,19 +72,19 @@ def begin(cache: Store, announced: DoomedList) -> None:
     cache.put(BEGUN, doomed_list.encode_begun(announced.epoch), run_codec.CONTENT_TYPE)
 
 
-def claimed(cache: Store, own: Iterable[Stored]) -> list[Keys]:
-    """What pushers need, of all epochs. Raises DamagedError, CacheError and CacheBusy."""
-    names = [each.name for each in own if each.name.startswith(f"{doomed_list.CLAIMS}/")]
-    found = (Claim.read(cache, name) for name in names if Claim.epoch_of(name) is not None)
-    return [claim.keys for claim in found if claim]
+def claimed(cache: Store, own: Iterable[Stored], announced: Keys) -> set[str]:
+    """The keys on the list that pushers have claimed, for any list. Raises DamagedError, CacheError and CacheBusy."""
+    names = [each.name for each in own if Claim.epoch_of(each.name) is not None]
+    claims = (claim for _, claim in read_each(names, partial(Claim.read, cache)) if claim)
+    return {name for claim in claims for name in claim.keys if name in announced}
 
 
 def end(cache: Store, epoch: int, own: Iterable[Stored]) -> None:
     """Nothing is doomed any more. The claims go last: whoever takes over after a crash needs them until then.
 
-    `epoch` is a new one, and `own` was listed after the sweep began: later claims are for a later list.
+    `epoch` is a new one, and `own` was listed after the sweep began: what was claimed by then is over.
     """
     cache.put(DOOMED, DoomedList(epoch, int(time.time())).encode(), run_codec.CONTENT_TYPE)
     for why in cache.delete([BEGUN]).values():
         raise CacheError(f"gc: {BEGUN} cannot be deleted: {why}; the next gc goes on from here")
-    cache.delete([each.name for each in own if (of := Claim.epoch_of(each.name)) is not None and of < epoch])
+    cache.delete([each.name for each in own if Claim.epoch_of(each.name) is not None])

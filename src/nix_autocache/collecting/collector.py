@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..caches import run_codec
-from ..caches.doomed_list import DamagedError, DoomedList, Keys
+from ..caches.doomed_list import DamagedError, DoomedList, Keys, key
 from . import announcing, graph_file, mending
 from .lock import Clock, Lock
 from .look import Known, Look, Store, Tell, look
@@ -133,7 +133,7 @@ class Collector:
 
     def _judged(self, found: Look, now: float) -> tuple[Verdict, Roots]:
         policy = self.policy
-        kept = roots(self.cache, found.own, policy, now, self.tell)
+        kept = roots(self.cache, found, policy, now, self.tell)
         verdict = judge(found, kept, policy, now)
         self.report.kept, self.report.scopes = verdict.reasons, by_scope(found, kept, verdict.kept)
         return verdict, kept
@@ -141,7 +141,7 @@ class Collector:
     def _sweep(self, announced: DoomedList, lock: Lock, found: Look, verdict: Verdict) -> set[int]:
         """Delete what is announced, still dead, and not claimed. Returns the paths that are gone."""
         try:
-            claims = announcing.claimed(self.cache, found.own)
+            claims = announcing.claimed(self.cache, found.own, announced.keys)
         except DamagedError as error:
             self.tell(f"nothing is deleted, since a claim cannot be read: {error}")
             return set()
@@ -172,7 +172,7 @@ class Collector:
 
 
 def _doomed(
-    found: Look, verdict: Verdict, dying: Dead, announced: Keys, claims: list[Keys]
+    found: Look, verdict: Verdict, dying: Dead, announced: Keys, claims: set[str]
 ) -> tuple[list[int], list[int], int]:
     """The paths and archives that go now, and how many paths are spared.
 
@@ -181,10 +181,8 @@ def _doomed(
     graph, kept = found.graph, bytearray(verdict.kept)
     candidates = {path for path in dying.paths if graph.hash_part(path) in announced}
     graph.reach((path for path in found.paths() if path not in candidates), kept)
-    graph.reach((path for path in candidates if any(graph.hash_part(path) in keys for keys in claims)), kept)
+    graph.reach((path for path in candidates if key(graph.hash_part(path)) in claims), kept)
     names = found.archives.names
-    archives = [
-        place for place in dying.archives if place in names and not any(names[place] in keys for keys in claims)
-    ]
+    archives = [place for place in dying.archives if place in names and key(names[place]) not in claims]
     going = [path for path in candidates if not kept[path]]
     return going, archives, len(candidates) - len(going)

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..caches.doomed_list import DoomedList, read_begun
 from ..caches.run_codec import CONTENT_TYPE
-from ..caches.run_record import PINS, Pin, pin_name, pin_object
+from ..caches.run_record import PINS, DamagedPinError, Pin, pin_name, pin_object
 from ..errors import CacheError, Error, InputError
 from ..nix.store import HASH_PART
 from .look import Store
@@ -38,17 +38,26 @@ def pin(cache: Store, name: str, bases: Sequence[str], *, keep_revisions: int = 
 def unpin(cache: Store, name: str) -> str:
     """Remove a pin, so that it keeps nothing. Returns why its object is still there, if these credentials may not
     delete. Raises InputError if there is none, CacheError and CacheBusy."""
-    if name not in pins(cache):
+    if not _keeps_something(cache, name):
         raise InputError(f"unpin: there is no pin {name}; `nix-autocache pins` lists them")
     cache.put(pin_object(name), _NEW.encode(), CONTENT_TYPE)
     return cache.delete([pin_object(name)]).get(pin_object(name), "")
 
 
 def pins(cache: Store) -> Mapping[str, Pin]:
-    """The pins by their names, without those that keep nothing. Raises CacheError for a damaged one, and CacheBusy."""
+    """The pins by their names, without those that keep nothing. Raises DamagedPinError, CacheError and CacheBusy."""
     names = sorted(name for each in cache.objects(PINS.rstrip("/")) if (name := pin_name(each.name)))
     found = {name: Pin.read(cache, pin_object(name)) for name in names}
     return {name: each for name, each in found.items() if each and each.kept(time.time())}
+
+
+def _keeps_something(cache: Store, name: str) -> bool:
+    """True also for a damaged pin, which keeps everything."""
+    try:
+        found = Pin.read(cache, pin_object(name))
+    except DamagedPinError:
+        return True
+    return found is not None and bool(found.kept(time.time()))
 
 
 def _require(cache: Store, bases: Sequence[str]) -> None:
@@ -62,7 +71,11 @@ def _change(cache: Store, name: str, changed: Callable[[Pin], Pin]) -> Pin:
     object_name = pin_object(name)
     for _ in range(_ATTEMPTS):
         etags = {each.name: each.etag for each in cache.objects(PINS.rstrip("/"))}
-        made = changed(Pin.read(cache, object_name) or _NEW if object_name in etags else _NEW)
+        try:
+            old = Pin.read(cache, object_name) if object_name in etags else None
+        except DamagedPinError:
+            old = None
+        made = changed(old or _NEW)
         if cache.put_if(object_name, made.encode(), etags.get(object_name)):
             return made
     raise CacheError(f"pin: {name} is changed by others all the time; try again")

@@ -16,6 +16,7 @@ from .policy_inputs import Policy
 from .roots import Roots
 
 _ALWAYS: Final = float("inf")
+_SCOPES: Final = 500
 YOUNG: Final = "younger than --keep-days"
 
 
@@ -41,9 +42,6 @@ class Dead:
 def judge(look: Look, roots: Roots, policy: Policy, now: float) -> Verdict:
     """What is kept. `now` is the time of the store."""
     graph = look.graph
-    for hash_number in roots.used:
-        graph.add(hash_number)
-    look.grow()
     last = _last_uses(look, roots)
     oldest = now - policy.keep_days * DAY
     alive = bytearray(there and used >= oldest for there, used in zip(look.present, last, strict=True))
@@ -61,10 +59,11 @@ def judge(look: Look, roots: Roots, policy: Policy, now: float) -> Verdict:
 def by_scope(look: Look, roots: Roots, kept: bytearray) -> dict[str, tuple[int, int]]:
     """Of what is kept, paths and bytes that the runs of each scope used; the largest first.
 
-    What several used is counted for each. Call it after `judge`, which adds the roots to the graph.
+    What several used is counted for each. Of very many scopes, which anybody can make, those count that name most.
     """
     graph, found = look.graph, {}
-    for scope, numbers in roots.by_scope.items():
+    most = sorted(roots.by_scope.items(), key=lambda each: -len(each[1]))
+    for scope, numbers in most[:_SCOPES]:
         used = bytearray(len(graph))
         graph.reach((path for each in numbers if kept[path := graph.numbers[each]]), used)
         paths = [path for path in compress(range(len(graph)), used) if look.present[path]]

@@ -7,18 +7,18 @@ Times are those of the store. Of each job (lane) the newest runs are kept whatev
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from ..caches.protocol import Stored
 from ..caches.run_record import DAY, Pin, RunName, RunRecord, pin_name
-from ..errors import CacheError, InputError
+from ..errors import CacheError, InputError, one_line
 from ..nix.store import BASE_NAME, HASH_PART
 from .graph import number_of
-from .look import Store, Tell
+from .look import Look, Store, Tell
 from .policy_inputs import Policy
+from .reading import read_each
 
 _INDEXES: Final = "autocache/index/"
 _ALWAYS: Final = float("inf")
@@ -29,41 +29,42 @@ _PATH: Final = re.compile(rf"(?:/\S*/)?({BASE_NAME.pattern})(?:\s.*)?")
 class Roots:
     """Why paths are kept: for each reason the hash parts, as numbers, and for each scope those of its run records.
     `used` has the last use of each, infinite for what is kept at any age. `over` are run records and run indexes that
-    keep nothing any more."""
+    keep nothing any more.
 
+    Only those of `paths` are noted: who can write to the cache may name any number of others.
+    """
+
+    paths: Container[int]
     by_reason: dict[str, set[int]] = field(default_factory=dict)
     by_scope: dict[str, set[int]] = field(default_factory=dict)
     used: dict[int, float] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
 
-    def add(self, reason: str, parts: Iterable[str], used: float) -> None:
-        kept = self.by_reason.setdefault(reason, set())
-        for part in parts:
-            number = number_of(part)
-            kept.add(number)
+    def add(self, reason: str, parts: Iterable[str], used: float, scope: str = "") -> None:
+        numbers = {number for part in parts if (number := number_of(part)) in self.paths}
+        self.by_reason.setdefault(reason, set()).update(numbers)
+        if scope:
+            self.by_scope.setdefault(scope, set()).update(numbers)
+        for number in numbers:
             self.used[number] = max(used, self.used.get(number, 0.0))
 
 
-def roots(cache: Store, own: Sequence[Stored], policy: Policy, now: float, tell: Tell) -> Roots:
+def roots(cache: Store, look: Look, policy: Policy, now: float, tell: Tell) -> Roots:
     """What is kept by the objects below `autocache/`, and the hash parts that the policy gives.
 
     `now` is the time of the store. Raises CacheError for a damaged pin, and CacheBusy.
     """
-    found, longest = Roots(), policy.keep_days * DAY
+    own, found, longest = look.own, Roots(look.graph.numbers), policy.keep_days * DAY
     found.add("--roots", policy.given, _ALWAYS)
-    for each in own:
-        if pin_name(each.name) and (pin := Pin.read(cache, each.name)):
-            found.add("pins", pin.roots(time.time()), _ALWAYS)
+    for _, pin in read_each([each.name for each in own if pin_name(each.name)], partial(Pin.read, cache)):
+        found.add("pins", pin.roots(now) if pin else (), _ALWAYS)
     runs = {each.name: (run, each.modified) for each in own if (run := RunName.parse(each.name))}
     newest = _newest(list(runs.values()), longest, policy.keep_runs)
-    for name, (run, modified) in runs.items():
-        if run not in newest and modified < now - longest:
-            found.over.append(name)
-            continue
-        if record := _record(cache, name, tell):
-            found.add("run records", record.roots, _ALWAYS if run in newest else modified)
-            found.by_scope.setdefault(run.lane.scope, set()).update(map(number_of, record.roots))
+    found.over = [name for name, (run, modified) in runs.items() if run not in newest and modified < now - longest]
     over = set(found.over)
+    for name, record in run_records(cache, [name for name in runs if name not in over], tell):
+        run, modified = runs[name]
+        found.add("run records", record.roots, _ALWAYS if run in newest else modified, run.lane.scope)
     indexes = {run.lane.index for name, (run, _) in runs.items() if name not in over}
     old = (each.name for each in own if each.name.startswith(_INDEXES) and each.modified < now - longest)
     found.over += [name for name in old if name not in indexes]
@@ -84,12 +85,20 @@ def _newest(runs: Sequence[tuple[RunName, float]], longest: float, count: int) -
     return kept
 
 
-def _record(cache: Store, name: str, tell: Tell) -> RunRecord | None:
-    try:
-        return RunRecord.read(cache, name)
-    except CacheError as error:  # a hint: young narinfos are kept without it
-        tell(f"{name} is damaged and keeps nothing: {error}")
-        return None
+def run_records(cache: Store, names: Sequence[str], tell: Tell) -> Iterator[tuple[str, RunRecord]]:
+    """The run records of these names. A damaged one is a hint less: young narinfos are kept without it."""
+
+    def read(name: str) -> RunRecord | CacheError | None:
+        try:
+            return RunRecord.read(cache, name)
+        except CacheError as error:
+            return error
+
+    for name, found in read_each(names, read):
+        if isinstance(found, CacheError):
+            tell(f"{name} is damaged and keeps nothing: {one_line(found)}")
+        elif found:
+            yield name, found
 
 
 def from_file(text: str, name: str) -> list[str]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..caches.run_record import DAY, RunName, RunRecord
-from ..errors import CacheError
+from ..caches.run_record import DAY, RunName
 from . import graph_file, table
 from .graph import number_of
 from .look import Known, Look, Store, Tell, look
+from .roots import run_records
 from .scopes import named
 
 _REST: Final = "in no run record"
@@ -96,20 +96,13 @@ def as_json(found: Stats) -> dict[str, Any]:
 
 def _scopes(cache: Store, found: Look, known: Mapping[str, str], tell: Tell) -> list[Scope]:
     scopes: dict[str, Scope] = {}
-    for each in found.own:
-        if not (run := RunName.parse(each.name)):
-            continue
-        hashed = run.lane.scope
+    runs = {each.name: (run.lane.scope, each.modified) for each in found.own if (run := RunName.parse(each.name))}
+    for name, record in run_records(cache, list(runs), tell):
+        hashed, modified = runs[name]
         scope = scopes.setdefault(hashed, Scope(known.get(hashed, hashed)))
-        try:
-            record = RunRecord.read(cache, each.name)
-        except CacheError as error:
-            tell(f"{each.name} is damaged: {error}")
-            continue
-        if record:
-            scope.runs += 1
-            scope.last = max(scope.last, each.modified)
-            scope.roots |= record.roots
+        scope.runs += 1
+        scope.last = max(scope.last, modified)
+        scope.roots |= {root for root in record.roots if number_of(root) in found.graph.numbers}
     return list(scopes.values())
 
 

@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.caches import run_codec
-from nix_autocache.caches.run_record import DAY, MOST, Pin, Revision, RunName, RunRecord, pin_name, pin_object
+from nix_autocache.caches.run_record import (
+    DAY,
+    MOST,
+    DamagedPinError,
+    Pin,
+    Revision,
+    RunName,
+    RunRecord,
+    pin_name,
+    pin_object,
+)
 from nix_autocache.ci.lane import Lane
 from nix_autocache.errors import CacheError, InputError
 from tests.harness.object_cache import FaultyCache, base, hash_part
@@ -90,7 +100,7 @@ def test_a_damaged_revision_is_an_error(text: str) -> None:
 )
 def test_damaged_limits_are_an_error(head: dict[str, object]) -> None:
     known = {"kind": "pin", "keep_revisions": 1, "keep_days": None} if head else {"kind": "pin"}
-    with pytest.raises(CacheError, match="no pin"):
+    with pytest.raises(DamagedPinError, match="unpin"):
         read_pin(run_codec.pack({**known, **head}, ""))
 
 

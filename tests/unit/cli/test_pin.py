@@ -100,3 +100,12 @@ def test_who_may_not_delete_can_unpin(store: MemoryStore) -> None:
     store.locked = frozenset(["autocache/pins/release"])
     assert "locked" in pins.unpin(store, "release")
     assert pins.pins(store) == {}
+
+
+def test_a_damaged_pin_can_be_removed_or_pinned_again(store: MemoryStore) -> None:
+    """`gc` stops at it, and says to do that."""
+    for mend in (lambda: pins.unpin(store, "release"), lambda: pins.pin(store, "release", [path(1)[11:]])):
+        store.put("autocache/pins/release", b"garbage")
+        mend()
+        daily(store, 1)
+    assert pins.pins(store)["release"].roots(store.now) == {part(1)}

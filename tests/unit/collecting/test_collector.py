@@ -4,12 +4,18 @@ import random
 
 import pytest
 
-from nix_autocache.caches.doomed_list import BEGUN, DOOMED, Claim, DoomedList, Keys
+from nix_autocache.caches.doomed_list import BEGUN, DOOMED, Claim, DoomedList, Keys, encode_begun
+from nix_autocache.ci.lane import Lane
+from nix_autocache.collecting.graph import number_of
 from nix_autocache.collecting.lock import LOCK, STALE, TakenError
+from nix_autocache.collecting.look import Known, look
+from nix_autocache.collecting.policy import judge
 from nix_autocache.collecting.policy_inputs import Policy
+from nix_autocache.collecting.roots import roots
 from nix_autocache.errors import Error
 from tests.harness.collected import (
     DAY,
+    LANE,
     add,
     archive,
     archives,
@@ -118,7 +124,7 @@ def test_damage_deletes_nothing_and_is_mended(damaged: str) -> None:
 def test_a_damaged_pin_stops_everything() -> None:
     store = old_cache()
     store.put("autocache/pins/release", b"garbage")
-    with pytest.raises(Error, match="damaged"):
+    with pytest.raises(Error, match=r"autocache/pins/release is damaged; .* unpin"):
         collect(store)
 
 
@@ -289,3 +295,55 @@ def run_until(store: MemoryStore, at: int) -> bool:
     finally:
         store.before = lambda *_: None
     return False
+
+
+FORGED = "autocache/gc/claims/999999999999999-abcdef01-1"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {FORGED: Claim(999999999999999, Keys()).encode()},
+        {DOOMED: DoomedList(10**15, 0).encode()},
+        {DOOMED: DoomedList(10**15, 0, True, Keys.of([narinfo(4)])).encode()},
+        {BEGUN: encode_begun(10**15)},
+    ],
+)
+def test_claims_hold_whatever_epoch_somebody_has_written(forged: dict[str, bytes]) -> None:
+    """Who counted on from such an epoch would come to names of claims that no collector knows."""
+    store = old_cache()
+    store.contents |= forged
+    collect(store)
+    announced = DoomedList.read(store)
+    assert announced
+    assert narinfo(4) in announced.keys
+    store.put(Claim.name(announced.epoch, "abcdef01", 1), Claim(announced.epoch, Keys.of([narinfo(4)])).encode())
+    daily(store, 1)
+    assert narinfo(4) in store.contents
+    assert FORGED not in store.contents
+
+
+def test_an_epoch_is_never_used_again_when_the_collectors_folder_was_lost() -> None:
+    """A pusher asks again for what it has found when the epoch is another, and only then."""
+    store = old_cache()
+    daily(store, 2)
+    seen = DoomedList.read(store)
+    assert seen
+    for name in [each for each in store.contents if each.startswith("autocache/gc/")]:
+        del store.contents[name]
+    store.now += 900
+    collect(store)
+    announced = DoomedList.read(store)
+    assert announced
+    assert announced.epoch > seen.epoch
+
+
+def test_a_record_of_paths_that_are_not_there_takes_no_memory() -> None:
+    store = old_cache()
+    record(store, range(1000, 3000), Lane("f" * 16, LANE.lane))
+    said: list[str] = []
+    found = look(store, Known(), said.append)
+    before = len(found.graph)
+    kept = roots(store, found, Policy(), store.now, said.append)
+    judge(found, kept, Policy(), store.now)
+    assert (list(kept.used), len(found.graph)) == ([number_of(part(2))], before)

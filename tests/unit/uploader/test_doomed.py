@@ -255,6 +255,7 @@ def test_a_realisation_claims_the_path_that_it_names(cache: Cache, clock: Clock,
     doomed = found(cache, clock)
     pusher = BinaryCache(cache=cache, key=None, codec=Codec(name="none", level=0), cache_info="", doomed=doomed)
     realised = pusher.realise(Realisation(StorePath(f"{STORE}/{base(3)}.drv"), "out", "sha256:0!out", REFERENCES[0]))
+    assert realised
     cache.announce(7, NAMES[0])
     clock.now += VIEW + 1
     if lost:
