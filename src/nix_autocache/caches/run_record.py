@@ -2,7 +2,7 @@
 
 A run record says what one run of a CI job used: built, found, or fetched. A pin has a name that a person chose, and the
 latest revisions of what was pinned under it. Both have roots only: what these refer to is kept with them. They are
-hints: whoever can write to the cache can write any, and a wrong one keeps too much, never too little.
+hints: whoever can write to the cache can write any. A wrong one keeps too much, or stands for the newest of its job.
 """
 
 from __future__ import annotations

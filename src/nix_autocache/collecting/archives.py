@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Container, Iterator
@@ -12,11 +13,13 @@ from ..caches.protocol import Stored
 from .graph import short
 
 _KEY: Final = 10  # characters
+_NAME: Final = re.compile(r"nar/[0-9A-Za-z][0-9A-Za-z._=+-]*\.nar(\.[0-9a-z]+)?")
 
 
 class Archives:
     """In the order in which they were added; a place is a number in it. `names` are those of the `wanted` ones. An
-    archive that was deleted since then has a 1 in `gone`."""
+    archive that was deleted since then has a 1 in `gone`; so has what is below `nar/` and is not named as an archive of
+    Nix, as the files of another cache in a folder of that name: it is left alone."""
 
     def __init__(self, wanted: Container[str] = ()) -> None:
         self._wanted = wanted
@@ -35,7 +38,7 @@ class Archives:
         self.ids.append(short(stored.name))
         self.sizes.append(stored.size)
         self.modified.append(stored.modified)
-        self.gone.append(0)
+        self.gone.append(_NAME.fullmatch(stored.name) is None)
         self._keys += key(stored.name).encode("ascii", "replace")
 
     def sort(self) -> None:

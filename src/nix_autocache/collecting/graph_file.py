@@ -32,7 +32,9 @@ Links = Mapping[str, tuple[int, str]]
 def encode(graph: Graph, present: bytearray, links: Links) -> bytes:
     """The object with what the narinfos that are `present` say."""
     compact = _compacted(graph, present)
-    text = "".join(f"{name} {etag:x} {target}\n" for name, (etag, target) in links.items()).encode()
+    lines = (f"{name} {etag:x} {target}" for name, (etag, target) in links.items())
+    # Others may have used any letters: what would be no line of three words is read again.
+    text = "".join(f"{line}\n" for line in lines if line.isprintable() and line.count(" ") == 2).encode()
     lengths = {name: len(getattr(compact, name)) for name in _ARRAYS} | {"links": len(text)}
     packer = zstd.ZstdCompressor(_LEVEL)
     head = json.dumps({"kind": _KIND, "format": _FORMAT, **lengths}, separators=(",", ":"))

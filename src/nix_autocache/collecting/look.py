@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from ..caches.doomed_list import Keys
+from ..caches.http1 import LARGEST
 from ..caches.protocol import Collectable, ObjectCache, Stored
 from ..caches.retry import Gate, retrying
 from ..nix.store import HASH_PART
@@ -139,13 +140,15 @@ def _sort(
         etag = short(stored.etag)
         if name in known.links and known.links[name][0] == etag:
             links[name] = known.links[name]
-        else:
+        elif stored.size <= LARGEST:
             wanted.append((name, etag))
     elif (path := _path(found.graph, name, _NARINFO)) is not None:
         found.grow()
         etag = short(stored.etag)
         found.present[path], found.sizes[path], found.modified[path] = 1, stored.size, stored.modified
-        if found.graph.etags[path] != etag:
+        if stored.size > LARGEST:  # our pushers do not take it for a narinfo either
+            found.graph.set(path, etag, 0, ())
+        elif found.graph.etags[path] != etag:
             unread.extend((path, etag))
     elif (path := _path(found.graph, name, _LISTING)) is not None:
         found.followers.setdefault(path, []).append(name)
@@ -215,7 +218,7 @@ def _target(name: str, content: bytes) -> str:
         hash_part: str = value["outPath"][:HASH_PART]
         number_of(hash_part)
         return hash_part
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return ""
 
 

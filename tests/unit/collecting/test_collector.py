@@ -347,3 +347,43 @@ def test_a_record_of_paths_that_are_not_there_takes_no_memory() -> None:
     kept = roots(store, found, Policy(), store.now, said.append)
     judge(found, kept, Policy(), store.now)
     assert (list(kept.used), len(found.graph)) == ([number_of(part(2))], before)
+
+
+HOSTILE = {
+    f"{part(90)}.narinfo": b"StorePath: x\nReferences: " + b"x" * (1 << 20),
+    f"{part(91)}.narinfo": b"\xff\nURL: ../../\0\x1b\nReferences: / .. \n",
+    f"{part(92)}.narinfo": b"",
+    "realisations/list.doi": f'{{"outPath": {list(part(0))}}}'.replace("'", '"').encode(),
+    "realisations/a\u2028 b\n.doi": f'{{"outPath": "{part(2)}-x"}}'.encode(),
+    "realisations/large.doi": b" " * (2 << 20),
+    "debuginfo/surrogate": b'{"archive": "\\ud800"}',
+    "debuginfo/space": b'{"archive": "a b\\r"}',
+    "autocache/runs/fedcba9876543210/99990101T000000-01234567": b"x",
+    "autocache/runs/../../x": b"x",
+}
+
+
+def test_small_objects_that_somebody_planted_end_no_run() -> None:
+    """Each of them once did, or had all narinfos read again in each run."""
+    store = old_cache()
+    for name, content in HOSTILE.items():
+        store.put(name, content)
+    collect(store)
+    store.now += DAY
+    report = collect(store)
+    assert (report.read, report.deleted.paths) == (0, 2)
+    assert HOSTILE.keys() <= store.contents.keys()
+
+
+OTHERS = ["nar/", "nar/index.html", "nar/nix-cache-info", f"nar/{part(1)}.narinfo", f"nar/{archive(9)}", "nar/.nar"]
+OTHERS += ["x.narinfo", f"team/{archive(8)}", f"team/{part(8)}.narinfo", "narrow/a.nar", "autocache/other", "log/x.drv"]
+
+
+def test_what_is_not_of_this_cache_stays() -> None:
+    """Also the objects of a cache below it, in a folder that is named as ours are."""
+    store = old_cache()
+    for name in OTHERS:
+        store.contents[name] = b"of another"
+    daily(store, 4)
+    assert len(narinfos(store) - set(OTHERS)) == 3
+    assert set(OTHERS) <= store.contents.keys()
