@@ -42,12 +42,13 @@ def leaf(name: str) -> str:
     return f'let {SHELL} in sh "{name}" "echo {name} > $out"'
 
 
-def using(path: str) -> str:
-    """A derivation that refers to a path of the store and to a source."""
-    return f'''
-let {SHELL} given = builtins.storePath "{path}"; source = builtins.toFile "source" "text";
-in sh "using" "echo ${{given}} ${{source}} > $out"
-'''
+def using(*paths: str) -> str:
+    """A derivation that refers to paths of the store and to a source."""
+    named = " ".join(f'"{path}"' for path in paths)
+    return f"""
+let {SHELL} given = map builtins.storePath [ {named} ]; source = builtins.toFile "source" "text";
+in sh "using" "echo ${{toString given}} ${{source}} > $out"
+"""
 
 
 def doubled(name: str, times: int) -> str:

@@ -23,12 +23,17 @@ from tests.harness.waiting import wait_for
 CACHE = f"{product.DATA}/cache"
 GC = ("gc", "--keep-days", "1", "--keep-runs", "0", "--at-most", "100%")
 TWO_DAYS = 2 * 24 * 3600.0
+LOAD = 16_000_000  # bytes; its upload takes longer than all questions
+
+
+def lose_records(cache: Path) -> None:
+    for record in cache.glob("autocache/runs/*/*"):
+        record.unlink()
 
 
 def later(cache: Path) -> None:
     """Two days pass, in which no job runs: all that is there is older, and nobody used it."""
-    for record in cache.glob("autocache/runs/*/*"):
-        record.unlink()
+    lose_records(cache)
     then = time.time() - TWO_DAYS
     for file in cache.rglob("*"):
         if file.is_file():
@@ -52,6 +57,23 @@ def interrupted(job: Job, count: int, script: str, *words: str) -> Sequence[str]
     return programs.python("interrupt_collector.py", CACHE, str(count), script, *product.CLI, *GC, *words)
 
 
+def loaded(machine: Machine, choose: random.Random) -> str:
+    """A large path that no cache has."""
+    machine.write("/tmp/load", choose.randbytes(LOAD))
+    return machine.run(["nix-store", "--add", "/tmp/load"]).stdout.strip()
+
+
+def stopped(job: Job, path: str) -> Sequence[str]:
+    """A push that is stopped once it has all that a path needs, until the file `go-on` is there."""
+    go_on = f"{product.DATA}/go-on"
+    return programs.python("stop_pusher.py", CACHE, str(LOAD // 2), go_on, *product.CLI, "push", path)
+
+
+def wait_for_stop(pushing: Process) -> None:
+    """Returns also when it has ended: this program may have been too late."""
+    wait_for(lambda: "stopped" in pushing.text() or not pushing.running(), "a push that is stopped", 60)
+
+
 @pytest.mark.soak
 def test_a_collector_that_is_killed_while_machines_push_leaves_all_that_is_needed(
     machine: MakeMachine, tmp_path: Path
@@ -61,7 +83,7 @@ def test_a_collector_that_is_killed_while_machines_push_leaves_all_that_is_neede
     tops = nix.build(one, graphs.layered(5, 24)).split()
     (tmp_path / "roots").write_text("\n".join(tops[:3]))
     roots = ("--roots", f"{product.DATA}/roots")
-    said = []
+    said, published = [], 0
     for seed in range(seeds(20)):
         choose = random.Random(seed)
         job.run("push", *tops)
@@ -69,21 +91,32 @@ def test_a_collector_that_is_killed_while_machines_push_leaves_all_that_is_neede
         job.run(*GC, *roots)
         later(cache)
         pushed = [choose.sample(tops, 3), [nix.build(one, graphs.using(choose.choice(tops)))]]
+        laden = nix.build(one, graphs.using(choose.choice(tops[3:]), loaded(one, choose)))
         with ExitStack() as stack:
-            command = interrupted(job, choose.choice((0, choose.randrange(1, 60))), "", *roots)
+            waiting = stack.enter_context(one.start(stopped(job, laden), env=job.environment()))
+            wait_for_stop(waiting)
+            lose_records(cache)  # they are hints: claims alone must keep what it needs
+            # Those that nothing refers to go first, and there are 21 of them.
+            count = choose.randrange(20, 60) if seed % 2 else choose.choice((0, choose.randrange(1, 20)))
+            command = interrupted(job, count, "", *roots)
             pushing = [stack.enter_context(job.start("push", *paths)) for paths in pushed]
             if choose.random() < 0.5:  # else the collector comes first
                 wait_for_claim(cache, pushing)
             collecting = stack.enter_context(one.start(command, env=job.environment()))
-            for process in (collecting, *pushing):
+            collecting.wait(60)
+            (tmp_path / "go-on").touch()
+            for process in (waiting, *pushing):
                 process.wait(60)
+            (tmp_path / "go-on").unlink()
             said += collecting.text().splitlines()[-1:]
         assert not missing(cache), seed
+        published += "stopped" in waiting.text() and (cache / f"{Path(laden).name[:32]}.narinfo").exists()
         later(cache)
         job.run(*GC, *roots)
         assert not missing(cache), seed
         assert len(narinfos(cache)) < 100, "something was collected"
     assert "killed" in said, said
+    assert published, "a path was published after what it refers to was claimed"
     assert set(tops[:3]) <= {info["StorePath"] for info in narinfos(cache).values()}
     for generation in GENERATIONS:
         realise_all(machine(generation, product.binds(tmp_path)), cache, job.inputs["signing-key"])
