@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from tests.harness import npm
+from tests.harness import google, npm
 from tests.harness.certificates import Certificate
 from tests.harness.machine import PATH, Machine
 from tests.harness.tools import node, program
@@ -118,10 +118,7 @@ def google_xml(machine: Machine, directory: Path, bucket: str, port: int = 9001)
 
 
 def google_env(server: Server) -> dict[str, str]:
-    """A service account that asks nobody for a token, as Google's emulators want it."""
-    account = {"gcs_base_url": server.url, "disable_oauth": True}
-    account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
-    return {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account)}
+    return google.env(server.port)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The collector on real stores: S3 in three makes, Azure's emulator, and a directory; below a prefix."""
+"""The collector on real stores: S3 in three makes, Azure's emulator, Google's XML API, a directory; below a prefix."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +20,10 @@ from nix_autocache.collecting.policy_inputs import Policy
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
-from tests.harness import servers
+from tests.harness import google, servers
 from tests.harness.collected import DAY, archive, narinfo, narinfo_text, part
 
-MAKES = ("directory", "SeaweedFS", "moto", "rclone", "Azurite")
+MAKES = ("directory", "SeaweedFS", "moto", "rclone", "Azurite", "Google")
 ALL = Policy(keep_days=-1, grace=-DAY, at_most=1.0)
 """Keeps only what is a root: a server's clock cannot be moved, and S3's times are whole seconds."""
 PIN = f"{PINS}release"
@@ -61,6 +61,9 @@ def started(make: str, directory: Path, stack: ExitStack) -> tuple[str, Mapping[
         servers.create_container(port, "cache")
         endpoint = f"http://127.0.0.1:{port}/{servers.AZURE_ACCOUNT}"
         return f"az://cache/prefix?endpoint={endpoint}", servers.azure_env()
+    if make == "Google":
+        port = stack.enter_context(google.of_host("google"))
+        return "gs://google/prefix?scheme=http", google.env(port)
     if make == "moto":
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
@@ -132,6 +135,19 @@ def test_a_second_collector_is_kept_out_or_the_store_is_refused(served: Served) 
     with pytest.raises(Error, match="--alone") as refused:
         collector(served, alone=False).collect()
     assert isinstance(refused.value, TakenError) == (served.make != "rclone")
+
+
+def test_an_object_is_replaced_only_if_it_is_the_one_that_was_seen(served: Served) -> None:
+    """So the lock is renewed, and one that was left is taken over."""
+    cache = served.cache
+    cache.delete([LOCK])
+    assert cache.put_if(LOCK, b"one", None)
+    (seen,) = (each.etag for each in cache.objects("autocache/gc") if each.name == LOCK)
+    assert cache.put_if(LOCK, b"two", seen)
+    assert cache.put_if(LOCK, b"three", seen) == (served.make == "rclone")
+    assert cache.get(LOCK) == (b"three" if served.make == "rclone" else b"two")
+    cache.delete([LOCK])
+    assert cache.put_if(LOCK, b"four", seen) == (served.make == "rclone")
 
 
 def test_many_objects_are_listed_and_deleted(served: Served) -> None:
