@@ -87,7 +87,7 @@ class Collector:
         return Known(*graph_file.read(self.cache))
 
     def _remember(self, known: Known, found: Look) -> None:
-        content = graph_file.encode(known.graph, found.present, known.links)
+        content = graph_file.GraphFile(known.graph, found.present, known.links)
         self.cache.put(graph_file.NAME, content, run_codec.CONTENT_TYPE)
 
     def _look(self, known: Known, announced: Keys) -> Look:
@@ -115,6 +115,7 @@ class Collector:
             announcing.end(self.cache, epoch, found.own)
             epoch += 1
         if gone:
+            del found, verdict  # the next look has as much again: 60 MB for a million paths
             found = mending.after_sweep(lambda: self._look(known, _NOTHING), gone, self._sweeper(lock), self.report)
             verdict, kept = self._judged(found, lock.now())
         keys = self._doom(found, verdict, lock.now())

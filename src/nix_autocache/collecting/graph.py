@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..nix.store import HASH_PART
+from .hash_parts import HashParts
 
-BYTES: Final = 20  # of a hash part
 _NIX: Final = "0123456789abcdfghijklmnpqrsvwxyz"
 _PLAIN: Final = "0123456789abcdefghijklmnopqrstuv"
+_LETTERS: Final = frozenset(_NIX)
 _TO_PLAIN: Final = str.maketrans(_NIX, _PLAIN)
 _DIGITS: Final = dict(enumerate(_NIX))
 
 
 def number_of(hash_part: str) -> int:
     """A hash part as a number of 160 bits. Raises ValueError for another text."""
-    if len(hash_part) != HASH_PART or not set(hash_part) <= set(_NIX):
+    if len(hash_part) != HASH_PART or not _LETTERS.issuperset(hash_part):
         raise ValueError(f"{hash_part!r} is no hash part")
     return int(hash_part.translate(_TO_PLAIN), 32)
 
@@ -37,23 +38,20 @@ def short(text: str) -> int:
 class Graph:
     """All paths that were ever seen. The arrays have an item for each; `etags` and `archives` are `short`, or 0."""
 
-    hashes: array[int] = field(default_factory=lambda: array("B"))  # BYTES each
+    hashes: HashParts = field(default_factory=HashParts)
     etags: array[int] = field(default_factory=lambda: array("Q"))  # of the narinfo that was read
     archives: array[int] = field(default_factory=lambda: array("Q"))
     starts: array[int] = field(default_factory=lambda: array("Q"))  # of its references in `references`
     counts: array[int] = field(default_factory=lambda: array("I"))
     references: array[int] = field(default_factory=lambda: array("I"))
-    numbers: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.etags)
 
     def add(self, hash_number: int) -> int:
         """The number of the path with this hash part, a new one if it was not seen before."""
-        found = self.numbers.get(hash_number)
-        if found is None:
-            found = self.numbers[hash_number] = len(self.etags)
-            self.hashes.frombytes(hash_number.to_bytes(BYTES, "big"))
+        found = self.hashes.add(hash_number)
+        if found == len(self.etags):
             for each in (self.etags, self.archives, self.starts, self.counts):
                 each.append(0)
         return found
@@ -71,7 +69,7 @@ class Graph:
         return self.references[start : start + self.counts[path]]
 
     def hash_part(self, path: int) -> str:
-        number = int.from_bytes(self.hashes[path * BYTES : (path + 1) * BYTES].tobytes(), "big")
+        number = int.from_bytes(self.hashes[path], "big")
         return "".join(_DIGITS[number >> shift & 31] for shift in range(5 * (HASH_PART - 1), -1, -5))
 
     def reach(self, roots: Iterable[int], reached: bytearray) -> None:

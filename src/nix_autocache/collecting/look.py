@@ -117,7 +117,7 @@ def look(cache: Store, known: Known, tell: Tell, announced: Keys = _NOTHING) -> 
     for name, (_, target) in links.items():
         if name.startswith(_DEBUG):
             found.of_archives.setdefault(target, []).append(name)
-        elif (path := found.graph.numbers.get(number_of(target))) is not None:
+        elif (path := found.graph.hashes.find(number_of(target))) is not None:
             found.followers.setdefault(path, []).append(name)
     found.grow()
     return found

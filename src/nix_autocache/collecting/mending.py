@@ -34,6 +34,7 @@ def after_sweep(look_again: Callable[[], Look], gone: set[int], sweeper: Sweeper
         opened = dict.fromkeys(_referring(found, missing), "it refers to what was just deleted")
         _remove(found, opened, sweeper, report)
         gone = gone | opened.keys()
+        del found  # the next look has as much again
         found = look_again()
     return found
 

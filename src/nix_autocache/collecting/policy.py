@@ -50,7 +50,7 @@ def judge(look: Look, roots: Roots, policy: Policy, now: float) -> Verdict:
             alive[path] = 0
     verdict = Verdict(bytearray(len(graph)))
     for reason, numbers in roots.by_reason.items():
-        of_reason = (path for each in numbers if alive[path := graph.numbers[each]] or last[path] == _ALWAYS)
+        of_reason = (path for each in numbers if alive[path := graph.add(each)] or last[path] == _ALWAYS)
         _keep(look, verdict, reason, of_reason)
     _keep(look, verdict, YOUNG, (path for path, each in enumerate(alive) if each))
     return verdict
@@ -65,7 +65,7 @@ def by_scope(look: Look, roots: Roots, kept: bytearray) -> dict[str, tuple[int, 
     most = sorted(roots.by_scope.items(), key=lambda each: -len(each[1]))
     for scope, numbers in most[:_SCOPES]:
         used = bytearray(len(graph))
-        graph.reach((path for each in numbers if kept[path := graph.numbers[each]]), used)
+        graph.reach((path for each in numbers if kept[path := graph.add(each)]), used)
         paths = [path for path in compress(range(len(graph)), used) if look.present[path]]
         found[scope] = (len(paths), sum(map(look.bytes_of, paths)))
     return dict(sorted(found.items(), key=lambda each: -each[1][1]))
@@ -99,7 +99,7 @@ def _last_uses(look: Look, roots: Roots) -> array[float]:
     graph = look.graph
     used = look.modified[:]
     for hash_number, at in roots.used.items():
-        path = graph.numbers[hash_number]
+        path = graph.add(hash_number)
         used[path] = max(used[path], at)
     references = References(graph)
     return last_use.last_uses(last_use.referrers_first(references), references, used)

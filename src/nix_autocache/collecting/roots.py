@@ -54,7 +54,7 @@ def roots(cache: Store, look: Look, policy: Policy, now: float, tell: Tell) -> R
 
     `now` is the time of the store. Raises CacheError for a damaged pin, and CacheBusy.
     """
-    own, found, longest = look.own, Roots(look.graph.numbers), policy.keep_days * DAY
+    own, found, longest = look.own, Roots(look.graph.hashes), policy.keep_days * DAY
     found.add("--roots", policy.given, _ALWAYS)
     for _, pin in read_each([each.name for each in own if pin_name(each.name)], partial(Pin.read, cache)):
         found.add("pins", pin.roots(now) if pin else (), _ALWAYS)

@@ -102,13 +102,13 @@ def _scopes(cache: Store, found: Look, known: Mapping[str, str], tell: Tell) -> 
         scope = scopes.setdefault(hashed, Scope(known.get(hashed, hashed)))
         scope.runs += 1
         scope.last = max(scope.last, modified)
-        scope.roots |= {root for root in record.roots if number_of(root) in found.graph.numbers}
+        scope.roots |= {root for root in record.roots if number_of(root) in found.graph.hashes}
     return list(scopes.values())
 
 
 def _reached(found: Look, roots: Iterable[str]) -> list[int]:
     """The paths that are there, of these hash parts and all that they refer to."""
-    numbers = (found.graph.numbers.get(number_of(each)) for each in roots)
+    numbers = (found.graph.hashes.find(number_of(each)) for each in roots)
     reached = bytearray(len(found.graph))
     found.graph.reach((each for each in numbers if each is not None), reached)
     return [path for path in found.paths() if reached[path]]

@@ -1,11 +1,13 @@
 """What the collector keeps and deletes, and that the cache is closed wherever it is stopped."""
 
+import gc
 import random
 
 import pytest
 
 from nix_autocache.caches.doomed_list import BEGUN, DOOMED, Claim, DoomedList, Keys, encode_begun
 from nix_autocache.ci.lane import Lane
+from nix_autocache.collecting.archives import Archives
 from nix_autocache.collecting.graph import number_of
 from nix_autocache.collecting.lock import LOCK, STALE, TakenError
 from nix_autocache.collecting.look import Known, look
@@ -135,6 +137,22 @@ def test_a_damaged_index_is_made_again_and_a_good_one_saves_all_reading() -> Non
     assert collector(store).preview().read == 0
     store.put("autocache/gc/index", b"garbage")
     assert collect(store).read == 5
+
+
+def test_what_one_listing_found_is_forgotten_before_the_next() -> None:
+    """Each takes 60 MB for a million paths."""
+    store = old_cache()
+    collect(store)
+    store.now += DAY
+    listed = []
+
+    def count(kind: str, name: str) -> None:
+        if (kind, name) == ("list", ""):
+            listed.append(sum(isinstance(each, Archives) and len(each) > 0 for each in gc.get_objects()))
+
+    store.before = count
+    collect(store)
+    assert listed == [0, 0]
 
 
 def test_what_changed_is_read_again() -> None:
