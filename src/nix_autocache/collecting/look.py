@@ -6,37 +6,24 @@ this ETag. So the graph is what the narinfos say, whoever wrote them, and not wh
 
 from __future__ import annotations
 
-import posixpath
-import re
-import threading
-import urllib.parse
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from ..caches.doomed_list import Keys
 from ..caches.http1 import LARGEST
 from ..caches.protocol import Collectable, ObjectCache, Stored
-from ..caches.retry import Gate, retrying
 from ..nix.store import HASH_PART
-from ..system import flat_json
-from ..uploader import presence
 from .archives import Archives
 from .graph import Graph, number_of, short
+from .reading import read_all
+from .small_objects import DEBUG, REALISATIONS, parsed, target_of
 
 ARCHIVES: Final = "nar/"
 OWN: Final = "autocache/"
 _NARINFO, _LISTING = ".narinfo", ".ls"
-_REALISATIONS, _DEBUG = "realisations/", "debuginfo/"
-_AT_ONCE: Final = 32  # objects that are read
-_LONGEST: Final = 300.0  # seconds that a busy cache is asked for one object
-_BASE: Final = re.compile(rf"[0-9abcdfghijklmnpqrsvwxyz]{{{HASH_PART}}}-")
 
-Key = TypeVar("Key")
 _NOTHING: Final = Keys()
 Tell = Callable[[str], None]
 
@@ -101,21 +88,17 @@ def look(cache: Store, known: Known, tell: Tell, announced: Keys = _NOTHING) -> 
     Names of archives are kept only of those that are on the list.
     """
     found = Look(known.graph, archives=Archives(announced))
-    unread = array("Q")  # number and ETag, in turn
-    links: dict[str, tuple[int, str]] = {}
-    wanted: list[tuple[str, int]] = []
+    listing = _Listing(found, known.links)
     for count, stored in enumerate(cache.objects()):
         if count and count % 50_000 == 0:
             tell(f"{count:,} objects listed")
-        found.bytes += stored.size
-        _sort(found, known, stored, unread, links, wanted)
+        listing.add(stored)
     found.archives.sort()
     found.grow()
-    _read_narinfos(cache, found, unread, tell)
-    _read_links(cache, wanted, links)
-    known.links = links
-    for name, (_, target) in links.items():
-        if name.startswith(_DEBUG):
+    _read_narinfos(cache, found, listing.unread, tell)
+    known.links = listing.links | _read_links(cache, listing.unread_links)
+    for name, (_, target) in known.links.items():
+        if name.startswith(DEBUG):
             found.of_archives.setdefault(target, []).append(name)
         elif (path := found.graph.hashes.find(number_of(target))) is not None:
             found.followers.setdefault(path, []).append(name)
@@ -123,37 +106,51 @@ def look(cache: Store, known: Known, tell: Tell, announced: Keys = _NOTHING) -> 
     return found
 
 
-def _sort(
-    found: Look,
-    known: Known,
-    stored: Stored,
-    unread: array[int],
-    links: dict[str, tuple[int, str]],
-    wanted: list[tuple[str, int]],
-) -> None:
-    name = stored.name
-    if name.startswith(ARCHIVES):
-        found.archives.add(stored)
-    elif name.startswith(OWN):
-        found.own.append(stored)
-    elif name.startswith((_REALISATIONS, _DEBUG)):
-        etag = short(stored.etag)
-        if name in known.links and known.links[name][0] == etag:
-            links[name] = known.links[name]
-        elif stored.size <= LARGEST:
-            wanted.append((name, etag))
-    elif (path := _path(found.graph, name, _NARINFO)) is not None:
+@dataclass
+class _Listing:
+    """Sorts objects by their names into `found`. `links` are those of the known ones that are still the same.
+
+    `unread` has number and ETag of each new narinfo, in turn; `unread_links` name and ETag.
+    """
+
+    found: Look
+    known_links: dict[str, tuple[int, str]]
+    links: dict[str, tuple[int, str]] = field(default_factory=dict)
+    unread: array[int] = field(default_factory=lambda: array("Q"))
+    unread_links: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, stored: Stored) -> None:
+        found, name = self.found, stored.name
+        found.bytes += stored.size
+        if name.startswith(ARCHIVES):
+            found.archives.add(stored)
+        elif name.startswith(OWN):
+            found.own.append(stored)
+        elif name.startswith((REALISATIONS, DEBUG)):
+            self._add_link(stored)
+        elif (path := _path(found.graph, name, _NARINFO)) is not None:
+            self._add_narinfo(path, stored)
+        elif (path := _path(found.graph, name, _LISTING)) is not None:
+            found.followers.setdefault(path, []).append(name)
+        else:
+            found.others += 1
+
+    def _add_narinfo(self, path: int, stored: Stored) -> None:
+        found, etag = self.found, short(stored.etag)
         found.grow()
-        etag = short(stored.etag)
         found.present[path], found.sizes[path], found.modified[path] = 1, stored.size, stored.modified
         if stored.size > LARGEST:  # our pushers do not take it for a narinfo either
             found.graph.set(path, etag, 0, ())
         elif found.graph.etags[path] != etag:
-            unread.extend((path, etag))
-    elif (path := _path(found.graph, name, _LISTING)) is not None:
-        found.followers.setdefault(path, []).append(name)
-    else:
-        found.others += 1
+            self.unread.extend((path, etag))
+
+    def _add_link(self, stored: Stored) -> None:
+        name, etag = stored.name, short(stored.etag)
+        known = self.known_links.get(name)
+        if known and known[0] == etag:
+            self.links[name] = known
+        elif stored.size <= LARGEST:
+            self.unread_links.append((name, etag))
 
 
 def _path(graph: Graph, name: str, ending: str) -> int | None:
@@ -177,67 +174,10 @@ def _read_narinfos(cache: Store, found: Look, unread: array[int], tell: Tell) ->
         if content is None:  # deleted since it was listed
             found.present[path] = 0
             continue
-        archive, references = _parsed(content)
+        archive, references = parsed(content)
         graph.set(path, etag, archive, references)
 
 
-def _parsed(content: bytes) -> tuple[int, list[int]]:
-    """The archive, 0 for none of this cache, and the hash parts of the references. What Nix cannot read has neither."""
-    archive, bases = archive_name(field_of(content, "URL")), field_of(content, "References").split()
-    references = [number_of(base[:HASH_PART]) for base in bases if _BASE.match(base)]
-    return short(archive) if archive else 0, references
-
-
-def field_of(content: bytes, name: str) -> str:
-    """The values of a field of a narinfo, empty if it has none."""
-    lines = (line.partition(":") for line in presence.decoded(content).splitlines())
-    return " ".join(value.strip() for field_name, _, value in lines if field_name == name)
-
-
-def archive_name(url: str) -> str:
-    """The name of the object that the URL of a narinfo means; empty for one of another cache."""
-    if "://" in url:
-        return ""
-    return posixpath.normpath(urllib.parse.unquote(url.partition("?")[0])).lstrip("/") if url else ""
-
-
-def _read_links(cache: Store, wanted: Iterable[tuple[str, int]], links: dict[str, tuple[int, str]]) -> None:
-    for (name, etag), content in read_all(cache, ((name, (name, etag)) for name, etag in wanted)):
-        target = _target(name, content or b"")
-        if target:
-            links[name] = (etag, target)
-
-
-def _target(name: str, content: bytes) -> str:
-    """The hash part of a realisation's path, or the archive of a debug link; empty for what is neither."""
-    try:
-        value = flat_json.parse(content)
-        if name.startswith(_DEBUG):
-            target = archive_name(posixpath.join("debuginfo", value["archive"]))
-            return target if "\n" not in target else ""
-        hash_part: str = value["outPath"][:HASH_PART]
-        number_of(hash_part)
-        return hash_part
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return ""
-
-
-def read_all(cache: ObjectCache, wanted: Iterable[tuple[str, Key]]) -> Iterator[tuple[Key, bytes | None]]:
-    """The contents of many small objects, each with its key. Raises CacheError and CacheBusy."""
-    waiting: deque[tuple[Key, Future[bytes | None]]] = deque()
-    stop, gate = threading.Event(), Gate()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        try:
-            for name, key in wanted:
-                attempt = partial(cache.get, name)
-                waiting.append((key, pool.submit(retrying, attempt, stop, longest=_LONGEST, gate=gate)))
-                if len(waiting) > 4 * _AT_ONCE:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        finally:
-            stop.set()
-            for _, each in waiting:
-                each.cancel()
+def _read_links(cache: Store, unread: Iterable[tuple[str, int]]) -> dict[str, tuple[int, str]]:
+    read = read_all(cache, ((name, (name, etag)) for name, etag in unread))
+    return {name: (etag, target) for (name, etag), content in read if (target := target_of(name, content or b""))}

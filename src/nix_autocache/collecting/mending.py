@@ -13,8 +13,10 @@ from typing import Final
 from ..caches import last_use
 from ..caches.protocol import ObjectCache
 from .graph import References
-from .look import Look, archive_name, field_of, read_all
+from .look import Look
+from .reading import read_all
 from .report import Report
+from .small_objects import archive_name, field_of
 from .sweep import Sweeper
 
 Elsewhere = Callable[[str], bool]
