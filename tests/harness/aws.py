@@ -51,6 +51,7 @@ class Front:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         _name_parameters()
+        _name_deleted_objects()
         self.state: dict[str, Any] = {**START}
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._keys: list[str] = []
@@ -93,6 +94,8 @@ class Front:
         body = _body(environ).decode(errors="replace")
         if "Action=AddClientIDToOpenIDConnectProvider" in body:
             return _add_audience(parse_qs(body), start)
+        if "HTTP_AUTHORIZATION" not in environ and _policies_are_enforced():
+            return _say(start, "403 Forbidden", _error("AccessDenied", "moto asks no policy about a signed URL"))
         answer = self._moto(environ, start)
         if environ["REQUEST_METHOD"] == "PUT" and "<CreateBucketConfiguration" in body:
             _tag_bucket(environ["PATH_INFO"].strip("/"), body)
@@ -217,6 +220,29 @@ def _name_parameters() -> None:
         return f"arn:aws:ssm:{self.region}:{aws_trust.ACCOUNT}:parameter/{name.lstrip('/')}" if name else "*"
 
     SimpleSystemManagerResponse._determine_resource = resource  # type: ignore[attr-defined]
+
+
+def _name_deleted_objects() -> None:
+    """moto asks policies about the bucket for DeleteObjects; AWS asks about each object."""
+    from moto.s3.responses import S3Response
+
+    ask = S3Response._authenticate_and_authorize_s3_action
+
+    def asked(self: Any, bucket_name: str | None = None, key_name: str | None = None) -> None:
+        names: list[Any] = [key_name]
+        if self.data.get("Action") == "DeleteObject" and key_name is None:
+            body = self.body.decode() if isinstance(self.body, bytes) else self.body
+            names = re.findall("<Key>(.*?)</Key>", body)
+        for name in names:
+            ask(self, bucket_name, name)
+
+    S3Response._authenticate_and_authorize_s3_action = asked  # type: ignore[method-assign]
+
+
+def _policies_are_enforced() -> bool:
+    from moto import settings
+
+    return float("inf") > settings.INITIAL_NO_AUTH_ACTION_COUNT
 
 
 @contextmanager

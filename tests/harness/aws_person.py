@@ -1,6 +1,7 @@
 """A person with an AWS account in moto who runs `init`: the credentials, the flags, what is there afterwards."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from nix_autocache.onboarding.terminal import PlainTerminal
 from tests.harness.aws import REGION, Account
 from tests.harness.aws_trust import ACCOUNT
 from tests.harness.memory_repository import GITHUB, MemoryRepository, request
+from tests.harness.tools import PROJECT
 
 BUCKET = "nix-cache-of-acme"
 CACHE = f"s3://{BUCKET}?region={REGION}"
@@ -23,6 +25,13 @@ PARAMETER = "/nix-cache/acme-project"
 ROLE_NAME = "nix-cache-acme-project"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{GITHUB}"
+
+
+def documented() -> list[dict[str, Any]]:
+    """The policies of docs/caches.md, in order."""
+    text = (PROJECT / "docs/caches.md").read_text(encoding="utf-8")
+    blocks = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+    return [block for block in blocks if "Statement" in block]
 
 
 class Killed(BaseException):

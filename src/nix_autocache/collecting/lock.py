@@ -48,7 +48,8 @@ class Lock:
     def acquire(cls, cache: Store, clock: Clock, *, alone: bool = False) -> Lock:
         """`alone`: no other collector runs, whatever the lock says.
 
-        Raises TakenError, Error for a store that ignores conditions unless `alone`, CacheError and CacheBusy.
+        Raises TakenError, Error for a store that ignores conditions unless `alone` and for credentials that may not
+        delete, CacheError and CacheBusy.
         """
         lock = cls(cache, clock, alone=alone)
         lock._probe()
@@ -90,7 +91,9 @@ class Lock:
                 )
             self.store_time = self._stored(name).modified
         finally:
-            self._cache.delete([name])
+            refused = self._cache.delete([name])
+        for why in refused.values():
+            raise Error(f"gc: these credentials cannot delete: {why}; use credentials or a role that may")
 
     def _take_over(self) -> None:
         found = self._stored(LOCK)

@@ -1,5 +1,6 @@
 """The collector on real stores: S3 in three makes, Azure's emulator, Google's XML API, a directory; below a prefix."""
 
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from nix_autocache.collecting.policy_inputs import Policy
 from nix_autocache.errors import Error
 from nix_autocache.nix.store import Nix
 from nix_autocache.nix.store_url import parse_cache_url
-from tests.harness import google, servers
+from tests.harness import aws, aws_person, google, servers
 from tests.harness.collected import DAY, archive, narinfo, narinfo_text, part
 
 MAKES = ("directory", "SeaweedFS", "moto", "rclone", "Azurite", "Google")
@@ -159,3 +160,38 @@ def test_many_objects_are_listed_and_deleted(served: Served) -> None:
     assert set(many) <= names(served.cache)
     assert served.cache.delete([*many, "nar/missing.nar"]) == {}
     assert not set(many) & names(served.cache)
+
+
+@pytest.mark.slow
+def test_the_documented_policy_is_enough_for_gc_and_without_deletion_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In AWS, of which moto enforces the policies."""
+    policy = json.dumps(aws_person.documented()[5]).replace("my-bucket/", "cache/ci/").replace("my-bucket", "cache")
+    with aws.in_thread() as account, aws_person.person_of(account, monkeypatch) as person:
+        region = {"LocationConstraint": aws.REGION}
+        person.client("s3").create_bucket(Bucket="cache", CreateBucketConfiguration=region)
+        url = f"s3://cache/ci?endpoint={account.url}&region={aws.REGION}"
+        filled(opened(url, environ_of(person.keys["owner"])))
+        iam = person.client("iam")
+        iam.create_user(UserName="collector")
+        key = iam.create_access_key(UserName="collector")["AccessKey"]
+        served = Served(opened(url, environ_of(key)), "AWS")
+
+        denied = policy.replace(', "s3:DeleteObject"', "")
+        iam.put_user_policy(UserName="collector", PolicyName="gc", PolicyDocument=denied)
+        with pytest.raises(Error, match=r"^gc: these credentials cannot delete: ") as refused:
+            collector(served).collect(now=True)
+        assert "\n" not in str(refused.value)
+        assert narinfo(3) in names(served.cache)
+
+        iam.put_user_policy(UserName="collector", PolicyName="gc", PolicyDocument=policy)
+        reports = [collector(served).collect(now=True) for _ in range(2)]
+        assert [(each.deleted.paths, each.deleted.archives, each.failed) for each in reports] == [
+            (2, 0, {}),
+            (0, 2, {}),
+        ]
+
+
+def environ_of(key: Mapping[str, str]) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
