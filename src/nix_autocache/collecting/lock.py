@@ -36,7 +36,7 @@ class Clock:
 
 
 class Lock:
-    """Made by `acquire`. `store_time` is the time of the store when it was acquired."""
+    """Made by `acquire`. `store_time` is a time of the store at which the clock was not yet at `_since`."""
 
     def __init__(self, cache: Store, clock: Clock, *, alone: bool) -> None:
         self._cache, self._clock, self._alone = cache, clock, alone
@@ -66,10 +66,12 @@ class Lock:
 
     def renew(self) -> None:
         """Call it before each deletion: it says that the owner lives. Raises TakenError if another has taken over."""
-        if self._alone or self._clock.now() - self._renewed < RENEWED:
+        if self._clock.now() - self._renewed < RENEWED:
             return
         began = self._clock.now()
-        if not self._cache.put_if(LOCK, self._content(), self._etag):
+        if self._alone:  # others may be without --alone
+            self._cache.put(LOCK, self._content(), run_codec.CONTENT_TYPE)
+        elif not self._cache.put_if(LOCK, self._content(), self._etag):
             raise TakenError(
                 "gc: this one was silent for too long, and another gc has taken over; nothing is left to do here"
             )
@@ -89,7 +91,8 @@ class Lock:
                     "gc: this store overwrites objects that it was asked to create only, so two collectors could run "
                     "at once; give --alone, and see that no other gc runs at the same time"
                 )
-            self.store_time = self._stored(name).modified
+            # The clock is read last: `now` may be too early, which only waits for longer, and never too late.
+            self.store_time, self._since = self._stored(name).modified, self._clock.now()
         finally:
             refused = self._cache.delete([name])
         for why in refused.values():

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from nix_autocache.caches.doomed_list import BEGUN, DOOMED, Claim, DoomedList, Keys, encode_begun
+from nix_autocache.caches.doomed_list import BEGUN, DOOMED, WAIT, Claim, DoomedList, Keys, encode_begun
 from nix_autocache.ci.lane import Lane
 from nix_autocache.collecting.archives import Archives
 from nix_autocache.collecting.graph import number_of
@@ -405,3 +405,40 @@ def test_what_is_not_of_this_cache_stays() -> None:
     daily(store, 4)
     assert len(narinfos(store) - set(OTHERS)) == 3
     assert set(OTHERS) <= store.contents.keys()
+
+
+def test_slow_requests_do_not_shorten_the_time_that_pushers_have() -> None:
+    """The time of the store is known by an object that may have been put minutes after that was begun."""
+    store = old_cache()
+    collect(store)
+    announced = store.times[DOOMED]
+
+    def slow(kind: str, name: str) -> None:
+        if "probe" in name and kind == "put":
+            store.now += 300
+        if name == BEGUN:
+            assert store.now - announced >= WAIT
+
+    store.before = slow
+    assert collect(store, now=True).deleted.paths == 2
+
+
+def test_one_that_is_alone_still_gives_signs_to_others() -> None:
+    """The message of a lock that is held says that --alone ends it, so others may come without."""
+    store = old_cache()
+    collect(store)
+    store.now += DAY
+
+    def another(kind: str, name: str) -> None:
+        if kind == "delete" and name == narinfo(3):
+            store.before = lambda *_: None
+            with pytest.raises(TakenError, match="taken over after"):
+                collect(store)
+
+    def slow(kind: str, name: str) -> None:
+        if kind == "put" and name == BEGUN:
+            store.now += 2 * STALE
+            store.before = another
+
+    store.before = slow
+    assert collector(store, alone=True).collect().deleted.paths == 2
