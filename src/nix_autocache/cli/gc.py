@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--keep-runs", metavar="COUNT", default="1", help="keep the newest runs of each job at any age; default: 1")
     add("--max-size", metavar="SIZE", help="as 500GB: delete what was unused for longest until the rest fits")
     add("--roots", metavar="FILE", help="keep these store paths, too, one a line")
-    add("--at-most", metavar="SHARE", default="30%", help="of all bytes that may be doomed at once; default: 30%%")
+    add("--at-most", metavar="SHARE", default="30%", help="of all bytes that may go at once; default: 30%%")
     add("--now", action="store_true", help="wait 15 minutes for jobs that push, and delete in this run")
     add("--alone", action="store_true", help="no other gc runs: needed where a store cannot keep two of them apart")
     scope_names.add_flag(parser)
@@ -47,6 +47,7 @@ def gc(context: Context, options: SimpleNamespace) -> None:
     """Collect, and show a table. Raises Error if something could not be done."""
     from ..collecting import scopes, table
 
+    _require_sense(options)
     policy, context = _policy(options), collectable.with_flags(context, options)
     collector = _collector(context, policy, alone=options.alone)
     report = _run(context, options, collector)
@@ -58,7 +59,7 @@ def gc(context: Context, options: SimpleNamespace) -> None:
             print(line)
     context.host.summarize(table.markdown(report))
     if report.refused and not report.dry_run:
-        raise Error(f"gc: nothing was announced: {report.refused}")
+        raise Error(f"gc: {'nothing was removed' if options.check else 'nothing was announced'}: {report.refused}")
     if report.failed:
         name, why = next(iter(report.failed.items()))
         raise Error(f"gc: {len(report.failed)} objects could not be deleted, such as {name}: {why}")
@@ -69,6 +70,15 @@ def _run(context: Context, options: SimpleNamespace, collector: Collector) -> Re
     if options.check:
         return collector.check(_elsewhere(context, options.upstream or [_UPSTREAM]), dry_run=dry_run)
     return collector.preview() if dry_run else collector.collect(now=options.now)
+
+
+def _require_sense(options: SimpleNamespace) -> None:
+    """Raises InputError for flags of which one would be ignored."""
+    if options.upstream and not options.check:
+        raise InputError("--upstream is for --check; without that, gc asks no other cache: leave it out")
+    ignored = {"--now": options.now, "--max-size": options.max_size, "--roots": options.roots}
+    for name in (name for name, given in ignored.items() if given and options.check):
+        raise InputError(f"{name} has no effect with --check, which removes only what is not closed: leave one out")
 
 
 def _policy(options: SimpleNamespace) -> Policy:

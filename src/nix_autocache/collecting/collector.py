@@ -67,12 +67,13 @@ class Collector:
         """Remove narinfos that are not closed, whoever left them so. `elsewhere` knows the readers' other caches."""
         self.report.dry_run = dry_run
         if dry_run:
-            mending.mend(self._look(self._known(), _NOTHING), self.cache, elsewhere, None, self.report)
+            found = self._look(self._known(), _NOTHING)
+            mending.mend(found, self.cache, elsewhere, None, self.policy.at_most, self.report)
             return self.report
         with self._locked() as lock:
             known = self._known()
             found = self._look(known, _NOTHING)
-            mending.mend(found, self.cache, elsewhere, self._sweeper(lock), self.report)
+            mending.mend(found, self.cache, elsewhere, self._sweeper(lock), self.policy.at_most, self.report)
             self._remember(known, found)
         return self.report
 

@@ -7,6 +7,7 @@ listing is not of one instant, so each absence is asked for again before anythin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -14,7 +15,7 @@ from ..caches import last_use
 from ..caches.protocol import ObjectCache
 from .graph import References
 from .look import Look
-from .reading import read_all
+from .reading import read_all, read_each
 from .report import Report
 from .small_objects import archive_name, field_of
 from .sweep import Sweeper
@@ -23,6 +24,7 @@ Elsewhere = Callable[[str], bool]
 """True if readers have the narinfo of this name from another cache. Raises CacheError and CacheBusy."""
 
 _ROUNDS: Final = 3
+_PLAIN: Final = re.compile(r"(?!\.)[0-9A-Za-z._=+/-]{1,300}")  # stores refuse other names, such as ../x, with an error
 
 
 def after_sweep(look_again: Callable[[], Look], gone: set[int], sweeper: Sweeper, report: Report) -> Look:
@@ -41,20 +43,33 @@ def after_sweep(look_again: Callable[[], Look], gone: set[int], sweeper: Sweeper
     return found
 
 
-def mend(found: Look, cache: ObjectCache, elsewhere: Elsewhere, sweeper: Sweeper | None, report: Report) -> None:
-    """Remove what is not closed, referrers first; without a sweeper only report it."""
+def mend(
+    found: Look, cache: ObjectCache, elsewhere: Elsewhere, sweeper: Sweeper | None, at_most: float, report: Report
+) -> None:
+    """Remove what is not closed, referrers first; without a sweeper only report it.
+
+    More than the share `at_most` of all bytes is not removed: readers may have another cache that `elsewhere` omits.
+    """
     opened = dict.fromkeys(_without_archive(found, cache), "its archive is gone")
     absent = {each for path in found.paths() for each in found.graph.refers_to(path) if not found.present[each]}
-    missing = {each for each in absent if not _exists(cache, found, each) and not elsewhere(_name(found, each))}
+    numbers = {_name(found, each): each for each in absent}
+    asked = read_each(list(numbers), lambda name: cache.exists(name) or elsewhere(name))
+    missing = {numbers[name] for name, there in asked if not there}
     for path in found.paths():
         if lacks := [each for each in found.graph.refers_to(path) if each in missing]:
             opened.setdefault(path, f"it refers to {found.graph.hash_part(lacks[0])}, which is gone")
     for path in _referring(found, opened.keys()):
         opened.setdefault(path, "it refers to one that is not closed")
-    if sweeper:
-        _remove(found, opened, sweeper, report)
-    else:
+    share = sum(map(found.bytes_of, opened)) / max(1, found.bytes)
+    if share > at_most:
+        report.refused = (
+            f"{share:.0%} of all bytes would be removed, more than --at-most {at_most:.0%}; see with --dry-run whether "
+            "--upstream names all caches that readers have, then give a larger --at-most once"
+        )
+    if not sweeper:
         report.mended |= {_name(found, path): why for path, why in opened.items()}
+    elif not report.refused:
+        _remove(found, opened, sweeper, report)
 
 
 def _remove(found: Look, opened: dict[int, str], sweeper: Sweeper, report: Report) -> None:
@@ -66,7 +81,8 @@ def _remove(found: Look, opened: dict[int, str], sweeper: Sweeper, report: Repor
 def _without_archive(found: Look, cache: ObjectCache) -> Iterable[int]:
     doubtful = [path for path in found.paths() if found.graph.archives[path] and found.archive_of(path) is None]
     for path, content in read_all(cache, ((_name(found, path), path) for path in doubtful)):
-        if content is not None and not cache.exists(archive_name(field_of(content, "URL"))):
+        name = archive_name(field_of(content or b"", "URL"))
+        if _PLAIN.fullmatch(name) and not cache.exists(name):
             yield path
 
 

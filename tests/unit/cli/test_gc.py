@@ -119,7 +119,7 @@ def test_check_removes_what_is_open(cache: Path, capsys: pytest.CaptureFixture[s
     (cache / archive(1)).unlink()
     assert gc(cache, "--check", "--upstream", "none", "--dry-run") == 0
     assert len(narinfos(cache)) == 3
-    assert gc(cache, "--check", "--upstream", "none") == 0
+    assert gc(cache, "--check", "--upstream", "none", "--at-most", "100%") == 0
     assert "its archive is gone" in capsys.readouterr().out
     assert narinfos(cache) == set()
 
@@ -130,6 +130,22 @@ def test_check_keeps_what_refers_to_another_cache_of_the_readers(cache: Path, tm
     (cache / narinfo(3)).rename(upstream / narinfo(3))
     assert gc(cache, "--check", "--upstream", str(upstream)) == 0
     assert narinfo(4) in narinfos(cache)
+
+
+def test_check_does_not_empty_a_cache_whose_upstream_was_not_named(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cache / narinfo(1)).unlink()
+    (cache / narinfo(3)).unlink()
+    assert gc(cache, "--check", "--upstream", "none") == 1
+    assert "nothing was removed: 60% of all bytes" in capsys.readouterr().err
+    assert narinfos(cache) == {narinfo(2), narinfo(4)}
+
+
+@pytest.mark.parametrize("url", ["../x", "nar/a#1", "nar/\x1b", "nar//../.."])
+def test_check_goes_on_after_a_narinfo_whose_archive_cannot_be_asked_for(cache: Path, url: str) -> None:
+    (cache / narinfo(5)).write_text(f"StorePath: /nix/store/x\nURL: {url}\n")
+    assert gc(cache, "--check", "--upstream", "none") == 0
 
 
 @pytest.mark.parametrize(
@@ -156,6 +172,9 @@ def test_what_cannot_be_collected_is_refused(url: str, advice: str, capsys: pyte
         ["--max-size", "5 parsec"],
         ["--at-most", "101%"],
         ["--roots", "/nonexistent"],
+        ["--upstream", "none"],
+        ["--check", "--now"],
+        ["--check", "--max-size", "1GB"],
     ],
 )
 def test_a_wrong_number_is_refused(words: list[str], cache: Path) -> None:
