@@ -1,7 +1,8 @@
 """Signs a whole cache with a new key: every narinfo, realisation and run index that an old key has signed.
 
 Each object is read, and written if it changes: no archive is touched. It can be killed and run again at any moment.
-What another program writes meanwhile may be lost, so that a garbage collection must not run at the same time.
+What another program writes meanwhile may be lost. A garbage collection may run at the same time: a narinfo is written
+again only if it is there, and stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..caches.retry import Gate, retrying
 from ..caches.run_index import RunIndex
 from ..errors import CacheBusy, CacheError, CredentialsError, one_line
 from ..nix import narinfo, realisation
+from .doomed import Doomed
 from .rotation import Rotation, Signed, What
 
 _AT_ONCE: Final = 32  # objects
@@ -47,6 +49,7 @@ class Resigning:
     ) -> None:
         self._cache, self._rotation, self._tell, self._dry_run = cache, rotation, tell, dry_run
         self._stop, self._gate, self.counts = threading.Event(), Gate(), Counts()
+        self._doomed = Doomed(None if dry_run else cache)
 
     def run(self, names: Iterable[str]) -> Counts:
         """Sign those of the objects of these names that may be signed.
@@ -92,8 +95,13 @@ class Resigning:
         return (lambda: self._index(name)) if name.startswith(_INDEXES) else None
 
     def _narinfo(self, name: str) -> What:
+        self._doomed.look()
+        epoch = self._doomed.hold([name])
         content = self._cache.get(name)
         signed = self._rotation.narinfo(content, name.removesuffix(_NARINFO)) if content else Signed(What.DAMAGED)
+        if signed.content is not None:
+            self._doomed.note(name, epoch)
+            self._doomed.secure(name, name, ())
         return self._stored(name, signed, narinfo.CONTENT_TYPE)
 
     def _realisation(self, name: str) -> What:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nix_autocache.caches.directory import open_directory
+from nix_autocache.caches.doomed_list import CLAIMS, DoomedList, Keys, encode_begun
 from nix_autocache.caches.object_store import ObjectStoreCache
 from nix_autocache.caches.protocol import Access, Body, Content
 from nix_autocache.caches.run_index import RunIndex
@@ -78,12 +79,12 @@ def test_two_thousand_paths_take_two_requests_each_and_their_archives_none(tmp_p
     archives = stamps(tmp_path / "nar")
     counts = cache.sign()
     assert counts.paths == {What.SIGNED: 2000}
-    assert cache.asked.total() == 4000
+    assert cache.asked.total() == 4001, "one for what a collector has announced"
     assert not any("nar/" in name for _, name in cache.asked)
     assert stamps(tmp_path / "nar") == archives
     everything = stamps(tmp_path)
     assert cache.sign().paths == {What.THERE: 2000}
-    assert cache.asked.total() == 2000
+    assert cache.asked.total() == 2001
     assert stamps(tmp_path) == everything
 
 
@@ -163,3 +164,29 @@ def test_a_listing_is_read_no_faster_than_it_is_worked_off(tmp_path: Path) -> No
 
     Resigning(cache, ROTATION, tell).run(names())  # type: ignore[arg-type]
     assert first.is_set()
+
+
+def announce(directory: Path, name: str) -> None:
+    folder = directory / "autocache/gc"
+    folder.mkdir(parents=True)
+    (folder / "doomed").write_bytes(DoomedList(7, 0, True, Keys.of([name])).encode())
+
+
+def test_what_a_collector_is_deleting_is_not_written_again(tmp_path: Path) -> None:
+    """Its archive goes as well, and what it refers to."""
+    cache, doomed = filled(tmp_path, 1), f"{hash_part(0)}.narinfo"
+    announce(tmp_path, doomed)
+    (tmp_path / "autocache/gc/begun").write_bytes(encode_begun(7))
+    counts = cache.sign()
+    assert (counts.paths[What.SIGNED], counts.failed) == (0, 1)
+    assert cache.asked["put", doomed] == 0
+
+
+def test_what_a_collector_will_delete_is_claimed_before_it_is_read(tmp_path: Path) -> None:
+    cache, doomed = filled(tmp_path, 1), f"{hash_part(0)}.narinfo"
+    announce(tmp_path, doomed)
+    assert cache.sign(dry_run=True).paths == {What.SIGNED: 1}
+    assert not (tmp_path / CLAIMS).exists()
+    assert cache.sign().paths == {What.SIGNED: 1}
+    asked = [name for kind, name in cache.asked if (kind == "put" and name.startswith(CLAIMS)) or name == doomed]
+    assert asked[0].startswith(f"{CLAIMS}/7-")
