@@ -162,6 +162,8 @@ class Collector:
         """The list of what is dead; empty if that is too much at once."""
         dying = dead(found, verdict.kept, self.policy.grace, now)
         self.report.doomed = Count(len(dying.paths), len(dying.archives), dying.bytes)
+        if self.policy.max_size is not None:
+            self.report.too_large = max(0, found.bytes - dying.bytes - self.policy.max_size)
         share = dying.bytes / max(1, found.bytes)
         if share > self.policy.at_most:
             self.report.refused = (

@@ -19,7 +19,8 @@ class Count:
 class Report:
     """`kept` has paths and bytes by the first reason that applies, `scopes` those that the runs of each branch keep,
     counted for each; `names` are what people call them. `doomed` is announced, and deleted by the next run;
-    `refused` says why it was not announced. `spared` paths were announced and are needed again.
+    `refused` says why it was not announced; `too_large` are the bytes above --max-size that stay all the same. `spared`
+    paths were announced and are needed again.
 
     The `waiting` names of an earlier list may be deleted in `waits` seconds. `mended` are narinfos that were not
     closed, with why; `failed` objects that could not be deleted, with why.
@@ -37,5 +38,6 @@ class Report:
     waits: float = 0.0
     waiting: int = 0
     refused: str = ""
+    too_large: int = 0
     mended: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
@@ -46,10 +47,15 @@ def rows(report: Report) -> Iterator[Row]:
 def notes(report: Report) -> Iterator[str]:
     """What follows the table, a line each."""
     if report.waits:
-        minutes = report.waits / 60
-        yield f"{report.waiting:,} names were announced, and may be deleted in {minutes:.0f} minutes; run gc again then"
+        minutes = math.ceil(report.waits / 60)
+        yield f"{report.waiting:,} names were announced, and may be deleted in {minutes} minutes; run gc again then"
     elif report.doomed.paths + report.doomed.archives and not report.refused and not report.dry_run:
         yield "the next run deletes what is announced and still not needed"
+    if report.too_large:
+        yield (
+            f"{size(report.too_large)} more than --max-size are left: pins, the newest run of each job and what is "
+            "younger than a day stay; unpin something, or give a larger --max-size"
+        )
     if report.refused and report.dry_run:
         yield f"a run would refuse this: {report.refused}"
     word = "would be removed" if report.dry_run else "removed"
@@ -85,7 +91,7 @@ def as_json(report: Report) -> dict[str, Any]:
         {"scope": report.names.get(scope, scope), "paths": paths, "bytes": of_paths}
         for scope, (paths, of_paths) in report.scopes.items()
     ]
-    rest = ("dry_run", "spared", "read", "waits", "waiting", "refused", "mended", "failed")
+    rest = ("dry_run", "spared", "read", "waits", "waiting", "refused", "too_large", "mended", "failed")
     return {**counts, "kept": kept, "scopes": scopes, **{name: getattr(report, name) for name in rest}}
 
 

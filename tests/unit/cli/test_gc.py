@@ -114,6 +114,16 @@ def test_the_size_decides_before_the_age(cache: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["doomed"]["paths"] == 2
 
 
+def test_a_size_that_cannot_be_reached_is_said(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """2 -> 1 are of the newest run of their job, and stay."""
+    assert gc(cache, "--max-size", "0.1KB", "--dry-run", "--json") == 0
+    assert 0 < json.loads(capsys.readouterr().out)["too_large"] < 1000
+    assert gc(cache, "--max-size", "0.1KB", "--dry-run") == 0
+    assert "more than --max-size are left" in capsys.readouterr().out
+    assert gc(cache, "--max-size", "1GB", "--dry-run") == 0
+    assert "--max-size" not in capsys.readouterr().out
+
+
 def test_check_removes_what_is_open(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (cache / narinfo(3)).unlink()
     (cache / archive(1)).unlink()
