@@ -1,90 +1,40 @@
 """An `ObjectCache` in anything that obstore can open. Its openers are `directory`, `s3`, `gcs` and `azure`.
 
-Only obstore's blocking calls are used, from threads: they release the interpreter, and its asynchronous ones can
-abort the process at exit (0.12.1).
+`bucket` says how requests are made, `collectable_bucket` has what deletes.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
-from ..errors import CacheBusy, CacheError, CredentialsError, Error
+from ..errors import CacheError, CredentialsError, Error
 from ..nix.store_url import CacheUrl
-from . import conditional, deletion
+from .collectable_bucket import CollectableBucket
 from .http1 import LARGEST
-from .http_status import INFO, Conflict, does_not_exist, is_absent, is_stored_anyway
-from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Limits, Opener, signed_url
-from .obstore_errors import Errors, describe
-from .protocol import Body, Content, Stored, VisibleAtOnce
-from .retry_after import RetryAfter
+from .http_status import does_not_exist, is_absent, is_stored_anyway
+from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Opener
+from .obstore_errors import describe
+from .protocol import Body, Content, VisibleAtOnce
 
 if TYPE_CHECKING:
     from obstore import BytesStream
-    from obstore.store import ObjectStore
 
     from .aws_credentials import AwsCredentials
 
 PART: Final = 8 << 20  # bytes; S3 allows 10,000 parts, so 80 GB in one archive
 _PIECE: Final = 1 << 20  # bytes at least, when reading
 _AT_ONCE: Final = 2  # parts of one archive in flight
-_EARLY: Final = 4  # connections at most that are opened for archives that are streams
-_PAGE: Final = 1000  # names, as many as S3 gives at once
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
-class ObjectStoreCache(VisibleAtOnce):
-    """`opener` opens a store with given limits. `bucket_region` is the region that S3 is asked in.
-
-    `credentials` are refreshed once when a request is refused, and the request is then an error to retry.
-    """
-
-    def __init__(
-        self,
-        url: CacheUrl,
-        opener: Opener,
-        environ: Mapping[str, str],
-        credentials: AwsCredentials | None = None,
-        bucket_region: str = "",
-    ) -> None:
-        self.where = url.without_params
-        self._credentials = credentials
-        retry_after = RetryAfter(lambda name: signed_url(self.store, name, "HEAD"), environ)
-        self._errors = Errors(
-            where=self.where,
-            retry_after=retry_after,
-            environ=environ,
-            sign=lambda name: signed_url(self.store, name, "GET"),
-            bucket_region=bucket_region,
-        )
-        # obstore keeps the credentials that it was given: refreshed ones need another store.
-        self._opened = lru_cache(maxsize=4)(lambda limits, refreshes: opener(limits))
-
-    def store_for(self, limits: Limits) -> ObjectStore:
-        return self._opened(limits, self._credentials.refreshes if self._credentials else 0)
-
-    @property
-    def store(self) -> ObjectStore:
-        return self.store_for(QUESTION)
-
-    def open_connections(self, count: int) -> None:
-        for limits in (*[QUESTION] * count, *[READING] * min(count, _EARLY)):
-            with suppress(RuntimeError):  # this machine starts no further thread at the moment
-                threading.Thread(target=self._connect, args=[limits], name="connect", daemon=True).start()
-
-    def close_connections(self) -> None:
-        self._opened.cache_clear()  # each client closes its connections when the last request has ended
-
-    def _connect(self, limits: Limits) -> None:
-        with suppress(exceptions.BaseError, OSError):  # the first request raises it again
-            obstore.head(self.store_for(limits), INFO)
+class ObjectStoreCache(CollectableBucket, VisibleAtOnce):
+    """Reads and puts objects. Its arguments are those of a `Bucket`."""
 
     def get(self, name: str) -> bytes | None:
         with self._absences(name), self._translated_errors(name):
@@ -147,39 +97,6 @@ class ObjectStoreCache(VisibleAtOnce):
             if not is_stored_anyway(self, name, body, error):
                 raise
 
-    def names(self) -> Iterator[str]:
-        with self._translated_errors(INFO):
-            for page in obstore.list(self.store_for(READING), chunk_size=_PAGE):
-                yield from (each["path"] for each in page)
-
-    def remove(self, name: str) -> None:
-        with self._translated_errors(name):
-            deletion.delete(self.store, self.where, name, self._errors.environ)
-
-    def objects(self, folder: str = "") -> Iterator[Stored]:
-        with self._translated_errors(INFO):
-            for page in obstore.list(self.store_for(READING), folder or None, chunk_size=_PAGE):
-                for each in page:
-                    etag, modified = each["e_tag"] or "", each["last_modified"].timestamp()
-                    yield Stored(each["path"], each["size"], etag, modified)
-
-    def delete(self, names: Sequence[str]) -> Mapping[str, str]:
-        # Nobody says which of them failed, and Azure fails for a name that does not exist.
-        with suppress(CacheError, CacheBusy, FileNotFoundError), self._translated_errors(INFO):
-            deletion.delete_many(self.store_for(ARCHIVE), names)
-            return {}
-        return deletion.delete_each(names, self.remove)
-
-    def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
-        try:
-            with self._translated_errors(name):
-                conditional.put(self.store, name, content, etag)
-        except FileNotFoundError:
-            raise does_not_exist(self.where) from None
-        except Conflict:
-            return False
-        return True
-
     def _put(self, name: str, body: Body, attributes: dict[str, str] | None) -> None:
         if isinstance(body, bytes):
             store = self.store_for(QUESTION if len(body) <= _SMALL else ARCHIVE)
@@ -187,25 +104,6 @@ class ObjectStoreCache(VisibleAtOnce):
         else:
             store = self.store_for(STREAM)
             obstore.put(store, name, iter(body), attributes=attributes, chunk_size=PART, max_concurrency=_AT_ONCE)
-
-    @contextmanager
-    def _translated_errors(self, name: str) -> Iterator[None]:
-        """Raises obstore's errors as ours. FileNotFoundError passes: its meaning depends on the request."""
-        refreshes = self._credentials.refreshes if self._credentials else 0
-        try:
-            if self._credentials:
-                self._credentials.frozen()  # refreshed here, so that its failure is not taken for the cache's
-            yield
-        except (FileNotFoundError, Error):
-            raise
-        except (exceptions.BaseError, OSError) as error:
-            raise self._refreshed(refreshes, self._errors.translate(name, error)) from None
-
-    def _refreshed(self, refreshes: int, error: Error) -> Error:
-        """Turns a refusal into an error to retry, if newer credentials can be tried."""
-        if self._credentials and isinstance(error, CredentialsError) and self._credentials.refresh(refreshes):
-            return CacheBusy(f"{error} (tried again with new ones)")
-        return error
 
 
 def open_store(
