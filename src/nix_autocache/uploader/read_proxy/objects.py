@@ -68,7 +68,7 @@ class CacheObjects:
         return Content.of_found(text)
 
     def begin(self) -> None:
-        """Be ready for many questions, and read what Nix asks for first. If that fails, it is asked for when Nix does."""
+        """Be ready for many questions, and read what Nix asks for first; if that fails, it is read when Nix asks."""
         self._asked = time.monotonic()
         self._cache.open_connections(_MANY)
         with suppress(CacheError, CacheBusy):
