@@ -17,7 +17,7 @@ def test_an_empty_machine_builds_nothing_again(
     ready(first)
     job = Job(first)
     job.run("setup")
-    built = job.sh("nix-build --no-out-link /root/ca.nix").stdout
+    built = _built(job)
     said = job.said("finish")
     assert "5 pushed" in said, said
     assert "NOT pushed" not in said
@@ -29,6 +29,13 @@ def test_an_empty_machine_builds_nothing_again(
     done = second.sh(f"nix-build --no-out-link /root/ca.nix {options}")
     assert done.stdout == built
     assert "\nbuilding " not in done.stderr
+
+
+def _built(job: Job) -> str:
+    """What it builds. Nix 2.8 was seen to crash once in some fifty builds of such derivations; it is then run again."""
+    command = "nix-build --no-out-link /root/ca.nix"
+    done = job.sh(command, check=False)
+    return job.sh(command).stdout if "basic_string::_M_create" in done.stderr else done.stdout
 
 
 def test_what_a_user_could_have_written_is_no_realisation(tmp_path: Path) -> None:
@@ -57,7 +64,7 @@ def test_realisations_are_read_by_way_of_the_reader(
         server.wait()
         job = Job(one, inputs={"cache": server.url.replace("//", "//me:word@"), "signing-key": key})
         job.run("setup")
-        built = job.sh("nix-build --no-out-link /root/ca.nix").stdout
+        built = _built(job)
         assert "NOT pushed" not in job.said("flush")
         one.sh("chmod -R u+w /nix/store; rm -rf /root/.cache/nix /nix/var/nix/db /nix/store/*")
         done = job.sh("nix-build --no-out-link /root/ca.nix")
