@@ -23,6 +23,8 @@ TITLES = {
     "push": "Pushing",
     "memory": "Queue and memory",
     "job": "A whole job",
+    "hosts_cache": "GitHub's cache",
+    "gc": "Garbage collection",
 }
 PICTURES = {"reading": ("read",), "pushing": ("push",), "job": ("hook", "job")}
 COLOURS = ("#b0b0b0", "#4c8bbf", "#1b4f72", "#d98c3f", "#8e6c8a")
