@@ -22,7 +22,7 @@ from .workers import Workers
 
 _MOST: Final = 8192  # threads; as many as connections, since each may wait for a slow client
 _MANY: Final = 16  # questions under way, from which it saves time to wait for more that can be asked together
-_GATHERING: Final = 0.001  # seconds to wait for those
+_GATHERING: Final = 0.002  # seconds to wait for those
 
 
 class Elsewhere:
