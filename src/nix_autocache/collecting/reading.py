@@ -21,22 +21,30 @@ _LONGEST: Final = 300.0  # seconds that a busy cache is asked for one object
 
 def read_each(names: Sequence[str], read: Callable[[str], T]) -> Iterator[tuple[str, T]]:
     """The names, each with what was read, in their order. Raises what `read` raises."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for start in range(0, len(names), _AT_ONCE):
-            together = names[start : start + _AT_ONCE]
-            yield from zip(together, pool.map(read, together), strict=True)
+    return _read(((name, name) for name in names), read, _AT_ONCE, _AT_ONCE, threading.Event())
 
 
 def read_all(cache: ObjectCache, wanted: Iterable[tuple[str, Key]]) -> Iterator[tuple[Key, bytes | None]]:
     """The contents of many small objects, each with its key. Raises CacheError and CacheBusy."""
-    waiting: deque[tuple[Key, Future[bytes | None]]] = deque()
     stop, gate = threading.Event(), Gate()
-    with ThreadPoolExecutor(_SMALL_AT_ONCE) as pool:
+
+    def read(name: str) -> bytes | None:
+        return retrying(partial(cache.get, name), stop, longest=_LONGEST, gate=gate)
+
+    return _read(wanted, read, _SMALL_AT_ONCE, 4 * _SMALL_AT_ONCE, stop)
+
+
+def _read(
+    wanted: Iterable[tuple[str, Key]], read: Callable[[str], T], at_once: int, ahead: int, stop: threading.Event
+) -> Iterator[tuple[Key, T]]:
+    """In the order of `wanted`, of which at most `ahead` are waiting or held. Sets `stop` when the rest is not needed,
+    before it waits for what is being read."""
+    waiting: deque[tuple[Key, Future[T]]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
         try:
             for name, key in wanted:
-                attempt = partial(cache.get, name)
-                waiting.append((key, pool.submit(retrying, attempt, stop, longest=_LONGEST, gate=gate)))
-                if len(waiting) > 4 * _SMALL_AT_ONCE:
+                waiting.append((key, pool.submit(read, name)))
+                if len(waiting) >= ahead:
                     done, future = waiting.popleft()
                     yield done, future.result()
             while waiting:
