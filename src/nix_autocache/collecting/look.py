@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final, Protocol
 
 from ..caches.doomed_list import Keys
@@ -71,6 +72,12 @@ class Look:
     def paths(self) -> Iterator[int]:
         """The numbers of those that are there."""
         return (path for path, there in enumerate(self.present) if there)
+
+    def closure(self, paths: Iterable[int]) -> list[int]:
+        """Those that are there, of these paths and all that they refer to."""
+        reached = bytearray(len(self.graph))
+        self.graph.reach(paths, reached)
+        return [path for path in compress(range(len(reached)), reached) if self.present[path]]
 
     def archive_of(self, path: int) -> int | None:
         """The place of a path's archive; None if it is not there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Final
 
 from ..caches import last_use
@@ -64,9 +63,7 @@ def by_scope(look: Look, roots: Roots, kept: bytearray) -> dict[str, tuple[int, 
     graph, found = look.graph, {}
     most = sorted(roots.by_scope.items(), key=lambda each: -len(each[1]))
     for scope, numbers in most[:_SCOPES]:
-        used = bytearray(len(graph))
-        graph.reach((path for each in numbers if kept[path := graph.add(each)]), used)
-        paths = [path for path in compress(range(len(graph)), used) if look.present[path]]
+        paths = look.closure(path for each in numbers if kept[path := graph.add(each)])
         found[scope] = (len(paths), sum(map(look.bytes_of, paths)))
     return dict(sorted(found.items(), key=lambda each: -each[1][1]))
 

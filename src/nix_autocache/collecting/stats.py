@@ -109,6 +109,4 @@ def _scopes(cache: Store, found: Look, known: Mapping[str, str], tell: Tell) -> 
 def _reached(found: Look, roots: Iterable[str]) -> list[int]:
     """The paths that are there, of these hash parts and all that they refer to."""
     numbers = (found.graph.hashes.find(number_of(each)) for each in roots)
-    reached = bytearray(len(found.graph))
-    found.graph.reach((each for each in numbers if each is not None), reached)
-    return [path for path in found.paths() if reached[path]]
+    return found.closure(each for each in numbers if each is not None)
