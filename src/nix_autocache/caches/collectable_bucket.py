@@ -27,9 +27,7 @@ class CollectableBucket(Bucket):
         self._deletion = deletion.Deletion(self.where, environ)
 
     def names(self) -> Iterator[str]:
-        with self._translated_errors(INFO):
-            for page in obstore.list(self.store_for(READING), chunk_size=_PAGE):
-                yield from (each["path"] for each in page)
+        return (each.name for each in self.objects())
 
     def remove(self, name: str) -> None:
         with self._translated_errors(name):
