@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Final
 
 from ..errors import RunnerError
 from ..job.context import Context
 from ..nix.find import find_nix
 from ..queue.directory import Queue
 from ..uploader import foreground
+
+_TOGETHER: Final = 20  # paths in an entry: one for each takes 0.1 ms
 
 
 def push(context: Context, paths: list[str]) -> None:
@@ -30,8 +33,7 @@ def push(context: Context, paths: list[str]) -> None:
     with TemporaryDirectory(prefix="nix-autocache-") as directory:
         queue = Queue(Path(directory))
         queue.create()
-        for path in nix.store_paths(paths):
-            queue.add(path.base, [path])
+        queue.add_paths(nix.store_paths(paths), _TOGETHER)
         spec = upload_spec.for_this_user(
             context, destination, secrets.read(context, destination), nix, queue, int(time.time())
         )

@@ -8,11 +8,12 @@ as links and garbage, is left alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+from ..nix.store import StorePath
 from ..system.files import make_directory, make_file, write, write_atomically
 from ..system.locks import locked
 from .entry import CANARY, Entry, build_time, is_entry, is_store_path, read_entry, read_failed
@@ -57,6 +58,15 @@ class Queue:
     def add(self, name: str, outputs: Iterable[str]) -> None:
         """Add an entry as the hook does."""
         write_atomically(self.new / name, "".join(f"{path}\n" for path in (*outputs, ".")), 0o644)
+
+    def add_paths(self, paths: Sequence[StorePath], together: int) -> None:
+        """Add paths that no build put there, so many in an entry, which is finished as a whole.
+
+        An entry has the name of a derivation only if it holds nothing else: that name says that Nix built the rest.
+        """
+        for start in range(0, len(paths), together):
+            group = sorted(paths[start : start + together], key=lambda path: path.endswith(".drv"))
+            self.add(group[0].base, group)
 
     def protect(self, outputs: Iterable[str]) -> None:
         """Make outputs garbage collection roots, if Nix did not pass them to the hook.

@@ -43,8 +43,6 @@ class Carrying:
         except StoreError as error:
             log.line(f"nothing is carried over for now: {one_line(error)}")
             return
-        for start in range(0, len(valid), _TOGETHER):
-            together = valid[start : start + _TOGETHER]
-            self._queue.add(together[0].base, together)
-            for path in together:
-                del self._waiting[path]
+        self._queue.add_paths(valid, _TOGETHER)
+        for path in valid:
+            del self._waiting[path]

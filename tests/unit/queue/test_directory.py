@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from nix_autocache.nix.store import StorePath
 from nix_autocache.queue.directory import Queue
 from nix_autocache.queue.entry import MAX_ENTRY, TORN_AFTER, Entry
 
@@ -32,6 +33,17 @@ def test_a_torn_entry_of_the_future_is_not_waited_for(queue: Queue) -> None:
     (queue.new / NAME).write_text("/nix/sto")
     os.utime(queue.new / NAME, (time.time() + 86400, time.time() + 86400))
     assert queue.take() == [Entry(NAME, ())]
+
+
+def test_many_paths_are_few_entries_and_no_build_vouches_for_them(queue: Queue) -> None:
+    names = ["a.drv", *(f"{number}-out" for number in range(30)), "b.drv", "c.drv"]
+    paths = [StorePath(f"/nix/store/{NAME[:32]}-{name}") for name in names]
+    queue.add_paths(paths, 10)
+    entries = queue.take()
+    assert len(entries) == 4
+    assert sorted(path for entry in entries for path in entry.outputs) == sorted(paths)
+    for entry in entries:
+        assert not entry.name.endswith(".drv") or all(path.endswith(".drv") for path in entry.outputs)
 
 
 def test_an_entry_that_may_not_be_read_is_asked_of_the_store() -> None:
