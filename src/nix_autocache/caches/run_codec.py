@@ -19,6 +19,7 @@ from .protocol import ObjectCache
 
 CONTENT_TYPE: Final = "application/zstd"
 LARGEST: Final = 32 << 20  # bytes of text
+MOST_ROOTS: Final = 200_000  # hash parts that one run record names
 _FORMAT: Final = 1
 _HEAD: Final = 64 << 10  # bytes of the first line
 _LEVEL: Final = 9  # a third smaller than level 3, at 15 MB/s; its window is smaller than the one that `unpack` takes

@@ -19,7 +19,7 @@ from .run_records import Roots
 
 _FRESH: Final = 60.0  # seconds after which another job may have pushed it
 _MOST: Final = 20_000  # paths that are remembered as missing, or to be carried over
-_PATH: Final = re.compile(r"^StorePath: (/\S+)$", re.MULTILINE)
+_PATH: Final = r"(?m)^StorePath: (/\S+)$"
 
 
 class NixReading:
@@ -44,6 +44,7 @@ class NixReading:
             said = json.loads(line)
         match said:
             case {"name": str(name), "narinfo": str(narinfo), **more}:
+                self.roots.use_narinfo(narinfo)
                 self.note(name, narinfo)
                 if more.get("carry"):
                     self._carry(narinfo)
@@ -59,7 +60,6 @@ class NixReading:
 
     def note(self, name: str, narinfo: str) -> None:
         """Remember the narinfo of a path that this job uses. If they are too many, the oldest are forgotten."""
-        self.roots.use_narinfo(narinfo)
         with self._lock:
             self._missed.pop(name, None)
             self._version += self._used.get(name) != narinfo
@@ -101,7 +101,7 @@ class NixReading:
 
     def _carry(self, narinfo: str) -> None:
         with self._lock:
-            if (path := _PATH.search(narinfo)) and len(self._carried) < _MOST:
+            if (path := re.search(_PATH, narinfo)) and len(self._carried) < _MOST:
                 self._carried[path[1]] = None
 
     def _miss(self, name: str, when: float) -> None:

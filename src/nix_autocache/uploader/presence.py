@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..nix import base32
-from ..nix.keys import PublicKey
+from ..nix.keys import Verifier
 from ..nix.narinfo import SIGNATURE, fingerprint, parse
 from ..nix.store import BASE_NAME, PathInfo, StorePath, parse_store_path
 from ..nix.unpack import CORRUPT, unpacked
@@ -58,7 +58,7 @@ ABSENT: Final = Found(False)
 THERE: Final = Found(True)
 
 
-def judge(content: bytes | None, info: PathInfo, readers: Collection[PublicKey]) -> Found:
+def judge(content: bytes | None, info: PathInfo, readers: Collection[Verifier]) -> Found:
     """Judge `content`, which the cache returned for the narinfo of a path; None if it had none.
 
     `readers` are the keys that readers trust. If there are none, no signature is needed.
@@ -154,7 +154,7 @@ def sha256_of(text: str) -> str | None:
     return f"sha256:{base32.encode(bytes.fromhex(hexadecimal) if hexadecimal else base64.b64decode(base64_text))}"
 
 
-def is_signed(found: PathInfo, readers: Collection[PublicKey]) -> bool:
+def is_signed(found: PathInfo, readers: Collection[Verifier]) -> bool:
     """True if one of its signatures is by one of the keys, and over what it says."""
     text = fingerprint(found)
     return any(key.verifies(text, signature) for signature in found.signatures for key in readers)

@@ -11,7 +11,7 @@ from typing import Final
 from ..caches.protocol import Indexed, ObjectCache
 from ..errors import CacheError, CredentialsError, Error
 from ..nix import realisation
-from ..nix.keys import PublicKey, SecretKey
+from ..nix.keys import PublicKey, SecretKey, Verifier
 from ..nix.narinfo import CONTENT_TYPE, NarFile, Uploaded, render
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
@@ -27,7 +27,7 @@ _ARCHIVE_TYPE: Final = "application/x-nix-nar"
 _REALISED: Final = "!"  # between the derivation and its output, in what stands for the path of a realisation
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BinaryCache:
     """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours.
 
@@ -73,6 +73,7 @@ class BinaryCache:
 
     def find(self, info: PathInfo) -> Found:
         self._learn()
+        self.reading.roots.use([info])
         epoch = self._hold(info)
         try:
             content = self.cache.get(_name(info.path))
@@ -146,8 +147,8 @@ class BinaryCache:
             content.close()
 
     @cached_property
-    def _readers(self) -> tuple[PublicKey, ...]:
-        return (self.key.public, *self.trusted) if self.key else ()
+    def _readers(self) -> tuple[Verifier, ...]:
+        return (self.key, *self.trusted) if self.key else ()
 
     def publish(self, uploaded: Uploaded) -> None:
         if uploaded.name:
@@ -202,7 +203,7 @@ class BinaryCache:
     def settle(self) -> None:
         if self.index and not self.seals:  # what seals has an index of its own
             self.reading.write_index(self.cache, self.index)
-        if not self.reading.was_heard:
+        if self.records.are_left_in(self.cache) and not self.reading.was_heard:
             self.reading.roots.use(self.fetched())
         self.record()
 

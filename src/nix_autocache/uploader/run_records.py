@@ -11,18 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..caches.protocol import Collectable, ObjectCache
-from ..caches.run_codec import CONTENT_TYPE
-from ..caches.run_record import DAY, MOST, RunName, RunRecord
+from ..caches.run_codec import CONTENT_TYPE, MOST_ROOTS
 from ..ci.lane import Lane
 from ..errors import StoreError
 from ..nix.keys import PublicKey
 from ..nix.narinfo import fingerprint
 from ..nix.store import BASE_NAME, HASH_PART, Nix, PathInfo
 from ..nix.store_client import StoreClient
-from ..queue import scan
+
+if TYPE_CHECKING:
+    from ..caches.run_record import RunName
 
 _NARINFO: Final = re.compile(rf"StorePath: /\S*/({BASE_NAME.pattern})$")
 _REFERENCES: Final = "References: "
@@ -59,7 +60,7 @@ class Roots:
 
     def _add(self, hash_part: str, references: Iterable[str]) -> None:
         with self._lock:
-            if len(self._used) < MOST:
+            if len(self._used) < MOST_ROOTS:
                 self._used.add(hash_part)
                 self._referred.update(each for each in references if each != hash_part)
 
@@ -73,10 +74,16 @@ class RunRecords:
         self._name: RunName | None = None
         self._written: frozenset[str] = frozenset()
 
+    def are_left_in(self, cache: ObjectCache) -> bool:
+        """False for a cache that no collector can be for."""
+        return self._lane is not None and isinstance(cache, Collectable)
+
     def write(self, cache: ObjectCache, roots: Roots) -> None:
         """Write what was used since the record was begun, unless that was done already. Raises as `ObjectCache.put`."""
-        if self._lane is None or not isinstance(cache, Collectable):
+        if self._lane is None or not self.are_left_in(cache):
             return
+        from ..caches.run_record import DAY, RunName, RunRecord
+
         with self._lock:
             outermost = roots.outermost()
             if outermost != self._written:
@@ -99,6 +106,8 @@ class Fetched:
         self._nix, self._since, self._key = nix, began, key
 
     def __call__(self) -> list[PathInfo]:
+        from ..queue import scan
+
         since, self._since = self._since, int(time.time()) - _OVERLAP
         with suppress(OSError, StoreError), StoreClient(self._nix) as store:
             infos = store.path_infos(scan.changed_since(self._nix, since)).values()

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_autocache.caches import run_codec
+from nix_autocache.caches.run_codec import MOST_ROOTS
 from nix_autocache.caches.run_record import (
     DAY,
-    MOST,
     DamagedPinError,
     Pin,
     Revision,
@@ -52,9 +52,9 @@ def test_another_name_is_no_records(odd: str) -> None:
 
 
 def test_of_too_many_roots_some_are_written() -> None:
-    found = read(RunRecord(frozenset(map(hash_part, range(MOST + 5)))).encode())
+    found = read(RunRecord(frozenset(map(hash_part, range(MOST_ROOTS + 5)))).encode())
     assert found
-    assert len(found.roots) == MOST
+    assert len(found.roots) == MOST_ROOTS
 
 
 def test_lines_that_are_no_hash_part_are_left_out() -> None:
