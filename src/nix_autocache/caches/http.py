@@ -22,7 +22,7 @@ from .protocol import Access, Body, Content, VisibleAtOnce
 from .proxy import basic_authentication
 
 _CONFLICT: Final = 409
-_EARLY: Final = 12  # connections at most that are opened before the first request
+_EARLY: Final = 24  # connections at most that are opened before the first request
 
 
 class HttpCache(VisibleAtOnce):

@@ -34,6 +34,7 @@ from .tasks import SETTLE, Tasks
 
 _SWITCH: Final = 0.0003  # seconds; with Python's own 5 ms a narinfo waits for all threads that pack
 _POLL: Final = 0.05  # seconds between looks into the queue
+_PACE: Final = 0.02  # the same while paths are in work: a look at a thousand entries takes 2 ms of all threads' time
 _RESPITE: Final = 1.0  # seconds after something that this thread did not expect
 _RETRY_LIMIT: Final = 7 * 24 * 3600.0  # seconds after a build that a drain that runs for months tries to push it
 _OUTCOMES: Final = 2 << 20  # bytes of outcomes that a drain that runs for months writes into one file
@@ -66,6 +67,7 @@ class Drain:
         self._active = time.monotonic()
         self._maintenance_interval = maintenance_interval
         self._maintained = -math.inf
+        self._paused_until = -math.inf
         self._trouble = ""  # what kept this thread from its work
         self._turned: float | None = None
 
@@ -161,6 +163,9 @@ class Drain:
     def _turn(self) -> None:
         self._ledger.changed.wait(_POLL)
         self._ledger.changed.clear()  # before everything: what changes from here on brings another turn
+        if self._ledger.in_work and time.monotonic() < self._paused_until:
+            return
+        self._paused_until = time.monotonic() + _PACE
         self._tasks.tend()
         self._carrying.queue(at_once=self._flushes.hear())
         self._flushes.begin()

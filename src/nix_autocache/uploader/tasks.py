@@ -38,6 +38,7 @@ THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths at most asked for by one connection
 _SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
+_MANY: Final = 100  # paths that one plan starts on
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
 SETTLE: Final = 5.0  # seconds for what makes the next run faster
 _RECORD: Final = 600.0  # seconds between two records of what was used, for a job that is killed
@@ -65,7 +66,6 @@ class Tasks:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
         self._workers.submit(self._check, _AT_ONCE)
         self._workers.submit(self._look, _AT_ONCE)
-        self._workers.submit(keys.load, _AT_ONCE)
 
     def tend(self) -> None:
         """From time to time: start the threads that could not be started before, and have the collector's list read."""
@@ -92,9 +92,12 @@ class Tasks:
         infos, ready = self._ledger.admit(planned, realised)
         ranked = [(next(self._ranks), info) for info in infos]
         together = min(_TOGETHER, math.ceil(len(ranked) / _SPREAD)) or 1
+        if len(ranked) > _MANY:  # their threads would all wait for it, and slow it down
+            keys.load()
         for start in range(0, len(ranked), together):
             group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])
+        self._workers.submit(keys.load, next(self._ranks))  # of few, the answers are on their way meanwhile
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
 
