@@ -22,7 +22,7 @@ _OF_AWS: Final = ip_network("fd00:ec2::/32")  # IMDS, ECS and EKS by IPv6
 _OF_AZURE: Final = ip_address("168.63.129.16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Origin:
     """The server at `base`. Each request carries `headers`; `to_proxy` are headers for the proxy alone.
 
@@ -40,15 +40,15 @@ class Origin:
     def connect(self) -> Connection:
         """A new connection. Raises OSError."""
         if self._is_checked:
-            for *_, address in socket.getaddrinfo(*self._peer, type=socket.SOCK_STREAM):
+            host, port = self._peer
+            for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 _check_address(str(address[0]))
-        return self.secured(socket.create_connection(self._peer, _CONNECT))
+        return self.secured(socket.create_connection(self._peer, _CONNECT))  # type: ignore[arg-type]  # bytes will do
 
     def dial(self, count: int) -> Iterator[socket.socket]:
         """Start connections to the first address of the server; `secured` finishes each. Raises OSError."""
         host, port = self._peer
-        name = host.encode() if host.isascii() else host  # for text, Python first loads what encodes all other names
-        family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         for _ in range(count):
             plain = socket.socket(family, kind, protocol)
             plain.setblocking(False)
@@ -92,9 +92,11 @@ class Origin:
         return self.untrusted and not self.proxy
 
     @property
-    def _peer(self) -> tuple[str, int]:
+    def _peer(self) -> tuple[str | bytes, int]:
+        """A name in ASCII is bytes: for text, Python first loads what encodes all other names."""
         peer = self.proxy or urlsplit(self.base)
-        return peer.hostname or "", peer.port or DEFAULT_PORTS[peer.scheme]
+        host = peer.hostname or ""
+        return host.encode() if host.isascii() else host, peer.port or DEFAULT_PORTS[peer.scheme]
 
     def _tunnel(self, connection: Connection, target: str) -> None:
         connection.send(_head("CONNECT", target, {"Host": target, **(self.to_proxy or {})}), _CONNECT)

@@ -207,7 +207,7 @@ class PathCache(Protocol):
 Cache: TypeAlias = ObjectCache | PathCache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Access:
     """What a backend may use: the environment's credentials and proxies, Nix, the signing key.
 

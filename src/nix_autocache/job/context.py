@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Context:
     """One run of one command. `facts` are those of this machine, if it was observed already.
 

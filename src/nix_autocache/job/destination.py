@@ -21,7 +21,7 @@ from ..settings import Settings
 from ..system.files import make_directory, write_atomically
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Destination:
     """`key_source` is read only by `signing_key`, or by the uploader if the key is in AWS.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..ci.lane import Lane
 from ..nix import effective
@@ -15,7 +16,9 @@ from ..uploader.spec import UploadSpec
 from . import hosts_cache
 from .context import Context
 from .destination import Destination
-from .state import JobState
+
+if TYPE_CHECKING:
+    from .state import JobState
 
 
 def of_job(context: Context, state: JobState, destination: Destination, secrets: Secrets) -> UploadSpec:

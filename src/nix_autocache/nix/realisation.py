@@ -24,16 +24,17 @@ from .store import StorePath, parse_store_path
 CONTENT_TYPE = "application/json"
 _LARGEST: Final = 8 << 20  # bytes
 _SIGNATURES: Final = 32  # of a realisation; further ones are ignored
-_NUMBER = re.compile(r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+")
-_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+# Patterns are compiled at their first use: most jobs build no such derivation.
+_NUMBER: Final = r"sha256:[0-9a-f]{64}![0-9A-Za-z+._?=-]+"
+_TEXT = r'"[^"\\]*(?:\\(?s:.)[^"\\]*)*"'
 _TEXTS = rf"\[(?:{_TEXT},?)*\]"
 _OUTPUTS = rf"\[((?:\({_TEXT},{_TEXT},{_TEXT},{_TEXT}\),?)+)\]"
 _VARIABLES = rf"\[((?:\({_TEXT},{_TEXT}\),?)*)\]"
 # Outputs, no inputs of other derivations, sources, system, builder, arguments, variables.
-_RESOLVED = re.compile(rf"Derive\({_OUTPUTS},\[\],{_TEXTS},{_TEXT},{_TEXT},{_TEXTS},{_VARIABLES}\)", re.DOTALL)
-_ANY = re.compile(rf"Derive\({_OUTPUTS}", re.DOTALL)
-_OUTPUT = re.compile(rf"\(({_TEXT}),({_TEXT}),({_TEXT}),({_TEXT})\)", re.DOTALL)
-_VARIABLE = re.compile(rf"\(({_TEXT}),({_TEXT})\)", re.DOTALL)
+_RESOLVED = rf"Derive\({_OUTPUTS},\[\],{_TEXTS},{_TEXT},{_TEXT},{_TEXTS},{_VARIABLES}\)"
+_ANY = rf"Derive\({_OUTPUTS}"
+_OUTPUT = rf"\(({_TEXT}),({_TEXT}),({_TEXT}),({_TEXT})\)"
+_VARIABLE = rf"\(({_TEXT}),({_TEXT})\)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,13 @@ class Realisation:
 def realisations(derivation: StorePath, outputs: Sequence[StorePath]) -> list[Realisation]:
     """The realisations of a derivation that Nix built into `outputs`. Empty unless it is content-addressed."""
     text = _text_of(derivation)
-    floating, found = _floating(text), _RESOLVED.fullmatch(text)
-    if not floating or not found:
+    floating = _floating(text)
+    found = re.fullmatch(_RESOLVED, text) if floating else None
+    if not found:
         return []
     # For the hash, variables with the paths of outputs are empty.
     start, end = found.span(2)
-    variables = _VARIABLE.sub(lambda v: f'({v[1]},"")' if v[1][1:-1] in floating else v[0], text[start:end])
+    variables = re.sub(_VARIABLE, lambda v: f'({v[1]},"")' if v[1][1:-1] in floating else v[0], text[start:end])
     masked = f"{text[:start]}{variables}{text[end:]}".encode("utf-8", "surrogateescape")
     number = hashlib.sha256(masked).hexdigest()
     paths = {path.name: path for path in outputs}
@@ -90,7 +92,7 @@ def parse(content: bytes, number: str, store_dir: str) -> Realisation | None:
     """The realisation of this id in an object's content, which anybody may have made; None if it is not that."""
     with suppress(ValueError, LookupError, TypeError):
         value = flat_json.parse(content)
-        if _NUMBER.fullmatch(number) and value["id"] == number:
+        if re.fullmatch(_NUMBER, number) and value["id"] == number:
             path = parse_store_path(f"{store_dir}/{value['outPath']}", store_dir)
             signatures = (each for each in value.get("signatures", ()) if isinstance(each, str))
             return Realisation(path, number.partition("!")[2], number, path, tuple(islice(signatures, _SIGNATURES)))
@@ -120,8 +122,8 @@ def _text_of(derivation: StorePath) -> str:
 
 def _floating(text: str) -> frozenset[str]:
     """The outputs with a hash algorithm and neither path nor hash."""
-    found = _ANY.match(text)
-    outputs = _OUTPUT.findall(found[1]) if found else []
+    found = re.match(_ANY, text) if text else None
+    outputs = re.findall(_OUTPUT, found[1]) if found else []
     return frozenset(
         name[1:-1] for name, path, method, content in outputs if (path, content) == ('""', '""') and method != '""'
     )

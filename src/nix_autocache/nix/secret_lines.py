@@ -13,12 +13,11 @@ from typing import Final
 ACCESS_TOKENS: Final = "access-tokens"
 _SECRET: Final = frozenset({ACCESS_TOKENS, "impure-env"})
 _DAEMON: Final = frozenset({"substituters", "trusted-substituters", "builders", "impure-env"})
+# Patterns of parts of a URL, compiled at their first use: most steps ask for no secret.
 # In https://TOKEN@host the user name is the secret. For ssh it is not, but a password after it is.
-_USER: Final = re.compile(r"(?<![\w+.-])(?!ssh(?:-ng)?:|git\+ssh:)[a-z][a-z0-9+.-]*://[^\s/?#]+@", re.IGNORECASE)
-_PASSWORD: Final = re.compile(r"://[^\s/:@]*:[^\s@]+@")
-_PARAMETER: Final = re.compile(
-    r"[?&][^\s=&]*(token|sig|sas|secret|passw|pwd|credential|api-?_?key)[^\s=&]*=[^\s&]", re.IGNORECASE
-)
+_USER: Final = r"(?i)(?<![\w+.-])(?!ssh(?:-ng)?:|git\+ssh:)[a-z][a-z0-9+.-]*://[^\s/?#]+@"
+_LOGIN: Final = r"://[^\s/:@]*:[^\s@]+@"
+_PARAMETER: Final = r"(?i)[?&][^\s=&]*(token|sig|sas|secret|passw|pwd|credential|api-?_?key)[^\s=&]*=[^\s&]"
 
 
 def is_secret(line: str) -> bool:
@@ -30,7 +29,7 @@ def is_secret(line: str) -> bool:
 
 def holds_secret(value: str) -> bool:
     """True if a URL in the value has a password, or a token in its parameters."""
-    return any(pattern.search(value) for pattern in (_USER, _PASSWORD, _PARAMETER))
+    return any(re.search(pattern, value) for pattern in (_USER, _LOGIN, _PARAMETER))
 
 
 def is_for_fetches(line: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +45,8 @@ def _is_usable(home: Path) -> bool:
 
 def _private() -> Path | None:
     """A directory that later steps find again; None if another user has taken its name. Raises OSError."""
+    import tempfile  # most users have a home
+
     home = Path(os.path.realpath(tempfile.gettempdir()), f"nix-autocache-{os.geteuid()}", "home")
     files.make_directory(home.parent, 0o700)
     files.make_directory(home, 0o700)

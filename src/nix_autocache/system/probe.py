@@ -6,7 +6,6 @@ Standard library only: root runs a part of it, see machine/root.py.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ _RECURSIVE, _PRIVATE = 0x4000, 0x40000  # sys/mount.h
 
 def sudo() -> bool:
     """True if this user becomes root without a password."""
-    if shutil.which("sudo") is None:
+    if not _has_sudo():
         return False
     return process.run(["sudo", "-n", "true"], timeout=_TIMEOUT).status == 0
 
@@ -31,7 +30,7 @@ def sudo_for_some(account: process.Account | None = None) -> bool:
 
     It reads sudo's own list. The last matching rule counts, so a rule that denies all cancels those before it.
     """
-    if shutil.which("sudo") is None:
+    if not _has_sudo():
         return False
     english = process.inherited({"LC_ALL": "C"})
     done = process.run(["sudo", "-n", "-l"], environ=english, timeout=_TIMEOUT, account=account)
@@ -40,6 +39,12 @@ def sudo_for_some(account: process.Account | None = None) -> bool:
     left = lines[max((number for number, line in enumerate(lines, 1) if _denies_all(line)), default=0) :]
     free = "!authenticate" in settings
     return any(line.startswith("(") and (free or "NOPASSWD:" in line) for line in left)
+
+
+def _has_sudo() -> bool:
+    import shutil  # most steps do not need it
+
+    return shutil.which("sudo") is not None
 
 
 def _denies_all(rule: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..caches.protocol import Cache
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CacheAccess:
     """It may hold secrets: never print or store it.
 

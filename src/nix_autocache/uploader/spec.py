@@ -7,6 +7,7 @@ It holds secrets: never print or store it. Modules that only an upload needs are
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..ci.lane import Lane
 from ..nix.key_source import KeySource
 from ..nix.keys import PublicKey, SecretKey
+from ..nix.store import StorePath
 from ..nix.store_client import StoreClient
 from ..nix.store_url import CacheUrl
 from ..queue.directory import Queue
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from .pusher import Pusher
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UploadSpec:
     """`roots` is the directory of the garbage collector roots for what is queued. `began` is when the job did, in
     seconds since 1970.
@@ -85,15 +87,17 @@ class UploadSpec:
 
     def _pusher(self, opened: Cache | None, reading: NixReading | None) -> Pusher:
         from ..caches.protocol import PathCache
-        from .whole_paths import WholePaths
 
         cache = opened or self.access.open(self.secret_key)
-        return WholePaths(cache) if isinstance(cache, PathCache) else self._binary_cache(cache, reading)
+        if not isinstance(cache, PathCache):
+            return self._binary_cache(cache, reading)
+        from .whole_paths import WholePaths
+
+        return WholePaths(cache)
 
     def drain(self, pusher: Pusher, store: StoreClient | None = None, reading: NixReading | None = None) -> Drain:
         """A drain of the queue; `store` is a connection to its Nix that is open already, `reading` as for `pusher`."""
         from .drain import Drain
-        from .embedded_cache import fingerprints
         from .ledger import Ledger
         from .nix_reading import NixReading
         from .plan import Policy
@@ -104,7 +108,7 @@ class UploadSpec:
         policy = Policy(
             upstreams=self.upstreams,
             exclude=self.exclude,
-            elsewhere=fingerprints(self.elsewhere, nix.store_dir),
+            elsewhere=self._elsewhere,
             vouching=Vouching(began=self.began, trusted=self.trusted),
         )
         ledger = Ledger(pusher.sealed if pusher.seals else None)
@@ -118,6 +122,14 @@ class UploadSpec:
             reading=reading or NixReading(),
             maintenance_interval=self.maintenance_interval,
         )
+
+    @property
+    def _elsewhere(self) -> Mapping[StorePath, bytes]:
+        if not self.elsewhere:
+            return {}
+        from .embedded_cache import fingerprints
+
+        return fingerprints(self.elsewhere, self.access.nix.store_dir)
 
     @cached_property
     def secret_key(self) -> SecretKey | None:

@@ -269,7 +269,7 @@ def test_the_variables_reach_the_uploader_with_the_lanes_and_the_size() -> None:
     assert (len(access.lanes), access.size_limit) == (2, 70 * 10**6)
     assert upload_access(context(FORK)).size_limit == 10**9
     assert access.lanes[1] == upload_access(context(ACTION)).lanes[0], "the base branch's lane is read"
-    assert spec_text.parse(CacheAccess, spec_text.line(access).decode()) == access
+    assert vars(spec_text.parse(CacheAccess, spec_text.line(access).decode())) == vars(access)
     assert TOKEN not in repr(access)
 
 

@@ -7,7 +7,6 @@ have put it there, see `files.is_only_of`.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +43,8 @@ class Environment:
         """A new directory, as the last resort. Raises RunnerError where none may be made."""
         try:
             if self.anywhere:
+                import tempfile
+
                 return Path(tempfile.mkdtemp(prefix=PRIVATE))
             reason = "it must be writable, let programs run, and belong to nobody else"
         except OSError as error:

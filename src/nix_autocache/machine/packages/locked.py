@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -48,10 +48,17 @@ def shared(settings: Settings | None, environ: Mapping[str, str]) -> Environment
 
 def _of_job(managed: Environment, environ: Mapping[str, str]) -> Environment:
     """The same, where this job may keep it as well."""
-    homes = [home / "nix-autocache" for home in _caches(environ)]
-    with suppress(OSError):  # the job's later steps find it again, and only this user may enter it
-        homes.append(Path(os.path.realpath(tempfile.gettempdir()), f"{PRIVATE}{os.geteuid()}"))
-    return Environment(name=managed.name, locks=managed.locks, homes=tuple(homes), others=managed.homes, anywhere=True)
+    homes = tuple(home / "nix-autocache" for home in _caches(environ))
+    kept = Environment(name=managed.name, locks=managed.locks, homes=homes, others=managed.homes, anywhere=True)
+    return kept if kept.directory else replace(kept, homes=(*homes, *_temporary()))
+
+
+def _temporary() -> Iterator[Path]:
+    """A directory that the job's later steps find again, and only this user may enter."""
+    import tempfile  # steps whose packages are kept elsewhere do not need it
+
+    with suppress(OSError):
+        yield Path(os.path.realpath(tempfile.gettempdir()), f"{PRIVATE}{os.geteuid()}")
 
 
 def _of_locks(names: Sequence[str]) -> Environment:
