@@ -18,9 +18,10 @@ _FIELDS: Final = frozenset({"StoreDir", "WantMassQuery", "Priority"})
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,9}(?![0-9])")
 
 
-def check(cache: ObjectCache, store_dir: str, text: str) -> None:
+def check(cache: ObjectCache, store_dir: str, text: str) -> bool:
     """Check that `cache` is one for this store. Writes the file, with `text` after the store's directory, where it is
-    missing or would end Nix. Raises CacheError for another store's cache, and for what is no cache."""
+    missing or would end Nix, and returns whether it did. Raises CacheError for another store's cache, and for what is
+    no cache."""
     try:
         found = fields(cache.get(NAME))
     except CredentialsError:
@@ -28,9 +29,18 @@ def check(cache: ObjectCache, store_dir: str, text: str) -> None:
         found = {}
     if found.get("StoreDir", store_dir) != store_dir:
         raise CacheError(f"the cache holds paths of {found['StoreDir']}, this Nix has {store_dir}; take another cache")
-    if not found or not _NUMBER.match(found.get("Priority", "0")):
-        cache.put(NAME, f"StoreDir: {store_dir}\n{text}".encode(), "text/x-nix-cache-info")
-        _check_stored(cache)
+    if found and _NUMBER.match(found.get("Priority", "0")):
+        return False
+    cache.put(NAME, f"StoreDir: {store_dir}\n{text}".encode(), "text/x-nix-cache-info")
+    return True
+
+
+def confirm(cache: ObjectCache) -> None:
+    """Raises CacheError for a host that took the file and answers with something else, or with nothing."""
+    with suppress(CredentialsError):
+        stored = cache.get(NAME)
+        if stored is not None and not fields(stored):
+            raise CacheError(f"not a binary cache: it took {NAME} and answers with nothing; correct `cache`")
 
 
 def fields(content: bytes | None) -> dict[str, str]:
@@ -43,11 +53,3 @@ def fields(content: bytes | None) -> dict[str, str]:
         begin = text.strip()[:40]
         raise CacheError(f"not a binary cache: what it answers for {NAME} begins with {begin!r}; correct `cache`")
     return found
-
-
-def _check_stored(cache: ObjectCache) -> None:
-    """Raises CacheError for a host that took the file and answers with something else, or with nothing."""
-    with suppress(CredentialsError):
-        stored = cache.get(NAME)
-        if stored is not None and not fields(stored):
-            raise CacheError(f"not a binary cache: it took {NAME} and answers with nothing; correct `cache`")

@@ -121,7 +121,7 @@ class Drain:
 
         Raises what `Pusher.check` raises for good. Nothing is uploaded before the check is through.
         """
-        self._tasks.checked.wait(timeout)
+        self._tasks.checking.before_publication(timeout)
 
     def flush(self, deadline: float, tell: Callable[[Progress], None]) -> bool:
         """From another thread: wait until everything that is in the queue by now is settled, what failed tried once

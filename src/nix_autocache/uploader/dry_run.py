@@ -43,9 +43,16 @@ class DryRun:
         self._reason = ""  # why the cache is not asked again
         self._reported = False
 
-    def check(self, store_dir: str) -> None:
+    def check(self, store_dir: str) -> bool:
         """Ask for anything at all, so that `setup` can report a cache that cannot be reached."""
         self._find(self._reach)
+        return False
+
+    def confirm(self) -> None:
+        pass
+
+    def use(self, infos: Sequence[PathInfo]) -> None:
+        pass
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         with suppress(Error):  # then each path is asked for alone

@@ -48,15 +48,20 @@ class BinaryCache:
     records: RunRecords = field(default_factory=RunRecords)
     fetched: Callable[[], Iterable[PathInfo]] = list
 
-    def check(self, store_dir: str) -> None:
-        cache_info.check(self.cache, store_dir, self.cache_info)
+    def check(self, store_dir: str) -> bool:
+        return cache_info.check(self.cache, store_dir, self.cache_info)
+
+    def confirm(self) -> None:
+        cache_info.confirm(self.cache)
 
     def reach(self) -> None:
         self.cache.get(cache_info.NAME)
 
+    def use(self, infos: Sequence[PathInfo]) -> None:
+        self.reading.roots.use(infos)
+
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         self._learn()
-        self.reading.roots.use(infos)
         try:
             epoch = self._hold(*infos)
         except Error:  # each is then asked for alone
@@ -73,7 +78,6 @@ class BinaryCache:
 
     def find(self, info: PathInfo) -> Found:
         self._learn()
-        self.reading.roots.use([info])
         epoch = self._hold(info)
         try:
             content = self.cache.get(_name(info.path))

@@ -14,11 +14,20 @@ from .presence import Found
 class Pusher(Protocol):
     """Used from many threads. Every method raises CacheError for good, CacheBusy for now, StoreError for the path."""
 
-    def check(self, store_dir: str) -> None:
-        """Check that the cache can be used, before the first path. Creates what a new cache needs."""
+    def check(self, store_dir: str) -> bool:
+        """Check that the cache can be used, before the first upload. Creates what a new cache needs.
+
+        Returns True if it did: `confirm` must then be called before the first path is published.
+        """
+
+    def confirm(self) -> None:
+        """Check that a new cache has what was created."""
 
     def reach(self) -> None:
         """Ask the cache anything, to see that it is there."""
+
+    def use(self, infos: Sequence[PathInfo]) -> None:
+        """Note that these paths are used, for `record`. Sends no request."""
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:
         """Look for many paths at once. Leaves out those without a clear answer. Raises nothing."""

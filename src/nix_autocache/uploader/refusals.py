@@ -18,7 +18,7 @@ class Refusals:
     `reason` is then why nothing can be pushed with them; empty until then.
     """
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __init__(self, check: Callable[[], object]) -> None:
         self.reason = ""
         self._check = check
         self._asking = threading.Lock()

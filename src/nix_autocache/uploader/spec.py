@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UploadSpec:
-    """`roots` is the directory of the garbage collector roots for what is queued. `began` is when the job did, in
-    seconds since 1970.
+    """`roots` is the directory of the garbage collector roots for what is queued; None outside a job. `began` is when
+    the job did, in seconds since 1970.
 
     `key` is the key itself, its name in AWS, or none. Readers of the cache trust it, the keys in `readers`, and
     `upstreams`, whose caches have what they signed. Also the paths in the caches of the directories `elsewhere` are
@@ -161,7 +161,7 @@ class UploadSpec:
             index=self.index,
             doomed=Doomed(None if self.dry_run else cache),
             records=RunRecords(self.lane),
-            fetched=Fetched(self.access.nix, self.began, key.public if key else None),
+            fetched=Fetched(self.access.nix, self.began, key.public if key else None) if self.roots else list,
         )
 
 

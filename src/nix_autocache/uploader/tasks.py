@@ -23,6 +23,7 @@ from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
 from ..system import log
 from .archives import Archives
+from .checking import Checking
 from .doomed import Collected
 from .ledger import Ledger, Realised
 from .pack import STREAMED
@@ -30,7 +31,7 @@ from .plan import Plan
 from .presence import Found
 from .pusher import Pusher
 from .refusals import Refusals
-from .workers import Budget, Once, Workers
+from .workers import Budget, Workers
 
 T = TypeVar("T")
 
@@ -50,21 +51,21 @@ class Tasks:
 
     def __init__(self, pusher: Pusher, ledger: Ledger, store_dir: str) -> None:
         self.stop = threading.Event()
-        self.checked = Once()
         self.trouble = ""
         self._looking = True  # at what the collector has announced
         self._recorded = -math.inf
-        self._pusher, self._ledger, self._store_dir = pusher, ledger, store_dir
+        self._pusher, self._ledger = pusher, ledger
         self._workers = Workers(THREADS)
         self._budget = Budget(MEMORY)
         self._gate = Gate()
         self._archives = Archives()
         self._ranks = count()
-        self.refusals = Refusals(lambda: self._retrying(lambda: pusher.check(store_dir), _CHECK))
+        self.checking = Checking(pusher, store_dir, self._retrying)
+        self.refusals = Refusals(lambda: self._retrying(self.checking.once, _CHECK))
 
     def begin(self) -> None:
         """Look at the cache while the first paths are planned: it costs a connection and a round trip."""
-        self._workers.submit(self._check, _AT_ONCE)
+        self._workers.submit(self.checking.run, _AT_ONCE)
         self._workers.submit(self._look, _AT_ONCE)
 
     def tend(self) -> None:
@@ -79,8 +80,8 @@ class Tasks:
         self._archives.forget()
         if not self._ledger.in_work:
             self._pusher.forget()
-        if self.checked.failed:
-            self.checked = Once()
+        if self.checking.failed:
+            self.checking.reset()
             self.begin()
 
     def realise(self, found: Iterable[Realisation]) -> list[Realised]:
@@ -90,6 +91,7 @@ class Tasks:
     def start(self, planned: Plan, realised: Mapping[str, Sequence[Realised]]) -> None:
         """Admit a plan to the ledger and start on its paths, in the ledger's order."""
         infos, ready = self._ledger.admit(planned, realised)
+        self._pusher.use(infos)
         ranked = [(next(self._ranks), info) for info in infos]
         together = min(_TOGETHER, math.ceil(len(ranked) / _SPREAD)) or 1
         if len(ranked) > _MANY:  # their threads would all wait for it, and slow it down
@@ -100,6 +102,9 @@ class Tasks:
         self._workers.submit(keys.load, next(self._ranks))  # of few, the answers are on their way meanwhile
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
+        if time.monotonic() - self._recorded > _RECORD:
+            self._recorded = time.monotonic()
+            self._workers.submit(self._record, _AT_ONCE)
 
     def at_once(self, task: Callable[[], None]) -> None:
         """Run a task before all others."""
@@ -123,17 +128,10 @@ class Tasks:
 
     def _settle(self) -> None:
         try:
-            self.checked.wait()
+            self.checking.before_publication()
             self._pusher.settle()
         except Exception as error:
             log.line(f"nothing was left for the next run: {one_line(as_error(error))}")
-
-    def _check(self) -> None:
-        try:
-            self._retrying(lambda: self._pusher.check(self._store_dir), math.inf)
-            self.checked.settle()
-        except BaseException as error:  # what obstore raises when it panics is no Exception
-            self.checked.settle(as_error(error))
 
     def _look(self) -> None:
         try:
@@ -144,7 +142,7 @@ class Tasks:
 
     def _record(self) -> None:
         with suppress(Error):  # the next time, or at the end
-            self.checked.wait()
+            self.checking.before_publication()
             self._pusher.record()
 
     def _ask(self, ranked: Sequence[tuple[int, PathInfo]]) -> None:
@@ -153,9 +151,6 @@ class Tasks:
         if not self._gate.closed_for():
             with suppress(BaseException):  # it is a shortcut, and must not hold up what it cuts short
                 answers = self._pusher.ask([info for _, info in ranked])
-        if time.monotonic() - self._recorded > _RECORD:
-            self._recorded = time.monotonic()
-            self._workers.submit(self._record, _AT_ONCE)
         ready: list[Uploaded] = []
         for rank, info in ranked:
             found = answers.get(info.path)
@@ -177,7 +172,7 @@ class Tasks:
         found = found or self._retrying(lambda: self._pusher.find(info))
         if found.there:
             return self._ledger.present(info.path)
-        self.checked.wait()
+        self.checking.before_upload()
         if not (name := self._pusher.archive(info)):
             return self._ledger.uploaded(self._pack(info, found))
         again = partial(self._workers.submit, partial(self._upload, info, rank, found), rank)
@@ -207,7 +202,7 @@ class Tasks:
 
     def _publish_one(self, uploaded: Uploaded) -> list[Uploaded]:
         try:
-            self.checked.wait()
+            self.checking.before_publication()
             self._retrying(lambda: self._pusher.publish(uploaded))
             self.refusals.end_row()
             return self._ledger.published(uploaded)

@@ -21,10 +21,16 @@ class WholePaths:
     is_stale = False
     is_due = False
 
-    def check(self, store_dir: str) -> None:
+    def check(self, store_dir: str) -> bool:
+        return False
+
+    def confirm(self) -> None:
         pass
 
     def reach(self) -> None:
+        pass
+
+    def use(self, infos: Sequence[PathInfo]) -> None:
         pass
 
     def ask(self, infos: Sequence[PathInfo]) -> Mapping[StorePath, Found]:

@@ -1,0 +1,53 @@
+"""The check whether a cache can be used at all: made once, while the first paths are planned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ..errors import as_error
+from .pusher import Pusher
+from .workers import Once
+
+Retrying: TypeAlias = Callable[[Callable[[], Any], float], Any]
+"""What an attempt returns, which is made again for as long as the cache is busy, at most so many seconds."""
+
+
+class Checking:
+    """For any thread. What waits here is raised what the check raised for good."""
+
+    def __init__(self, pusher: Pusher, store_dir: str, retrying: Retrying) -> None:
+        self._pusher, self._store_dir, self._retrying = pusher, store_dir, retrying
+        self._checked, self._confirmed = Once(), Once()
+
+    @property
+    def failed(self) -> bool:
+        return self._confirmed.failed
+
+    def reset(self) -> None:
+        """For another `run`."""
+        self._checked, self._confirmed = Once(), Once()
+
+    def run(self) -> None:
+        """Make the check. Uploads go on before it is known that a new cache has what it was given."""
+        try:
+            created = self._retrying(self.once, math.inf)
+            self._checked.settle()
+            if created:
+                self._retrying(self._pusher.confirm, math.inf)
+            self._confirmed.settle()
+        except BaseException as error:  # what obstore raises when it panics is no Exception
+            for each in (self._checked, self._confirmed):
+                each.settle(as_error(error))
+
+    def once(self) -> bool:
+        """Ask the cache now, see `Pusher.check`."""
+        return self._pusher.check(self._store_dir)
+
+    def before_upload(self) -> None:
+        self._checked.wait()
+
+    def before_publication(self, timeout: float | None = None) -> None:
+        """Wait at most `timeout` seconds."""
+        self._confirmed.wait(timeout)
