@@ -17,7 +17,7 @@ _LONGEST: Final = 1 << 16  # bytes of an answer
 _TEMPORARY: Final = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class IdTokenSource:
     """`url` gives a new token for `bearer`, as `{"value": token}`. Without it there is only `token`."""
 

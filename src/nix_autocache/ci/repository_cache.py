@@ -25,7 +25,7 @@ _OF_ACTIONS: Final = "every action of the job, and with `id-token: write` every 
 _OF_EVERY_JOB: Final = "every job of the repository can write this server's cache, whose tokens name no branch"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RepositoryCache:
     """`unreadable` and `read_only` say why this job cannot read it, and must not write it; empty if it may.
 

@@ -39,7 +39,7 @@ _LONGEST: Final = 1000  # characters of a text of others
 _EVERY: Final = 5.0  # seconds between lines of progress
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Result:
     """The end of a flush; `waited` is in seconds."""
 

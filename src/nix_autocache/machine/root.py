@@ -19,8 +19,8 @@ from ..errors import InputError, RunnerError
 from ..system import process
 from ..system.files import is_only_of
 from ..system.net import network_environment
-from ..system.own_copy import PACKAGE
 from ..system.process import Process
+from ..system.version import PACKAGE
 from .paths import STATE
 from .root_helper import KEEP, VERBS, Environ, Request
 

@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 
 from ..system import own_copy, process, users
 from ..system.files import is_only_of, write_atomically
+from ..system.version import PACKAGE
 from ..uploader.process.client import UploaderClient
 from . import journal
 from .paths import UNDO, JobPaths, Paths
@@ -50,7 +51,7 @@ def owner(paths: Paths) -> tuple[int, int]:
 def write_undo(source: Path) -> None:
     """Write the program with which root undoes all this, from a copy that nobody else could have changed."""
     python = next((path for path in (sys.executable, "/usr/bin/python3") if is_only_of(Path(path), {0})), "python3")
-    words = ["env", "-i", f"PATH={_PATH}", str(python), *own_copy.command([source], own_copy.PACKAGE.name, "undo")[1:]]
+    words = ["env", "-i", f"PATH={_PATH}", str(python), *own_copy.command([source], PACKAGE.name, "undo")[1:]]
     write_atomically(UNDO, f"#!/bin/sh\n# nix-autocache: undo, for root\nexec {shlex.join(words)}\n", 0o755)
 
 

@@ -15,8 +15,8 @@ from typing import Final
 
 from .files import make_directory
 from .trees import copy_tree, remove_tree, set_modes
+from .version import PACKAGE
 
-PACKAGE: Final = Path(__file__).parents[1]
 # The standard library comes first. The path is an argument, because -I ignores variables.
 _RUN: Final = (
     "import runpy, sys; sys.path += sys.argv.pop(1).split(':'); "

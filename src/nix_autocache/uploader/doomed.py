@@ -9,7 +9,7 @@ model checks. While nothing is doomed this costs no request but the reading of t
 from __future__ import annotations
 
 import math
-import secrets
+import os
 import sys
 import threading
 import time
@@ -43,7 +43,7 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _View:
     """A list, when its reading began, and keys on it that this pusher has claimed."""
 
@@ -64,7 +64,7 @@ class Doomed:
     def __init__(self, cache: ObjectCache | None = None, clock: Callable[[], float] = since_boot) -> None:
         self._cache: ObjectCache | None = cache if isinstance(cache, Collectable) else None
         self._clock = clock
-        self._run, self._numbers = secrets.token_hex(8), count(1)
+        self._run, self._numbers = os.urandom(8).hex(), count(1)
         self._reading = threading.Lock()
         self._view = _View()
         self._seen: dict[str, int] = {}  # by the key of an object: the epoch of the list under which it was there

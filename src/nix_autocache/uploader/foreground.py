@@ -31,7 +31,7 @@ _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _RECORD: Final = 1.0  # seconds for the drain to write its records
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Connected:
     """Connections to Nix and to the cache. `cache` is None if it needs credentials or a key first."""
 

@@ -25,7 +25,7 @@ from .vouching import Vouching, objection
 _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policy:
     """What is not ours to upload. `elsewhere` has the fingerprints of paths in other caches that Nix reads."""
 
@@ -35,7 +35,7 @@ class Policy:
     elsewhere: Mapping[StorePath, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan:
     """`outputs` and `realised` are by the entry's name; `candidates` and `settled` are disjoint, and hold nothing known
     before."""
@@ -47,7 +47,7 @@ class Plan:
     realised: dict[str, list[Realisation]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Closure:
     """What Nix says of paths and of all that they refer to: `absent` ones are not valid in its store."""
 

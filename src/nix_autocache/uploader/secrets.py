@@ -23,7 +23,7 @@ from ..system.text import decoded
 from .environment import is_secret, relevant_environment
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Secrets:
     """What an uploader is given: the signing key itself or its name in AWS, and variables with credentials."""
 
@@ -36,7 +36,7 @@ class Secrets:
         return self.key.public_key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SecretSources:
     """Where the secrets are that uploads to `url` need: the signing key, variables, and files that these name."""
 

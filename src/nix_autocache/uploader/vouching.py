@@ -12,7 +12,7 @@ from ..nix.narinfo import fingerprint
 from ..nix.store import PathInfo
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Vouching:
     """`began` is when the job did, in seconds since 1970: what was there before is the machine's own.
 

@@ -21,7 +21,7 @@ PRIVATE: Final = "nix-autocache-"
 """Begins the name of a directory that only this user may enter."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Environment:
     """Packages from `locks`, in the directory `name` of one of `homes`; `others` are only looked through.
 

@@ -17,12 +17,12 @@ from typing import Final
 from ...nix.store_url import CacheUrl
 from ...schemes.table import AWS
 from ...settings import Settings
-from ...system import own_copy
+from ...system.version import PACKAGE
 from ..paths import STATE
 from .environment import PRIVATE, Environment, is_usable_home
 
 _SHARED: Final = STATE / "packages"
-_LOCKS: Final = own_copy.PACKAGE / "requirements"  # a link in the checkout, files in the wheel
+_LOCKS: Final = PACKAGE / "requirements"  # a link in the checkout, files in the wheel
 _BASE: Final = "base.txt"
 _LEAST: Final = "gha.txt"  # for a cache that the CI host keeps: without the client of object stores
 _AWS: Final = "aws.txt"
