@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +20,7 @@ class Address:
 
     @classmethod
     def fresh(cls, port: int) -> Address:
-        return cls(port, secrets.token_hex(8))
+        return cls(port, os.urandom(8).hex())
 
     @property
     def url(self) -> str:

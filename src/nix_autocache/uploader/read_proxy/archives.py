@@ -18,6 +18,7 @@ from .objects import BY_QUESTION, CacheObjects
 from .spool import SMALL, Spool
 
 _HELD: Final = 30.0  # seconds for which an archive waits for Nix
+_MOMENT: Final = 0.01  # seconds in which Nix asks for the last archive, if it does not evaluate on
 _LARGE_AT_ONCE: Final = 12  # so that they leave bandwidth to what Nix waits for, and take 24 MB for their pieces
 
 Job = Callable[[], None]
@@ -86,7 +87,17 @@ class Archives:
                 self._run_ahead(fetch)
 
     def _run_ahead(self, fetch: Fetch) -> None:
-        self._run(fetch, partial(self._objects.open_ahead, fetch.archive.name, fetch.archive.size))
+        if fetch.archive.size > LARGE and not self._queue and fetch.is_asked_for(_MOMENT):
+            self._leave_to_nix(fetch)
+        else:
+            self._run(fetch, partial(self._objects.open_ahead, fetch.archive.name, fetch.archive.size))
+
+    def _leave_to_nix(self, fetch: Fetch) -> None:
+        with self._lock:
+            fetch.end(State.LEFT)
+            self._large_running -= 1
+            if fetch.dropped:
+                self._drop(fetch)
 
     def open_now(self, name: str) -> Content | None:
         """A small archive that is here whole; None does not say that it is missing."""
@@ -111,7 +122,7 @@ class Archives:
             if fetch is None and archive and archive.size <= SMALL:
                 fetch = mine = self._begin(archive)
             if fetch:
-                fetch.users += 1
+                fetch.join()
         if mine:
             self._run(mine, partial(self._objects.open, name))
         if fetch is None:

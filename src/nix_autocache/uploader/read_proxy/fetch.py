@@ -26,6 +26,8 @@ class State(Enum):
     WRONG = auto()
     MISSING = auto()
     FAILED = auto()
+    LEFT = auto()
+    """Nix asked for it before it was begun: passing it on costs half of what fetching it ahead does."""
 
 
 class Fetch:
@@ -40,6 +42,17 @@ class Fetch:
         self.dropped = False
         self._written = 0
         self._changed = threading.Condition()
+
+    def join(self) -> None:
+        """Count one more who reads it."""
+        with self._changed:
+            self.users += 1
+            self._changed.notify_all()
+
+    def is_asked_for(self, timeout: float) -> bool:
+        """Wait until somebody reads it, or it is dropped."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.users > 0 or self.dropped, timeout)
 
     def fill(self, content: Content | None) -> State:
         """Read it; returns how that ended. Raises what iterating over the content raises, and OSError."""

@@ -199,6 +199,20 @@ def test_a_large_archive_is_passed_on_while_it_arrives_but_not_its_end(proxy: Pr
     assert proxy.read(archive) == LARGE
 
 
+def test_a_large_archive_that_nix_asks_for_at_once_is_only_passed_on(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_MOMENT", 30.0)
+    narinfo, archive = proxy.cache.add(1, LARGE)
+    proxy.read(narinfo)
+    wait_for(lambda: not proxy.ahead.is_empty, "a thread that would fetch it")
+    content = proxy.ahead.open(archive)
+    assert content
+    assert proxy.has_all_its_room()
+    assert b"".join(content.pieces) == LARGE
+    assert proxy.cache.asked[archive] == 1
+
+
 def test_where_there_is_no_room_archives_come_from_the_cache(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, 0, 0)
     narinfo, archive = proxy.cache.add(1, LARGE)
