@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from ..caches.protocol import Indexed, ObjectCache
+from ..caches.protocol import Body, Indexed, ObjectCache
 from ..errors import CacheError, CredentialsError, Error
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey, Verifier
@@ -24,6 +26,8 @@ from .presence import ABSENT, Found, decoded, judge
 from .run_records import RunRecords
 
 _ARCHIVE_TYPE: Final = "application/x-nix-nar"
+# More threads that pack at once only wait for each other, and whoever publishes a path waits for all of them.
+_PACKING: Final = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
 _REALISED: Final = "!"  # between the derivation and its output, in what stands for the path of a realisation
 
 
@@ -114,7 +118,10 @@ class BinaryCache:
             return replace(self.describe(signed, file), what="signed")
         packing = Packing(info, self.codec)
         epoch = self._hold(info)
-        body = b"".join(packing) if info.nar_size < STREAMED else packing
+        body: Body = packing
+        if info.nar_size < STREAMED:
+            with _PACKING:
+                body = b"".join(packing)
         self.cache.put(packing.url, body, _ARCHIVE_TYPE)
         if not packing.file:  # it was there already, and refused before its end
             deque(packing, maxlen=0)
