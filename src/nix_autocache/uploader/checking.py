@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ..errors import as_error
 from .pusher import Pusher
-from .workers import Once
 
 Retrying: TypeAlias = Callable[[Callable[[], Any], float], Any]
 """What an attempt returns, which is made again for as long as the cache is busy, at most so many seconds."""
@@ -19,7 +19,7 @@ class Checking:
 
     def __init__(self, pusher: Pusher, store_dir: str, retrying: Retrying) -> None:
         self._pusher, self._store_dir, self._retrying = pusher, store_dir, retrying
-        self._checked, self._confirmed = Once(), Once()
+        self._checked, self._confirmed = _Once(), _Once()
 
     @property
     def failed(self) -> bool:
@@ -27,7 +27,7 @@ class Checking:
 
     def reset(self) -> None:
         """For another `run`."""
-        self._checked, self._confirmed = Once(), Once()
+        self._checked, self._confirmed = _Once(), _Once()
 
     def run(self) -> None:
         """Make the check. Uploads go on before it is known that a new cache has what it was given."""
@@ -51,3 +51,24 @@ class Checking:
     def before_publication(self, timeout: float | None = None) -> None:
         """Wait at most `timeout` seconds."""
         self._confirmed.wait(timeout)
+
+
+class _Once:
+    """A result that other threads wait for: done, or an error."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._error: Exception | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
+    def settle(self, error: Exception | None = None) -> None:
+        self._error = error
+        self._done.set()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for it, at most `timeout` seconds. Raises the error that it ended with."""
+        if self._done.wait(timeout) and self._error:
+            raise self._error

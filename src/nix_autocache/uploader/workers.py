@@ -72,27 +72,6 @@ class Workers:
             return heapq.heappop(self._tasks)[2]
 
 
-class Once:
-    """A result that other threads wait for: done, or an error."""
-
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self._error: Exception | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self._error is not None
-
-    def settle(self, error: Exception | None = None) -> None:
-        self._error = error
-        self._done.set()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait for it, at most `timeout` seconds. Raises the error that it ended with."""
-        if self._done.wait(timeout) and self._error:
-            raise self._error
-
-
 class Budget:
     """Bytes that may be held at once by all threads together; one that wants more than all waits to be alone."""
 
