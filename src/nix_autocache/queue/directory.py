@@ -64,8 +64,9 @@ class Queue:
 
         An entry has the name of a derivation only if it holds nothing else: that name says that Nix built the rest.
         """
-        for start in range(0, len(paths), together):
-            group = sorted(paths[start : start + together], key=lambda path: path.endswith(".drv"))
+        different = list(dict.fromkeys(paths))  # two entries of one name would be one
+        for start in range(0, len(different), together):
+            group = sorted(different[start : start + together], key=lambda path: path.endswith(".drv"))
             self.add(group[0].base, group)
 
     def protect(self, outputs: Iterable[str]) -> None:
