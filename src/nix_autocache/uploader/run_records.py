@@ -54,9 +54,13 @@ class Roots:
         with self._lock:
             return frozenset(self._used - self._referred)
 
-    def clear(self) -> None:
+    def forget(self, outermost: frozenset[str]) -> bool:
+        """Forget all, if these are still the outermost: what was used since would be in no record. Returns whether."""
         with self._lock:
+            if self._used - self._referred != outermost:
+                return False
             self._used, self._referred = set(), set()
+            return True
 
     def _add(self, hash_part: str, references: Iterable[str]) -> None:
         with self._lock:
@@ -90,9 +94,8 @@ class RunRecords:
                 name = self._name = self._name or RunName(self._lane, self._clock())
                 cache.put(str(name), RunRecord(outermost).encode(), CONTENT_TYPE)
                 self._written = outermost
-            if self._name and self._clock() // DAY != self._name.began // DAY:
+            if self._name and self._clock() // DAY != self._name.began // DAY and roots.forget(outermost):
                 self._name, self._written = None, frozenset()
-                roots.clear()
 
 
 class Fetched:

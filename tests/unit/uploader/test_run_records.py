@@ -108,6 +108,20 @@ def test_a_machine_that_runs_for_months_leaves_a_record_a_day() -> None:
     assert second[1] == {hash_part(3)}
 
 
+def test_what_is_used_while_the_last_record_of_a_day_is_written_is_not_forgotten() -> None:
+    now = 20_000 * DAY
+    store, roots, records = MemoryStore(), Roots(), RunRecords(LANE, lambda: now)
+    roots.use([info(1)])
+    records.write(store, roots)
+    now += DAY
+    roots.use([info(2)])
+    store.before = lambda kind, _: roots.use([info(3)]) if kind == "put" else None
+    records.write(store, roots)
+    records.write(store, roots)
+    assert {each for roots in recorded(store).values() for each in roots} == set(map(hash_part, (1, 2, 3)))
+    assert roots.outermost() == frozenset(), "the day is over"
+
+
 def test_nothing_is_written_without_a_lane_or_a_collector() -> None:
     roots, store, unlisted = Roots(), MemoryStore(), FaultyCache()
     roots.use([info(1)])
