@@ -102,7 +102,7 @@ class Tasks:
         self._workers.submit(keys.load, next(self._ranks))  # of few, the answers are on their way meanwhile
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
-        if time.monotonic() - self._recorded > _RECORD:
+        if infos and time.monotonic() - self._recorded > _RECORD:
             self._recorded = time.monotonic()
             self._workers.submit(self._record, _AT_ONCE)
 

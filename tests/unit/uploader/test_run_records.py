@@ -95,6 +95,16 @@ def test_a_job_that_is_killed_has_left_a_record(tmp_path: Path) -> None:
     assert list(recorded(store).values()) == [{StorePath(built).hash_part}]
 
 
+def test_a_first_entry_without_work_does_not_put_the_record_off(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with draining(tmp_path, wrapped=recording(NixReading()), into=store) as it:
+        it.queued(it.fake.path("gone"))
+        wait_for(lambda: "gone" in it.failed(), "the entry")
+        it.queued(built := it.fake.add("built"))
+        wait_for(lambda: bool(recorded(store)), "the record")
+    assert list(recorded(store).values()) == [{StorePath(built).hash_part}]
+
+
 def test_a_machine_that_runs_for_months_leaves_a_record_a_day() -> None:
     now = 20_000 * DAY
     store, roots, records = MemoryStore(), Roots(), RunRecords(LANE, lambda: now)
