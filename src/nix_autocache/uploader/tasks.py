@@ -95,7 +95,8 @@ class Tasks:
         ranked = [(next(self._ranks), info) for info in infos]
         together = min(_TOGETHER, math.ceil(len(ranked) / _SPREAD)) or 1
         if len(ranked) > _MANY:  # their threads would all wait for it, and slow it down
-            keys.load()
+            with suppress(Exception):  # what signs raises it again; here nobody would work on what was admitted
+                keys.load()
         for start in range(0, len(ranked), together):
             group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])

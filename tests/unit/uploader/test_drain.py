@@ -14,6 +14,7 @@ from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
+from nix_autocache.uploader import tasks
 from nix_autocache.uploader.graph import Graph
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache
@@ -136,6 +137,19 @@ class Panics:
         if uploaded.path.name == "not-published":
             raise KeyError(uploaded.path)
         self._pusher.publish(uploaded)
+
+
+def test_where_signatures_cannot_be_made_every_path_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ImportError("no libsodium")
+
+    monkeypatch.setattr(tasks, "_MANY", 0)
+    monkeypatch.setattr(keys, "load", broken)
+    monkeypatch.setattr(keys.SecretKey, "sign", broken)
+    with draining(tmp_path) as drained:
+        drained.queued(drained.fake.add("one"), drained.fake.add("two"))
+        assert drained.flush(10)
+        assert drained.failed().keys() == {"one", "two"}
 
 
 def test_whatever_a_cache_raises_is_the_paths_own_failure(tmp_path: Path) -> None:
