@@ -12,7 +12,7 @@ from ..nix.find import find_nix
 from ..queue.directory import Queue
 from ..uploader import foreground
 
-_TOGETHER: Final = 20  # paths in an entry: one for each takes 0.1 ms
+_TOGETHER: Final = 20  # paths in an entry: an entry for each path would take 0.1 ms a path
 
 
 def push(context: Context, paths: list[str]) -> None:

@@ -1,4 +1,8 @@
-"""The check whether a cache can be used at all: made once, while the first paths are planned."""
+"""The check whether a cache can be used at all: made once, while the first paths are planned.
+
+It has two stages: `Pusher.check`, before anything is uploaded, and for a new cache `Pusher.confirm`, before anything is
+published.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,11 @@ from ..errors import as_error
 from .pusher import Pusher
 
 Retrying: TypeAlias = Callable[[Callable[[], Any], float], Any]
-"""What an attempt returns, which is made again for as long as the cache is busy, at most so many seconds."""
+"""Makes an attempt again for as long as the cache is busy, at most so many seconds, and returns what it returns."""
 
 
 class Checking:
-    """For any thread. What waits here is raised what the check raised for good."""
+    """For any thread. To whoever waits, it raises what the check raised for good."""
 
     def __init__(self, pusher: Pusher, store_dir: str, retrying: Retrying) -> None:
         self._pusher, self._store_dir, self._retrying = pusher, store_dir, retrying
@@ -26,7 +30,7 @@ class Checking:
         return self._confirmed.failed
 
     def reset(self) -> None:
-        """For another `run`."""
+        """Forget a check that failed, for another `run`. What is not ended may not be forgotten: others wait for it."""
         self._checked, self._confirmed = _Once(), _Once()
 
     def run(self) -> None:

@@ -119,7 +119,7 @@ class Drain:
     def usable(self, timeout: float) -> None:
         """From another thread: wait until the cache was looked at, at most `timeout` seconds.
 
-        Raises what `Pusher.check` raises for good. Nothing is uploaded before the check is through.
+        Raises what `Pusher.check` and `Pusher.confirm` raise for good. Nothing is published before both are through.
         """
         self._tasks.checking.before_publication(timeout)
 
