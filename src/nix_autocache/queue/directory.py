@@ -7,12 +7,14 @@ as links and garbage, is left alone.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+from ..nix import base32
 from ..nix.store import StorePath
 from ..system.files import make_directory, make_file, write, write_atomically
 from ..system.locks import locked
@@ -62,12 +64,13 @@ class Queue:
     def add_paths(self, paths: Sequence[StorePath], together: int) -> None:
         """Add paths that no build put there, so many in an entry, which is finished as a whole.
 
-        An entry has the name of a derivation only if it holds nothing else: that name says that Nix built the rest.
+        Its name tells it from all others, also from one of the same first path; nor is it that of a derivation, which
+        would say that Nix built what is in it.
         """
-        different = list(dict.fromkeys(paths))  # two entries of one name would be one
-        for start in range(0, len(different), together):
-            group = sorted(different[start : start + together], key=lambda path: path.endswith(".drv"))
-            self.add(group[0].base, group)
+        for start in range(0, len(paths), together):
+            group = paths[start : start + together]
+            digest = hashlib.sha256("\n".join(group).encode()).digest()
+            self.add(f"{base32.encode(digest[:20])}-paths", group)
 
     def protect(self, outputs: Iterable[str]) -> None:
         """Make outputs garbage collection roots, if Nix did not pass them to the hook.
