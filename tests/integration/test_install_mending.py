@@ -33,6 +33,7 @@ def test_a_store_without_nix_is_installed_into_and_keeps_what_it_had(machine: Ma
 def test_a_dead_daemon_is_started_for_the_job_by_sudo(machine: MakeMachine, nix_generation: Generation) -> None:
     job = debian(machine, nix_generation, "runner", sudo=True)
     nix.with_daemon(job.machine).kill()
+    wait_for(lambda: not job.machine.processes(), "the daemon's end")
     said = job.set_up("existing-daemon")
     assert "a daemon's socket, but nobody answers" in said
     comes_through(job)
@@ -42,6 +43,7 @@ def test_a_dead_daemon_is_started_for_the_job_by_sudo(machine: MakeMachine, nix_
 def test_a_dead_daemon_without_sudo_is_refused_in_one_line(machine: MakeMachine) -> None:
     job = debian(machine, RECENT, "runner")
     nix.with_daemon(job.machine).kill()
+    wait_for(lambda: not job.machine.processes(), "the daemon's end")
     done = job.run("setup", check=False)
     (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
     assert done.returncode == 3

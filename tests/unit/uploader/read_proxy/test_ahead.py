@@ -260,8 +260,9 @@ def test_what_the_index_knows_is_answered_at_once_and_fetched_ahead(proxy: Proxy
     wait_for(proxy.has_all_its_room, "room")
 
 
-def test_references_are_fetched_before_what_refers_to_them(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_references_are_fetched_before_what_refers_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "_AT_ONCE", 1)
+    proxy = Proxy(tmp_path)
     names = [
         proxy.cache.add(n, b"archive %d" % n, [each for each in (n + 1, 9) if n < each < 10], KEY) for n in range(10)
     ]
