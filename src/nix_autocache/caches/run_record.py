@@ -18,14 +18,13 @@ from ..errors import CacheError, InputError
 from ..nix.store import BASE_NAME, HASH_PART
 from . import run_codec
 from .protocol import ObjectCache
-from .run_codec import MOST_ROOTS
 
 RUNS: Final = "autocache/runs/"
 PINS: Final = "autocache/pins/"
 DAY: Final = 24 * 3600.0  # seconds
 _RUN: Final = "run"
 _PIN: Final = "pin"
-_OBJECT: Final = 8 << 20  # bytes of text that are read: more than MOST_ROOTS hash parts
+_OBJECT: Final = 8 << 20  # bytes of text that are read: more than run_codec.MOST_ROOTS hash parts
 _TIME: Final = "%Y%m%dT%H%M%S"
 _RUN_NAME: Final = re.compile(r"autocache/runs/([0-9a-f]{16})/([0-9]{8}T[0-9]{6})-([0-9a-f]{8})")
 _PIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
@@ -73,7 +72,9 @@ class RunRecord:
 
     def encode(self) -> bytes:
         """The object. Of too many roots the last in the alphabet are left out."""
-        return run_codec.pack({"kind": _RUN}, "".join(f"{each}\n" for each in sorted(self.roots)[:MOST_ROOTS]))
+        return run_codec.pack(
+            {"kind": _RUN}, "".join(f"{each}\n" for each in sorted(self.roots)[: run_codec.MOST_ROOTS])
+        )
 
     @classmethod
     def read(cls, cache: ObjectCache, name: str) -> RunRecord | None:

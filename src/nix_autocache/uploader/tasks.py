@@ -100,7 +100,8 @@ class Tasks:
         for start in range(0, len(ranked), together):
             group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])
-        self._workers.submit(keys.load, next(self._ranks))  # of few, the answers are on their way meanwhile
+        if 0 < len(ranked) <= _MANY:  # the answers are on their way meanwhile
+            self._workers.submit(keys.load, next(self._ranks))
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
         if infos and time.monotonic() - self._recorded > _RECORD:

@@ -88,16 +88,9 @@ class Archives:
 
     def _run_ahead(self, fetch: Fetch) -> None:
         if fetch.archive.size > LARGE and not self._queue and fetch.is_asked_for(_MOMENT):
-            self._leave_to_nix(fetch)
+            self._end(fetch, State.LEFT)
         else:
             self._run(fetch, partial(self._objects.open_ahead, fetch.archive.name, fetch.archive.size))
-
-    def _leave_to_nix(self, fetch: Fetch) -> None:
-        with self._lock:
-            fetch.end(State.LEFT)
-            self._large_running -= 1
-            if fetch.dropped:
-                self._drop(fetch)
 
     def open_now(self, name: str) -> Content | None:
         """A small archive that is here whole; None does not say that it is missing."""
@@ -167,11 +160,14 @@ class Archives:
         except Exception:
             pass  # who waits for it asks the cache, and reports what happens then
         finally:
-            with self._lock:
-                fetch.end(state)
-                self._large_running -= fetch.archive.size > LARGE
-                if fetch.dropped or (state is State.FAILED and not fetch.users):
-                    self._drop(fetch)
+            self._end(fetch, state)
+
+    def _end(self, fetch: Fetch, state: State) -> None:
+        with self._lock:
+            fetch.end(state)
+            self._large_running -= fetch.archive.size > LARGE
+            if fetch.dropped or (state is State.FAILED and not fetch.users):
+                self._drop(fetch)
 
     def _served(self, fetch: Fetch) -> Content | None:
         state = fetch.wait()
