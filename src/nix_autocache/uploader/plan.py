@@ -20,6 +20,7 @@ from ..nix.store import PathInfo, StorePath, parse_store_path
 from ..nix.store_client import StoreClient
 from ..queue.entry import Entry
 from ..queue.outcomes import Outcome
+from .presence import is_signed
 from .vouching import Vouching, objection
 
 _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")
@@ -125,7 +126,7 @@ def _classify(info: PathInfo, policy: Policy, *, built: bool) -> PathInfo | Outc
     """A candidate for the cache, or why it is none. `built` says that Nix told its hook that it built it."""
     if policy.elsewhere.get(info.path) == fingerprint(info):
         return Outcome(info.path, "upstream")
-    if any(key.verifies(fingerprint(info), each) for each in info.signatures for key in policy.upstreams):
+    if is_signed(info, policy.upstreams):
         return Outcome(info.path, "upstream")
     if policy.exclude and policy.exclude.search(info.path.name):
         return Outcome(info.path, "skipped", reason=f"excluded by {policy.exclude.pattern}")

@@ -18,9 +18,9 @@ from ..caches.run_codec import CONTENT_TYPE, MOST_ROOTS
 from ..ci.lane import Lane
 from ..errors import StoreError
 from ..nix.keys import PublicKey
-from ..nix.narinfo import fingerprint
 from ..nix.store import BASE_NAME, HASH_PART, Nix, PathInfo
 from ..nix.store_client import StoreClient
+from .presence import is_signed
 
 if TYPE_CHECKING:
     from ..caches.run_record import RunName
@@ -120,5 +120,4 @@ class Fetched:
     def _is_from(self, info: PathInfo) -> bool:
         if self._key is None:
             return not info.signatures
-        text = fingerprint(info)
-        return any(self._key.verifies(text, each) for each in info.signatures)
+        return is_signed(info, [self._key])

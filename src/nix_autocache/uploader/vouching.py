@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..nix.keys import PublicKey
-from ..nix.narinfo import fingerprint
 from ..nix.store import PathInfo
+from .presence import is_signed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -42,4 +42,4 @@ def objection(info: PathInfo, vouching: Vouching, *, built: bool) -> str:
 def _signed(info: PathInfo, trusted: tuple[PublicKey, ...] | None) -> bool:
     if trusted is None:
         return bool(info.signatures)
-    return any(key.verifies(fingerprint(info), signature) for signature in info.signatures for key in trusted)
+    return is_signed(info, trusted)
