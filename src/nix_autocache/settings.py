@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, get_args
 
 from .errors import InputError
 from .nix.access_tokens import parse as parse_tokens
@@ -18,6 +17,7 @@ from .nix.key_source import KeySource
 from .nix.keys import CACHE_NIXOS_ORG, PublicKey, parse_public_keys, parse_upstream_keys
 from .nix.store_url import CacheUrl, parse_cache_url
 from .schemes.table import credential_prefixes
+from .system.dataclass import dataclass, field, fields
 from .system.parsers import as_boolean, boolean, choice, line, number, optional, pattern, role_arn, sha256, text
 from .system.text import clean
 
@@ -61,7 +61,8 @@ class Settings:
     check: bool
 
 
-class Input(NamedTuple):
+@dataclass(frozen=True)
+class Input:
     """One row of the reference. `parse` gets the text and the input's name, and raises InputError."""
 
     name: str

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
-from nix_autocache.caches.protocol import Body, Content, Stored, VisibleAtOnce
+from nix_autocache.caches.protocol import Body, Collectable, Content, Stored, VisibleAtOnce
 from nix_autocache.caches.run_record import RunName, RunRecord
 from nix_autocache.ci.lane import Lane
 from nix_autocache.collecting.collector import Collector
@@ -32,7 +32,7 @@ LETTERS = "0123456789abcdfghijklmnpqrsvwxyz"
 NOW = 1_800_000_000.0
 
 
-class Simulated(VisibleAtOnce):
+class Simulated(VisibleAtOnce, Collectable):
     """So many paths, a tenth of them dead; each refers to earlier ones of the same kind."""
 
     together = 1

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nix_autocache.caches.protocol import Body, Content, Stored, VisibleAtOnce
+from nix_autocache.caches.protocol import Body, Collectable, Content, Stored, VisibleAtOnce
 from nix_autocache.errors import CacheError
 
 PAGE = 1000
@@ -19,7 +19,7 @@ class StoppedError(BaseException):
 
 
 @dataclass
-class MemoryStore(VisibleAtOnce):
+class MemoryStore(VisibleAtOnce, Collectable):
     """`before` is called with the kind and the name of each request, and may raise.
 
     `locked` are names that cannot be deleted. Without `conditional` it ignores conditions, as some servers do.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from nix_autocache.caches.protocol import Body, Content, VisibleAtOnce
+from nix_autocache.caches.protocol import Body, Content, Indexed, VisibleAtOnce
 from nix_autocache.errors import CacheBusy, CacheError
 from nix_autocache.nix import base32
 from nix_autocache.nix.keys import SecretKey
@@ -189,7 +189,7 @@ class SealingCache:
 
 
 @dataclass
-class IndexedCache(SealingCache):
+class IndexedCache(SealingCache, Indexed):
     """One that is stale until it is sealed, as soon as it was told that something is used."""
 
     used: set[str] = field(default_factory=set)

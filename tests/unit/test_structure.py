@@ -23,7 +23,8 @@ FLOORS = (
     {"trust", "uploader"},
     {"queue", "caches", "settings"},
     {"nix", "ci"},
-    {"system", "schemes"},
+    {"schemes"},
+    {"system"},
     {"errors"},
 )
 

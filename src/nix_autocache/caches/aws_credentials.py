@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.id_token import IdTokenSource
 from ..errors import CredentialsError, one_line
+from ..system.dataclass import dataclass
 from .aws_client import client, translated_errors
 
 if TYPE_CHECKING:

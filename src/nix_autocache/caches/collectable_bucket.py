@@ -20,7 +20,7 @@ _PAGE: Final = 1000  # names, as many as S3 gives at once
 
 
 class CollectableBucket(Bucket):
-    """It is `Collectable`, `Listed` and `Erasable`."""
+    """What makes it `Collectable`, `Listed` and `Erasable`."""
 
     def __init__(self, url: CacheUrl, opener: Opener, environ: Mapping[str, str], *more: Any) -> None:
         super().__init__(url, opener, environ, *more)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
 from ..errors import CacheError
+from ..system.dataclass import dataclass, field
 from . import run_codec
 from .protocol import ObjectCache
 

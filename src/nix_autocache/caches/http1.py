@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import IO, Final
+
+from ..system.dataclass import dataclass, replace
 
 LARGEST: Final = 1 << 20  # bytes of the content of a response that is not read piece by piece
 _PIECE: Final = 64 << 10  # bytes at most of one piece: for a large one malloc asks the kernel for memory each time

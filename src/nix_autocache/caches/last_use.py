@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from ..system.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

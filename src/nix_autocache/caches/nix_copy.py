@@ -13,7 +13,7 @@ from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
 from ..nix.store_url import CacheUrl
 from ..system import process
-from .protocol import Access
+from .protocol import Access, PathCache
 
 _PERMANENT: Final = (
     "don't know how to open",
@@ -25,8 +25,8 @@ _PERMANENT: Final = (
 )
 
 
-class NixCopy:
-    """A PathCache through `nix copy --to`."""
+class NixCopy(PathCache):
+    """Through `nix copy --to`."""
 
     def __init__(self, url: CacheUrl, nix: Nix, key: SecretKey | None) -> None:
         self._nix = [nix.program("nix"), "--extra-experimental-features", "nix-command"]

@@ -20,7 +20,7 @@ from .http1 import LARGEST
 from .http_status import does_not_exist, is_absent, is_stored_anyway
 from .obstore_client import ARCHIVE, QUESTION, READING, STREAM, Opener
 from .obstore_errors import describe
-from .protocol import Body, Content, VisibleAtOnce
+from .protocol import Body, Collectable, Content, Erasable, Listed, VisibleAtOnce
 
 if TYPE_CHECKING:
     from obstore import BytesStream
@@ -33,7 +33,7 @@ _AT_ONCE: Final = 2  # parts of one archive in flight
 _SMALL: Final = 64 << 10  # bytes that can be sent in the time of a question
 
 
-class ObjectStoreCache(CollectableBucket, VisibleAtOnce):
+class ObjectStoreCache(CollectableBucket, VisibleAtOnce, Collectable, Listed, Erasable):
     """Reads and puts objects. Its arguments are those of a `Bucket`."""
 
     def get(self, name: str) -> bytes | None:

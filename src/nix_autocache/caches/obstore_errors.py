@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from obstore import exceptions
 
 from ..errors import CacheError, Error
+from ..system.dataclass import dataclass
 from . import region
 from .http_status import INFO, status_error
 from .retry_after import RetryAfter

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..system import version
+from ..system.dataclass import dataclass
 from ..system.net import DEFAULT_PORTS
 from .http1 import Connection, NoCacheError
 
@@ -22,7 +22,7 @@ _OF_AWS: Final = ip_network("fd00:ec2::/32")  # IMDS, ECS and EKS by IPv6
 _OF_AZURE: Final = ip_address("168.63.129.16")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Origin:
     """The server at `base`. Each request carries `headers`; `to_proxy` are headers for the proxy alone.
 

@@ -1,18 +1,21 @@
 """The two kinds of destination, as the uploader and the read proxy use them.
 
 An `ObjectCache` keeps named objects: we make the narinfos and archives for it. A `PathCache` takes whole store paths.
+What only some caches can do is a base class of theirs, and no protocol: to look for the methods of a protocol in an
+instance, Python loads `inspect`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ..ci.lane import Lane
 from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
+from ..system.dataclass import dataclass
 
 if TYPE_CHECKING:
     from .aws_credentials import AwsCredentials
@@ -21,8 +24,7 @@ Body: TypeAlias = bytes | Iterable[bytes]
 """The whole body, or its pieces. The pieces must be iterable twice: some servers must know the size first."""
 
 
-@runtime_checkable
-class Archive(Protocol):
+class Archive:
     """A body that knows the size of the NAR that it holds, in bytes."""
 
     nar_size: int
@@ -111,23 +113,26 @@ class ObjectCache(Protocol):
         """
 
 
-@runtime_checkable
-class Indexed(Protocol):
+class Indexed(ABC):
     """The part of an `ObjectCache` that looks up at its beginning all that it holds; a question then costs no request.
 
     Whoever can write to the cache writes what it finds there. It keeps on disk what it reads of archives, if it may.
     """
 
+    @abstractmethod
     def known(self) -> str:
         """What was looked up, for another process of this job. Raises CacheError and CacheBusy."""
 
+    @abstractmethod
     def learn(self, known: str) -> None:
         """Take what `known` returned in another process for looked up, unless it was looked up here."""
 
+    @abstractmethod
     def use(self, names: Iterable[str]) -> None:
         """Note that this job uses these narinfos. Sends no request."""
 
     @property
+    @abstractmethod
     def is_stale(self) -> bool:
         """True if the next jobs gain from a seal, even if nothing was put: they find more, or for longer.
 
@@ -135,18 +140,18 @@ class Indexed(Protocol):
         """
 
 
-@runtime_checkable
-class Erasable(Protocol):
+class Erasable(ABC):
     """The part of an `ObjectCache` whose objects can be deleted, by those who may."""
 
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Delete an object. Raises nothing if there is none; CredentialsError if these credentials may not."""
 
 
-@runtime_checkable
-class Listed(Protocol):
+class Listed(ABC):
     """The part of an `ObjectCache` that can say which objects it has."""
 
+    @abstractmethod
     def names(self) -> Iterator[str]:
         """The names of all objects, in any order; a thousand or so come in a round trip, and are in memory."""
 
@@ -161,22 +166,24 @@ class Stored:
     modified: float
 
 
-@runtime_checkable
-class Collectable(Protocol):
-    """The part of an `ObjectCache` that can be listed and deleted from, and can put under a condition.
+class Collectable(ObjectCache):
+    """An `ObjectCache` that can be listed and deleted from, and can put under a condition.
 
     Every method raises CacheError (permanent) or CacheBusy (retry).
     """
 
+    @abstractmethod
     def objects(self, folder: str = "") -> Iterator[Stored]:
         """The objects of a folder, or all, in any order. An object that is put or deleted meanwhile may be missing."""
 
+    @abstractmethod
     def delete(self, names: Sequence[str]) -> Mapping[str, str]:
         """Delete objects, many in a request where the store can. Returns those that may be there still, with why.
 
         A name that does not exist counts as deleted.
         """
 
+    @abstractmethod
     def put_if(self, name: str, content: bytes, etag: str | None) -> bool:
         """Put a small object if the one that is there has this ETag; with None, if there is none. False if not so.
 
@@ -196,10 +203,10 @@ class VisibleAtOnce:
         return True
 
 
-@runtime_checkable
-class PathCache(Protocol):
+class PathCache(ABC):
     """Used from many threads at once. Every method raises CacheError (permanent) or CacheBusy (retry)."""
 
+    @abstractmethod
     def copy(self, path: StorePath) -> None:
         """Copy one path. Its references must be there already."""
 
@@ -207,7 +214,7 @@ class PathCache(Protocol):
 Cache: TypeAlias = ObjectCache | PathCache
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Access:
     """What a backend may use: the environment's credentials and proxies, Nix, the signing key.
 

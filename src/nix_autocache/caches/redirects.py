@@ -6,9 +6,10 @@ Credentials are sent to no other server than the cache's own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
+from ..system.dataclass import dataclass
 from ..system.net import DEFAULT_PORTS
 
 MAX_REDIRECTS: Final = 10  # in a row, as in Nix
@@ -17,7 +18,8 @@ _SEE_OTHER: Final = 303
 _UNQUOTED: Final = "%/:=&?~#+!$,;'@()*[]"  # characters that may stand in a whole URL
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True)
+class Target:
     """A server, as `scheme://host:port`, and a path on it, which may have a query."""
 
     origin: str

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ..errors import CacheError
 from ..nix.keys import JOB_PREFIX
 from ..nix.store import BASE_NAME, HASH_PART
+from ..system.dataclass import dataclass
 from . import run_codec
 from .protocol import ObjectCache
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
 from ..ci.lane import Lane
 from ..errors import CacheError, InputError
 from ..nix.store import BASE_NAME, HASH_PART
+from ..system.dataclass import dataclass
 from . import run_codec
 from .protocol import ObjectCache
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from ..system.dataclass import dataclass
 from .console import Console
 from .id_token import IdTokenSource
 from .lane import Lanes

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import CacheBusy, CredentialsError
+from ..system.dataclass import dataclass, field
 
 _TIMEOUT: Final = 10.0  # seconds without an answer
 _LONGEST: Final = 1 << 16  # bytes of an answer
 _TEMPORARY: Final = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class IdTokenSource:
     """`url` gives a new token for `bearer`, as `{"value": token}`. Without it there is only `token`."""
 

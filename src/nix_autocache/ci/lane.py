@@ -11,7 +11,8 @@ import json
 import os
 import socket
 import sys
-from dataclasses import dataclass
+
+from ..system.dataclass import dataclass
 
 _SCOPE = 16  # hexadecimal digits
 _LANE = 8

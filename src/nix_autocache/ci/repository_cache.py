@@ -11,8 +11,9 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from ..system.dataclass import dataclass
 
 _PULL: Final = "refs/pull/"
 _TAG: Final = "refs/tags/"
@@ -25,7 +26,7 @@ _OF_ACTIONS: Final = "every action of the job, and with `id-token: write` every 
 _OF_EVERY_JOB: Final = "every job of the repository can write this server's cache, whose tokens name no branch"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class RepositoryCache:
     """`unreadable` and `read_only` say why this job cannot read it, and must not write it; empty if it may.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
@@ -11,11 +10,12 @@ from ..errors import InputError
 from ..job.context import Context
 from ..nix.find import find_nix
 from ..nix.store import Nix
+from ..system.dataclass import replace
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..collecting.look import Store
+    from ..caches.protocol import Collectable
 
 _NOWHERE: Final = Nix(Path("/nonexistent"))  # nothing is asked of it
 
@@ -40,7 +40,7 @@ def with_flags(context: Context, options: SimpleNamespace) -> Context:
     return replace(context, settings=replace(settings, cache=cache, aws_role=options.aws_role or settings.aws_role))
 
 
-def open_cache(context: Context, verb: str) -> Store:
+def open_cache(context: Context, verb: str) -> Collectable:
     """The cache. Raises InputError for one that cannot be collected."""
     from ..caches.protocol import Collectable, PathCache
     from ..job import upload_spec

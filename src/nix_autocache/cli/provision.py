@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..errors import RunnerError
 from ..job.context import Context
 from ..nix.find import find_nix
 from ..nix.store import Nix
+from ..system.dataclass import replace
 
 
 def provision(context: Context) -> None:

@@ -7,7 +7,6 @@ start faster without.
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import AbstractContextManager, nullcontext
 
 from ..job import decision, preflight
@@ -19,6 +18,7 @@ from ..machine.modes import Mode
 from ..nix.find import find_nix, real
 from ..nix.store import Nix
 from ..system import probe, version
+from ..system.dataclass import asdict
 
 
 def setup(context: Context) -> None:
@@ -120,7 +120,7 @@ def install(context: Context, rule: modes.ModeRule) -> Nix:
         )
         context.host.info(f"installing Nix from {source.url}")
         if kind == "multi-user":
-            root.call("install", dataclasses.asdict(source), context.environ)
+            root.call("install", asdict(source), context.environ)
         else:
             installation.install(target, kind, source, context.environ)
     nix = find_nix(context.environ)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ..job.context import Context
 from ..machine.paths import CONFIGURATION
 from ..settings import INPUTS
 from ..system import version
+from ..system.dataclass import dataclass
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +29,8 @@ cat {CONFIGURATION}
   nix-autocache provision"""
 
 
-class Verb(NamedTuple):
+@dataclass(frozen=True)
+class Verb:
     """A verb, what it does in a line, an example, and whether the inputs are its flags and paths its arguments."""
 
     run: Callable[[Context, SimpleNamespace], object]

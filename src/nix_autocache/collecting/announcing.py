@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from ..caches import doomed_list, run_codec
 from ..caches.doomed_list import BEGUN, DOOMED, WAIT, Claim, DamagedError, DoomedList, Keys
-from ..caches.protocol import Stored
+from ..caches.protocol import Collectable, Stored
 from ..errors import CacheError
+from ..system.dataclass import dataclass
 from .lock import Lock
-from .look import Store
 from .reading import read_each
 
 _AHEAD: Final = 24 * 3600  # seconds that an epoch may be ahead of the store's clock
@@ -37,7 +36,7 @@ class State:
     is_damaged: bool = False
 
 
-def state(cache: Store, lock: Lock) -> State:
+def state(cache: Collectable, lock: Lock) -> State:
     """Raises CacheError and CacheBusy. A damaged list counts as none that may be swept."""
     own = {each.name: each for each in cache.objects(doomed_list.FOLDER)}
     damaged, listed, begun = False, None, None
@@ -60,26 +59,26 @@ def state(cache: Store, lock: Lock) -> State:
     return State(epoch, listed, wait, begun is not None)
 
 
-def announce(cache: Store, epoch: int, keys: Keys) -> DoomedList:
+def announce(cache: Collectable, epoch: int, keys: Keys) -> DoomedList:
     """Say what will be deleted, but not before WAIT seconds have passed."""
     announced = DoomedList(epoch, int(time.time()), True, keys)
     cache.put(DOOMED, announced.encode(), run_codec.CONTENT_TYPE)
     return announced
 
 
-def begin(cache: Store, announced: DoomedList) -> None:
+def begin(cache: Collectable, announced: DoomedList) -> None:
     """From here on no claim holds. What is needed is looked for again after this."""
     cache.put(BEGUN, doomed_list.encode_begun(announced.epoch), run_codec.CONTENT_TYPE)
 
 
-def claimed(cache: Store, own: Iterable[Stored], announced: Keys) -> set[str]:
+def claimed(cache: Collectable, own: Iterable[Stored], announced: Keys) -> set[str]:
     """The keys on the list that pushers have claimed, for any list. Raises DamagedError, CacheError and CacheBusy."""
     names = [each.name for each in own if Claim.epoch_of(each.name) is not None]
     claims = (claim for _, claim in read_each(names, partial(Claim.read, cache)) if claim)
     return {name for claim in claims for name in claim.keys if name in announced}
 
 
-def end(cache: Store, epoch: int, own: Iterable[Stored]) -> None:
+def end(cache: Collectable, epoch: int, own: Iterable[Stored]) -> None:
     """Nothing is doomed any more. The claims go last: whoever takes over after a crash needs them until then.
 
     `epoch` is a new one, and `own` was listed after the sweep began: what was claimed by then is over.

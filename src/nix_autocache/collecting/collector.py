@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..caches import run_codec
 from ..caches.doomed_list import DamagedError, DoomedList, Keys, key
+from ..caches.protocol import Collectable
+from ..system.dataclass import dataclass, field
 from . import announcing, graph_file, mending
 from .lock import Clock, Lock
-from .look import Known, Look, Store, Tell, look
+from .look import Known, Look, Tell, look
 from .policy import Dead, Verdict, by_scope, dead, judge
 from .policy_inputs import Policy
 from .report import Count, Report
@@ -31,7 +32,7 @@ _NOTHING: Final = Keys()
 class Collector:
     """`tell` gets lines of progress, `alone` is as in `Lock.acquire`. Methods raise Error, CacheError and CacheBusy."""
 
-    cache: Store
+    cache: Collectable
     policy: Policy
     clock: Clock
     tell: Tell

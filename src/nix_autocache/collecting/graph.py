@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..nix.store import HASH_PART
+from ..system.dataclass import dataclass, field
 from .hash_parts import HashParts
 
 _NIX: Final = "0123456789abcdfghijklmnpqrsvwxyz"

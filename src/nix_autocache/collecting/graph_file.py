@@ -11,13 +11,13 @@ import json
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ..caches.protocol import ObjectCache
 from ..nix.unpack import CORRUPT, unpacked
 from ..nix.zstd import zstd
 from ..system import flat_json
+from ..system.dataclass import dataclass
 from .graph import Graph
 from .hash_parts import BYTES, HashParts
 

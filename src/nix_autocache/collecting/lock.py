@@ -9,14 +9,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ..caches import run_codec
 from ..caches.doomed_list import FOLDER, IN_FLIGHT
-from ..caches.protocol import Stored
+from ..caches.protocol import Collectable, Stored
 from ..errors import Error
-from .look import Store
+from ..system.dataclass import dataclass
 
 LOCK: Final = f"{FOLDER}/lock"
 RENEWED: Final = 300.0  # seconds after which the owner puts it again, before it deletes anything more
@@ -38,14 +37,14 @@ class Clock:
 class Lock:
     """Made by `acquire`. `store_time` is a time of the store at which the clock was not yet at `_since`."""
 
-    def __init__(self, cache: Store, clock: Clock, *, alone: bool) -> None:
+    def __init__(self, cache: Collectable, clock: Clock, *, alone: bool) -> None:
         self._cache, self._clock, self._alone = cache, clock, alone
         self._token, self._etag = secrets.token_hex(16), ""
         self._renewed = self._since = clock.now()
         self.store_time = 0.0
 
     @classmethod
-    def acquire(cls, cache: Store, clock: Clock, *, alone: bool = False) -> Lock:
+    def acquire(cls, cache: Collectable, clock: Clock, *, alone: bool = False) -> Lock:
         """`alone`: no other collector runs, whatever the lock says.
 
         Raises TakenError, Error for a store that ignores conditions unless `alone` and for credentials that may not

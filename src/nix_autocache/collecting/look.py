@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import compress
-from typing import Final, Protocol
+from typing import Final
 
 from ..caches.doomed_list import Keys
 from ..caches.http1 import LARGEST
-from ..caches.protocol import Collectable, ObjectCache, Stored
+from ..caches.protocol import Collectable, Stored
 from ..nix.store import HASH_PART
+from ..system.dataclass import dataclass, field
 from .archives import Archives
 from .graph import Graph, number_of, short
 from .reading import read_all
@@ -27,10 +27,6 @@ _NARINFO, _LISTING = ".narinfo", ".ls"
 
 _NOTHING: Final = Keys()
 Tell = Callable[[str], None]
-
-
-class Store(ObjectCache, Collectable, Protocol):
-    """A cache that can be collected."""
 
 
 @dataclass
@@ -89,7 +85,7 @@ class Look:
         return self.sizes[path] + (0 if place is None else self.archives.sizes[place])
 
 
-def look(cache: Store, known: Known, tell: Tell, announced: Keys = _NOTHING) -> Look:
+def look(cache: Collectable, known: Known, tell: Tell, announced: Keys = _NOTHING) -> Look:
     """List a cache, and read what is new in it; `known` learns that. Raises CacheError and CacheBusy.
 
     Names of archives are kept only of those that are on the list.
@@ -170,7 +166,7 @@ def _path(graph: Graph, name: str, ending: str) -> int | None:
         return None
 
 
-def _read_narinfos(cache: Store, found: Look, unread: array[int], tell: Tell) -> None:
+def _read_narinfos(cache: Collectable, found: Look, unread: array[int], tell: Tell) -> None:
     graph = found.graph
     pairs = ((unread[at], unread[at + 1]) for at in range(0, len(unread), 2))
     names = ((f"{graph.hash_part(path)}{_NARINFO}", (path, etag)) for path, etag in pairs)
@@ -185,6 +181,6 @@ def _read_narinfos(cache: Store, found: Look, unread: array[int], tell: Tell) ->
         graph.set(path, etag, archive, references)
 
 
-def _read_links(cache: Store, unread: Iterable[tuple[str, int]]) -> dict[str, tuple[int, str]]:
+def _read_links(cache: Collectable, unread: Iterable[tuple[str, int]]) -> dict[str, tuple[int, str]]:
     read = read_all(cache, ((name, (name, etag)) for name, etag in unread))
     return {name: (etag, target) for (name, etag), content in read if (target := target_of(name, content or b""))}

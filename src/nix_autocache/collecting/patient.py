@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from ..caches.protocol import Body, Content, Stored
+from ..caches.protocol import Body, Collectable, Content, Stored
 from ..caches.retry import retrying
-from .look import Store
 
 T = TypeVar("T")
 _LONGEST: Final = 120.0  # seconds for one request
 
 
-class Patient:
-    """A `Store` through another one."""
+class Patient(Collectable):
+    """Another one, asked again."""
 
-    def __init__(self, cache: Store) -> None:
+    def __init__(self, cache: Collectable) -> None:
         self._cache, self._never = cache, threading.Event()
-        self.open_connections, self.close_connections = cache.open_connections, cache.close_connections
-        self.get_many, self.seal, self.sealed = cache.get_many, cache.seal, cache.sealed
+
+    def open_connections(self, count: int) -> None:
+        self._cache.open_connections(count)
+
+    def close_connections(self) -> None:
+        self._cache.close_connections()
 
     @property
     def together(self) -> int:
@@ -30,6 +33,15 @@ class Patient:
     @property
     def seals(self) -> bool:
         return self._cache.seals
+
+    def seal(self) -> None:
+        self._cache.seal()
+
+    def sealed(self, name: str) -> bool:
+        return self._cache.sealed(name)
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        return self._cache.get_many(names)
 
     def get(self, name: str) -> bytes | None:
         return self._again(partial(self._cache.get, name))

@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..caches.doomed_list import DoomedList, read_begun
+from ..caches.protocol import Collectable
 from ..caches.run_codec import CONTENT_TYPE
 from ..caches.run_record import PINS, DamagedPinError, Pin, pin_name, pin_object
 from ..errors import CacheError, Error, InputError
 from ..nix.store import HASH_PART
-from .look import Store
 
 _ATTEMPTS: Final = 10  # while others pin under the same name
 _NEW: Final = Pin(())
 
 
-def pin(cache: Store, name: str, bases: Sequence[str], *, keep_revisions: int = 1, keep_days: int | None = None) -> Pin:
+def pin(
+    cache: Collectable, name: str, bases: Sequence[str], *, keep_revisions: int = 1, keep_days: int | None = None
+) -> Pin:
     """Add a revision: base names of store paths, which must be in the cache.
 
     Raises InputError for a bad name and for a path that is not there, Error if the collector deletes it now, CacheError
@@ -35,7 +37,7 @@ def pin(cache: Store, name: str, bases: Sequence[str], *, keep_revisions: int = 
     return made
 
 
-def unpin(cache: Store, name: str) -> str:
+def unpin(cache: Collectable, name: str) -> str:
     """Remove a pin, so that it keeps nothing. Returns why its object is still there, if these credentials may not
     delete. Raises InputError if there is none, CacheError and CacheBusy."""
     if not _keeps_something(cache, name):
@@ -44,14 +46,14 @@ def unpin(cache: Store, name: str) -> str:
     return cache.delete([pin_object(name)]).get(pin_object(name), "")
 
 
-def pins(cache: Store) -> Mapping[str, Pin]:
+def pins(cache: Collectable) -> Mapping[str, Pin]:
     """The pins by their names, without those that keep nothing. Raises DamagedPinError, CacheError and CacheBusy."""
     names = sorted(name for each in cache.objects(PINS.rstrip("/")) if (name := pin_name(each.name)))
     found = {name: Pin.read(cache, pin_object(name)) for name in names}
     return {name: each for name, each in found.items() if each and each.kept(time.time())}
 
 
-def _keeps_something(cache: Store, name: str) -> bool:
+def _keeps_something(cache: Collectable, name: str) -> bool:
     """True also for a damaged pin, which keeps everything."""
     try:
         found = Pin.read(cache, pin_object(name))
@@ -60,13 +62,13 @@ def _keeps_something(cache: Store, name: str) -> bool:
     return found is not None and bool(found.kept(time.time()))
 
 
-def _require(cache: Store, bases: Sequence[str]) -> None:
+def _require(cache: Collectable, bases: Sequence[str]) -> None:
     for base in bases:
         if not cache.exists(f"{base[:HASH_PART]}.narinfo"):
             raise InputError(f"pin: {base} is not in the cache; push it first: nix-autocache push PATH")
 
 
-def _change(cache: Store, name: str, changed: Callable[[Pin], Pin]) -> Pin:
+def _change(cache: Collectable, name: str, changed: Callable[[Pin], Pin]) -> Pin:
     """Replace a pin, which others may do at the same time."""
     object_name = pin_object(name)
     for _ in range(_ATTEMPTS):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..caches import last_use
 from ..caches.run_record import DAY
+from ..system.dataclass import dataclass, field
 from .graph import References
 from .look import Look
 from .policy_inputs import Policy

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..caches.run_record import DAY
+from ..system.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from ..caches.protocol import Collectable
 from ..caches.run_record import DAY, Pin, RunName, RunRecord, pin_name
 from ..errors import CacheError, InputError, one_line
 from ..nix.store import BASE_NAME, HASH_PART
+from ..system.dataclass import dataclass, field
 from .graph import number_of
-from .look import Look, Store, Tell
+from .look import Look, Tell
 from .policy_inputs import Policy
 from .reading import read_each
 
@@ -49,7 +50,7 @@ class Roots:
             self.used[number] = max(used, self.used.get(number, 0.0))
 
 
-def roots(cache: Store, look: Look, policy: Policy, now: float, tell: Tell) -> Roots:
+def roots(cache: Collectable, look: Look, policy: Policy, now: float, tell: Tell) -> Roots:
     """What is kept by the objects below `autocache/`, and the hash parts that the policy gives.
 
     `now` is the time of the store. Raises CacheError for a damaged pin, and CacheBusy.
@@ -85,7 +86,7 @@ def _newest(runs: Sequence[tuple[RunName, float]], longest: float, count: int) -
     return kept
 
 
-def run_records(cache: Store, names: Sequence[str], tell: Tell) -> Iterator[tuple[str, RunRecord]]:
+def run_records(cache: Collectable, names: Sequence[str], tell: Tell) -> Iterator[tuple[str, RunRecord]]:
     """The run records of these names. A damaged one is a hint less: young narinfos are kept without it."""
 
     def read(name: str) -> RunRecord | CacheError | None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ..caches.protocol import Collectable
 from ..caches.run_record import DAY, RunName
+from ..system.dataclass import dataclass, field
 from . import graph_file, table
 from .graph import number_of
-from .look import Known, Look, Store, Tell, look
+from .look import Known, Look, Tell, look
 from .roots import run_records
 from .scopes import named
 
@@ -47,7 +48,7 @@ class Stats:
     bytes: int
 
 
-def stats(cache: Store, names: Iterable[str], tell: Tell) -> Stats:
+def stats(cache: Collectable, names: Iterable[str], tell: Tell) -> Stats:
     """Look at the cache, and change nothing. `names` may be any that scopes have, as `github.com/acme/project/main`.
 
     Raises CacheError and CacheBusy.
@@ -94,7 +95,7 @@ def as_json(found: Stats) -> dict[str, Any]:
     return {"paths": found.paths, "archives": found.archives, "bytes": found.bytes, "scopes": scopes}
 
 
-def _scopes(cache: Store, found: Look, known: Mapping[str, str], tell: Tell) -> list[Scope]:
+def _scopes(cache: Collectable, found: Look, known: Mapping[str, str], tell: Tell) -> list[Scope]:
     scopes: dict[str, Scope] = {}
     runs = {each.name: (run.lane.scope, each.modified) for each in found.own if (run := RunName.parse(each.name))}
     for name, record in run_records(cache, list(runs), tell):

@@ -7,10 +7,11 @@ references nothing is deleted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from .look import Look, Store, Tell
+from ..caches.protocol import Collectable
+from ..system.dataclass import dataclass, field
+from .look import Look, Tell
 
 _AT_ONCE: Final = 1000  # names in a call
 
@@ -29,7 +30,7 @@ class Swept:
 class Sweeper:
     """`renew` is called before each request that deletes, and may raise."""
 
-    cache: Store
+    cache: Collectable
     renew: Callable[[], None]
     tell: Tell
 

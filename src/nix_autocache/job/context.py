@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ..ci.repository_cache import RepositoryCache
 from ..machine import paths
 from ..machine.paths import JobPaths, Paths
 from ..settings import Settings
+from ..system.dataclass import dataclass, field, replace
 from ..uploader.secrets import SecretSources
 from . import hosts_cache
 from .destination import Destination, destination, make_key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CREDENTIAL = re.compile("KEY|TOKEN|CREDENTIALS|PROFILE|SAS|ACCOUNT|CLIENT")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Context:
     """One run of one command. `facts` are those of this machine, if it was observed already.
 

@@ -6,11 +6,11 @@ Otherwise each build would try its port several times, and some versions of Nix 
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from typing import Final
 
 from ..machine import registrations, root
 from ..system import probe
+from ..system.dataclass import replace
 from ..uploader.process.client import UploaderClient
 from ..uploader.read_proxy.address import HOST, Address
 from . import nix_conf

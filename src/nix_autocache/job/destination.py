@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..ci.host import EmbeddedCache
@@ -18,10 +17,11 @@ from ..nix import keys
 from ..nix.key_source import KeySource
 from ..nix.store_url import CacheUrl, of_directory
 from ..settings import Settings
+from ..system.dataclass import dataclass, replace
 from ..system.files import make_directory, write_atomically
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Destination:
     """`key_source` is read only by `signing_key`, or by the uploader if the key is in AWS.
 

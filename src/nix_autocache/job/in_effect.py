@@ -7,12 +7,12 @@ job, since a later step may have changed Nix's settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from ..machine.observe import Facts
 from ..nix import effective
 from ..system import threads
+from ..system.dataclass import replace
 from .context import Context
 from .destination import Destination
 from .nix_conf import cache_lines, is_ignored, job_paths, lacking, settings_in_effect

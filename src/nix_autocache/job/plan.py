@@ -7,13 +7,13 @@ A plan knows only what can be known beforehand: a key that only the uploader may
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from ..machine import paths
 from ..machine.modes import Mode, ModeRule
 from ..machine.observe import Facts
 from ..nix.store import Nix
 from ..queue import hook
+from ..system.dataclass import dataclass, replace
 from ..trust.policy import LIMITATIONS, Verdict
 from ..uploader.read_proxy.address import Address
 from . import decision, exposures, reading

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..nix.key_source import KeySource
 from ..nix.store import Nix
+from ..system.dataclass import replace
 from ..trust import metadata
 from ..uploader.access import CacheAccess
 from ..uploader.environment import public_environment, relevant_environment

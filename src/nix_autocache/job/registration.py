@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RunnerError
@@ -21,6 +20,7 @@ from ..nix.daemon import control
 from ..nix.install import tarball
 from ..queue import hook
 from ..system import probe, users
+from ..system.dataclass import dataclass
 from ..system.net import network_environment
 from ..uploader.process.client import UploaderClient
 from . import nix_conf, own_conf

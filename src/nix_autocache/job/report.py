@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ci.console import Console
@@ -17,6 +16,7 @@ from ..errors import DeadlineError, Error
 from ..queue.directory import Queue
 from ..queue.outcomes import Outcome
 from ..settings import OnFailure
+from ..system.dataclass import dataclass
 from ..trust.policy import ASSUMED, LIMITATIONS
 from ..uploader.progress import FlushResult, Progress
 
@@ -39,7 +39,7 @@ _LONGEST: Final = 1000  # characters of a text of others
 _EVERY: Final = 5.0  # seconds between lines of progress
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The end of a flush; `waited` is in seconds."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..nix.key_source import KeySource
+from ..system.dataclass import replace
 from ..uploader.secrets import Secrets
 from .context import Context
 from .destination import Destination

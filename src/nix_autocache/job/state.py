@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..machine.modes import Mode
 from ..nix.store import Nix
 from ..system import record
+from ..system.dataclass import dataclass, replace
 from ..trust.policy import LIMITATIONS, Verdict
 from ..uploader.read_proxy.address import Address
 
@@ -65,19 +64,19 @@ class JobState:
     def scanning(self, reason: str) -> JobState:
         """A copy that scans the store instead of using the hook; it finds all, so limitation 1 is solved."""
         lost = "the store is scanned at the end of the job only: a job that is killed before loses all"
-        return dataclasses.replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
+        return replace(self, scan=True, unsolved={2: f"{reason}; {lost}", **self.unsolved})
 
     def judged(self, verdict: Verdict) -> JobState:
         """A copy with a later verdict; never turns pushing on."""
         if not self.push:
             return self
         unsolved = {2: self.unsolved[2], **verdict.unsolved} if self.scan else verdict.unsolved
-        return dataclasses.replace(self, push=verdict.push, reason=verdict.reason, unsolved=unsolved)
+        return replace(self, push=verdict.push, reason=verdict.reason, unsolved=unsolved)
 
     def only_pulling(self, reason: str) -> JobState:
         """A copy that does not push."""
         unsolved = dict.fromkeys(LIMITATIONS, reason)
-        return dataclasses.replace(self, push=False, reason=reason, unsolved=unsolved)
+        return replace(self, push=False, reason=reason, unsolved=unsolved)
 
     @property
     def nix(self) -> Nix:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from ..nix.keys import PublicKey
 from ..nix.store import Nix, StorePath
 from ..queue.directory import Queue
 from ..system import process
+from ..system.dataclass import dataclass, replace
 from ..system.files import open_to_write
 from ..uploader import cache_info, foreground
 from ..uploader.secrets import Secrets

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..caches.protocol import Cache, Erasable, ObjectCache, PathCache
 from ..errors import CacheBusy, CacheError, CredentialsError, one_line
 from ..nix.store import StorePath
+from ..system.dataclass import replace
 from ..uploader import presence
 from .trial_row import Row
 

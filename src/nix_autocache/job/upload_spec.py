@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..ci.lane import Lane
 from ..nix import effective
 from ..nix.store import Nix
 from ..queue.directory import Queue
+from ..system.dataclass import replace
 from ..uploader.access import CacheAccess
 from ..uploader.secrets import Secrets
 from ..uploader.spec import UploadSpec

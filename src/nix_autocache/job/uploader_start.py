@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from ..errors import Error, InputError
 from ..nix import effective
 from ..queue import hook, scan
+from ..system.dataclass import replace
 from ..system.descriptors import offered
 from ..uploader.process.client import Started, UploaderClient
 from ..uploader.process.protocol import Reply

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..system import users
+from ..system.dataclass import dataclass
 from . import journal
 from .paths import Paths
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..nix.daemon import systemd
 from ..nix.daemon.supervisor import SOCKET
 from ..nix.store import Nix
+from ..system.dataclass import dataclass
 from ..system.files import make_file
 from . import journal
 from .paths import Paths

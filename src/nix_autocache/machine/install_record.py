@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..system import record
+from ..system.dataclass import dataclass
 
 Kind = Literal["multi-user", "single-user"]
 

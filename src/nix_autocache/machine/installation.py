@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from ..errors import RunnerError
 from ..nix.install import tarball
 from ..nix.install.release import Release
 from ..system import probe, users
+from ..system.dataclass import dataclass
 from ..system.files import set_mode
 from ..system.trees import remove_tree
 from . import build_users, daemon_unit, journal

@@ -6,16 +6,15 @@ between record and change, or during `undo`: undoing must not mind what is not t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import RunnerError
 from ..system import record as codec
+from ..system.dataclass import asdict, dataclass
 from ..system.files import open_to_append
 from .paths import Paths
 
@@ -33,7 +32,7 @@ class Change(ABC):
 
 def record(paths: Paths, change: Change) -> None:
     """Write a change to the journal, unless the same one is there. The caller holds the lock of `paths`."""
-    text = json.dumps({"kind": change.kind, **dataclasses.asdict(change)})
+    text = json.dumps({"kind": change.kind, **asdict(change)})
     lines = _lines(paths)
     if text in lines:
         return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
+from ..system.dataclass import dataclass
 from ..system.files import set_mode
 from . import journal
 from .paths import Paths

@@ -10,11 +10,11 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Final, TypeAlias
 
 from ..system import record
+from ..system.dataclass import dataclass, field, replace
 from ..system.files import handle_of, open_to_write, set_mode_of
 from ..trust.memory import YAMA
 from . import journal, read_only_usr, sudoers

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..nix.store import Nix
 from ..system import process, record
+from ..system.dataclass import dataclass
 from ..uploader.process.client import UploaderClient
 from ..uploader.process.protocol import Reply
 from ..uploader.read_proxy.address import Address

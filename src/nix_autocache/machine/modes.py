@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ..errors import RunnerError
 from ..settings import ModeInput
+from ..system.dataclass import dataclass
 from .install_record import Kind
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Mode(Enum):
         return self in {Mode.MULTI_USER, Mode.EXISTING_DAEMON}
 
 
-class ModeRule(NamedTuple):
+@dataclass(frozen=True)
+class ModeRule:
     """A row of the mode table: the facts that it needs, `found` in words, and its mode."""
 
     found: str

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +14,7 @@ from ..nix.conf import MACHINE
 from ..nix.find import find_nix
 from ..nix.trusted_user import is_trusted
 from ..system import probe, users
+from ..system.dataclass import asdict, dataclass
 from . import managed_machine, paths
 from .install_record import InstallRecord, Kind
 
@@ -55,7 +54,7 @@ class Facts:
         return self.root or self.sudo
 
     def to_json(self) -> dict[str, object]:
-        return {**dataclasses.asdict(self), "nix": str(self.nix) if self.nix else None}
+        return {**asdict(self), "nix": str(self.nix) if self.nix else None}
 
     def __str__(self) -> str:
         seen = [

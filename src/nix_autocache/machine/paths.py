@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..nix.conf import NixConf
 from ..queue.directory import Queue
+from ..system.dataclass import dataclass
 from . import user_directories
 
 GC_ROOTS: Final = Path("/nix/var/nix/gcroots/nix-autocache")

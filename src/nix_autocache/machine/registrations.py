@@ -7,16 +7,15 @@ Standard library only.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..nix.daemon import control, systemd
 from ..nix.daemon.supervisor import Supervisor
 from ..nix.store import Nix
+from ..system.dataclass import asdict, dataclass, field
 from ..system.files import write_atomically
 from ..system.trees import remove_tree
 from ..uploader.process.client import UploaderClient
@@ -54,7 +53,7 @@ class Registration:
         return Nix(Path(self.nix_bin))
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Registration:

@@ -11,12 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, RunnerError
 from ..system import process
+from ..system.dataclass import dataclass
 from ..system.files import is_only_of
 from ..system.net import network_environment
 from ..system.process import Process

@@ -12,12 +12,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import Error, InputError
 from ..system import probe
+from ..system.dataclass import dataclass
 from ..system.files import UMASK
 from ..system.net import network_environment
 from ..system.process import Account

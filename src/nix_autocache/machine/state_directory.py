@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ..errors import RunnerError
 from ..system import locks
+from ..system.dataclass import dataclass
 from ..system.files import close_to_others, make_directory
 from ..system.trees import remove_tree
 from . import journal

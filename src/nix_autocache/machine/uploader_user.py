@@ -11,11 +11,11 @@ import shlex
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from ..system import own_copy, process, users
+from ..system.dataclass import dataclass
 from ..system.files import is_only_of, write_atomically
 from ..system.version import PACKAGE
 from ..uploader.process.client import UploaderClient

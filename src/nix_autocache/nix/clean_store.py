@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..system import process
+from ..system.dataclass import dataclass
 from ..system.process import Finished
 from .keys import PublicKey
 from .store import Nix, StorePath

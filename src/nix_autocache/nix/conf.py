@@ -11,11 +11,11 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
+from ..system.dataclass import dataclass
 from ..system.files import make_directory, write_atomically, write_in_place
 from . import conf_text, secret_lines
 

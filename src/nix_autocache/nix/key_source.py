@@ -6,11 +6,11 @@ The uploader reads a key in AWS (`caches/aws_keys.py`), since only it has the cr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from ..errors import InputError
+from ..system.dataclass import dataclass, field
 from ..system.text import decoded
 from .keys import PublicKey, SecretKey, parse_secret
 

@@ -10,10 +10,10 @@ import base64
 import binascii
 import os
 import re
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import InputError
+from ..system.dataclass import dataclass, field
 from . import key_text
 
 JOB_PREFIX = "nix-autocache-job-"

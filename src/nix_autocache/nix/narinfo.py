@@ -6,10 +6,10 @@ Format: Nix manual, "Binary cache: narinfo" (src/libstore/nar-info.cc); fingerpr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from ..system.dataclass import dataclass
 from .keys import JOB_PREFIX, SecretKey
 from .store import PathInfo, StorePath
 

@@ -13,11 +13,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from ..system import flat_json
+from ..system.dataclass import dataclass
 from .keys import SecretKey
 from .store import StorePath, parse_store_path
 

@@ -9,12 +9,12 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..errors import InputError
 from ..system import process
+from ..system.dataclass import dataclass
 
 HASH_PART: Final = 32  # characters of a store path's hash
 BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -18,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from ..errors import InputError
 from ..schemes.scheme import Scheme
 from ..schemes.table import SCHEMES, scheme
+from ..system.dataclass import dataclass, replace
 from ..system.parsers import TRUE
 from . import period
 from .url_parameters import is_for_readers

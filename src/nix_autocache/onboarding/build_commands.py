@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from ..system.dataclass import dataclass
 from .repository import Files
 
 _FLAKE: Final = (  # what a flake's text mentions, and what builds it

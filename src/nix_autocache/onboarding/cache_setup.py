@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from ..system.dataclass import dataclass
 
 CACHE: Final = "NIX_CACHE"
 PUBLIC_KEYS: Final = "NIX_CACHE_PUBLIC_KEYS"

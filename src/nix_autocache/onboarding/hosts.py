@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import InputError
 from ..system import process
+from ..system.dataclass import dataclass
 from .options import Options
 from .repository import Repository
 

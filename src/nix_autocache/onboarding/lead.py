@@ -6,9 +6,9 @@ is overwritten or removed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from ..system.dataclass import dataclass
 from .repository import BRANCH
 
 MARK: Final = "Made-by: nix-autocache init"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final, Literal, get_args
 
 from ..errors import InputError
 from ..nix.key_source import KeyKind, KeySource
 from ..nix.store_url import CacheUrl, parse_cache_url
+from ..system.dataclass import dataclass
 
 Credentials = Literal["role", "keys"]
 Period = Literal["week", "month"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
 from ..system import version
+from ..system.dataclass import dataclass
 from .hosts import HOSTS, find
 from .hosts import connect as connect_to
 from .options import Options

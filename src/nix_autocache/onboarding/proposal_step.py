@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from ..system.dataclass import dataclass
 from .repository import BRANCH, Proposal, Repository
 from .steps import Found, Now
 

@@ -6,8 +6,9 @@ The folders `github` and `gitlab` are the hosts; each has a row in `hosts.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from ..system.dataclass import dataclass
 
 BRANCH = "nix-autocache"  # of the pull request
 

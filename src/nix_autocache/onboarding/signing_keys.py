@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..nix import keys
 from ..nix.keys import PublicKey, SecretKey
+from ..system.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

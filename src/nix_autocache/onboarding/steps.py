@@ -7,10 +7,10 @@ failure or a kill at any moment, and then does the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from ..system.dataclass import dataclass
 from .terminal import Terminal
 
 

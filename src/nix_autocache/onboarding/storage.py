@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from importlib import import_module
 
 from ..errors import InputError
 from ..nix.store_url import CacheUrl, parse_cache_url
 from ..schemes.table import SCHEMES, scheme
+from ..system.dataclass import dataclass, replace
 from .cache_setup import CACHE, CacheSetup
 from .hosts import Place
 from .options import Options, Period

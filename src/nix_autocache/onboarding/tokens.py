@@ -6,10 +6,10 @@ It is never printed, written down or put into an argument; messages name where i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..system import process
+from ..system.dataclass import dataclass, field
 
 _LONGEST: Final = 30.0  # seconds: a keyring may ask to be unlocked
 

@@ -8,9 +8,9 @@ the two, the secret is the one that is missing, and a new pair takes the place o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from ..system.dataclass import dataclass, field
 from .repository import Repository
 from .steps import Found, Now
 

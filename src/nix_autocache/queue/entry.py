@@ -10,11 +10,11 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..nix.store import BASE_NAME
+from ..system.dataclass import dataclass
 
 CANARY: Final = "nix-autocache-canary"
 MAX_ENTRY: Final = 1 << 20  # bytes; a derivation has a handful of outputs of some 100 bytes each

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..nix.store import Nix
+from ..system.dataclass import dataclass
 from ..system.files import write_atomically
 from ..system.probe import forbids_programs
 from ..system.process import Finished, run, wait_until

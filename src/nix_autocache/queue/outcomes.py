@@ -11,11 +11,11 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..system.dataclass import dataclass
 from ..system.files import open_to_append
 
 _LONGEST: Final = 1 << 16  # characters of a line; a path and a reason have a few hundred

@@ -1,18 +1,18 @@
-"""The types of the table of schemes. `Scheme` is a row.
-
-Named tuples: to make a dataclass takes half a millisecond, which every step would pay.
-"""
+"""The types of the table of schemes. `Scheme` is a row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from ..system.dataclass import dataclass
 
 Kind = Literal["boolean", "integer", "size", "choice", "word", "text", "path", "endpoint"]
 Cloud = Literal["aws", "google", "azure", "github"]
 
 
-class Parameter(NamedTuple):
+@dataclass(frozen=True)
+class Parameter:
     """A parameter of a store URL.
 
     `reading`: every reader of the cache needs it, also behind a proxy. `connecting`: it says where the cache is or
@@ -26,7 +26,8 @@ class Parameter(NamedTuple):
     high: int = 2**31 - 1
 
 
-class SecretFile(NamedTuple):
+@dataclass(frozen=True)
+class SecretFile:
     """A file with a secret, which the environment variable `variable` names.
 
     An uploader of another user gets its content as variables: the whole text in `text_variable`, or the values of one
@@ -40,7 +41,8 @@ class SecretFile(NamedTuple):
     program_key: str
 
 
-class Credentials(NamedTuple):
+@dataclass(frozen=True)
+class Credentials:
     """How the clients of a cloud get in. No field has a default: a forgotten one could hide a way to a secret.
 
     `variables` are prefixes of the environment variables that a client reads. Any one of `sufficient` is enough to get
@@ -70,7 +72,8 @@ class Credentials(NamedTuple):
         return bool(self.complete) and all(environ.get(name) for name in self.complete)
 
 
-class Scheme(NamedTuple):
+@dataclass(frozen=True)
+class Scheme:
     """A kind of cache. A field with a default may be forgotten: no job is reported as sealed because of it."""
 
     name: str

@@ -12,11 +12,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, Final, TypeAlias
 
 from ..errors import RunnerError
+from .dataclass import dataclass
 
 POLL: Final = 0.01  # seconds between two looks at a condition
 NOTHING: Final = subprocess.DEVNULL

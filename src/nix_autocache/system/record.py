@@ -6,7 +6,6 @@ types travel as text: the caller gives their forms. A field that is missing take
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 import typing
@@ -15,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
+from .dataclass import MISSING, Field, fields, is_dataclass
 from .files import make_directory, write_atomically
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def _encoded(value: Any, texts: TextForms) -> Any:
     for kind, (text, _) in texts.items():
         if isinstance(value, kind):
             return text(value)
-    if dataclasses.is_dataclass(value):
-        return {each.name: _encoded(getattr(value, each.name), texts) for each in dataclasses.fields(value)}
+    if is_dataclass(value):
+        return {each.name: _encoded(getattr(value, each.name), texts) for each in fields(value)}
     if isinstance(value, Mapping):
         return {key: _encoded(item, texts) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -76,7 +76,7 @@ def _decoded(kind: Any, value: Any, texts: TextForms) -> Any:
     plain: Any = origin or kind
     if plain in texts:
         return texts[plain][1](_checked(value, str))
-    if dataclasses.is_dataclass(plain):
+    if is_dataclass(plain):
         return _decoded_fields(plain, _checked(value, dict), texts)
     if issubclass(plain, Enum):
         return plain(value)
@@ -87,10 +87,10 @@ def _decoded(kind: Any, value: Any, texts: TextForms) -> Any:
 
 def _decoded_fields(kind: Any, given: Mapping[str, Any], texts: TextForms) -> Any:
     hints = typing.get_type_hints(kind)
-    fields = [each for each in dataclasses.fields(kind) if each.name in given or not _has_default(each)]
-    if missing := [each.name for each in fields if each.name not in given]:
+    wanted = [each for each in fields(kind) if each.name in given or not _has_default(each)]
+    if missing := [each.name for each in wanted if each.name not in given]:
         raise ValueError(f"{kind.__name__} has no {missing[0]}")
-    return kind(**{each.name: _decoded(hints[each.name], given[each.name], texts) for each in fields})
+    return kind(**{each.name: _decoded(hints[each.name], given[each.name], texts) for each in wanted})
 
 
 def _checked(value: Any, kind: type) -> Any:
@@ -99,5 +99,5 @@ def _checked(value: Any, kind: type) -> Any:
     return value
 
 
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING

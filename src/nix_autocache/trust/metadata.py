@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from ..nix.key_source import KeySource
 from ..nix.store_url import CacheUrl
 from ..schemes.table import needed_credentials
+from ..system.dataclass import dataclass
 
 _PATIENCE: Final = 1.0  # seconds, for all of them together
 _LONGEST: Final = 64 << 10  # bytes of an answer

@@ -7,11 +7,11 @@ code could reach the key or the store, see `isolation`. A job without any is sea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ..ci.host import Event
 from ..settings import Push
+from ..system.dataclass import dataclass
 
 LIMITATIONS: Final = {
     1: "dependencies need not be known to be pushed",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +12,14 @@ from ..ci.lane import Lane
 from ..nix.keys import SecretKey
 from ..nix.store import Nix
 from ..nix.store_url import CacheUrl
+from ..system.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from ..caches.aws_credentials import AwsCredentials
     from ..caches.protocol import Cache
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class CacheAccess:
     """It may hold secrets: never print or store it.
 

@@ -11,12 +11,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..nix.nar import PIECE
 from ..nix.zstd import zstd
 from ..settings import Compression
+from ..system.dataclass import dataclass
 
 _LARGE: Final = 16 << 20  # bytes of archive; larger ones are compressed by several threads
 _LARGE_PIECE: Final = 2 << 20  # bytes for one thread: 1 MB compresses 2 % less, 4 MB need twice the memory

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
@@ -23,6 +22,7 @@ from ..caches.protocol import Collectable, ObjectCache
 from ..caches.run_codec import CONTENT_TYPE
 from ..errors import CacheError
 from ..nix.store import StorePath
+from ..system.dataclass import dataclass, field
 
 _DUE: Final = VIEW / 2  # seconds after which the list is read again while there is work
 _NOTHING: Final = DoomedList(0, 0)  # nothing was ever collected there
@@ -43,7 +43,7 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class _View:
     """A list, when its reading began, and keys on it that this pusher has claimed."""
 

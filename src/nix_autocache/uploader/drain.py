@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from ..errors import as_error, one_line
 from ..nix.store_client import StoreClient
 from ..queue.directory import Queue
 from ..system import log
+from ..system.dataclass import replace
 from .carrying import Carrying
 from .flushes import Flushes
 from .intake import Intake

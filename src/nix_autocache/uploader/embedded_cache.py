@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -19,6 +18,7 @@ from ..nix.narinfo import NarFile, fingerprint
 from ..nix.realisation import Realisation
 from ..nix.realisation import parse as parse_realisation
 from ..nix.store import PathInfo, StorePath, parse_store_path
+from ..system.dataclass import dataclass
 from . import presence
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo

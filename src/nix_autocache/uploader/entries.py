@@ -7,10 +7,10 @@ begun again by the same process. Not for two threads at once; `Ledger` locks it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from ..nix.store import StorePath
 from ..queue.entry import Entry
+from ..system.dataclass import dataclass
 
 
 @dataclass(slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from ..queue.directory import Queue
+from ..system.dataclass import dataclass, field
 from .ledger import Ledger
 
 

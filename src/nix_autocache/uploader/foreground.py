@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from ..errors import Error
 from ..nix.store import Nix
 from ..nix.store_client import StoreClient
 from ..nix.store_url import CacheUrl
+from ..system.dataclass import dataclass
 
 if TYPE_CHECKING:
     from ..caches.protocol import Cache
@@ -31,7 +31,7 @@ _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _RECORD: Final = 1.0  # seconds for the drain to write its records
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class Connected:
     """Connections to Nix and to the cache. `cache` is None if it needs credentials or a key first."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..nix.narinfo import Uploaded
 from ..queue.outcomes import Outcome
+from ..system.dataclass import dataclass, field
 
 VISIBLE: Final = frozenset({"pushed", "signed", "realised", "present", "upstream"})
 _REFERS: Final = "refers to "

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ..caches.protocol import Archive
 from ..errors import StoreError
 from ..nix import base32, nar
 from ..nix.narinfo import NarFile
@@ -20,7 +21,7 @@ _SPARE: Final = 1 << 20  # bytes that a compressed archive may exceed its conten
 STREAMED: Final = 4 << 20  # bytes of NAR; larger ones are never in memory as a whole
 
 
-class Packing:
+class Packing(Archive):
     """The compressed archive of one path, the same in each iteration. `file` is set when an iteration has ended."""
 
     def __init__(self, info: PathInfo, codec: Codec) -> None:

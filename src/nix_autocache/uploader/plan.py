@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import StoreError, one_line
@@ -20,13 +19,14 @@ from ..nix.store import PathInfo, StorePath, parse_store_path
 from ..nix.store_client import StoreClient
 from ..queue.entry import Entry
 from ..queue.outcomes import Outcome
+from ..system.dataclass import dataclass, field, replace
 from .presence import is_signed
 from .vouching import Vouching, objection
 
 _CIRCULAR: Final = StoreError("Nix says that it refers to itself by way of others")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """What is not ours to upload. `elsewhere` has the fingerprints of paths in other caches that Nix reads."""
 
@@ -36,7 +36,7 @@ class Policy:
     elsewhere: Mapping[StorePath, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """`outputs` and `realised` are by the entry's name; `candidates` and `settled` are disjoint, and hold nothing known
     before."""
@@ -48,7 +48,7 @@ class Plan:
     realised: dict[str, list[Realisation]]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class _Closure:
     """What Nix says of paths and of all that they refer to: `absent` ones are not valid in its store."""
 

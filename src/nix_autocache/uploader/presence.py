@@ -11,7 +11,6 @@ import base64
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
 
 from ..nix import base32
@@ -19,6 +18,7 @@ from ..nix.keys import Verifier
 from ..nix.narinfo import SIGNATURE, fingerprint, parse
 from ..nix.store import BASE_NAME, PathInfo, StorePath, parse_store_path
 from ..nix.unpack import CORRUPT, unpacked
+from ..system.dataclass import dataclass, replace
 
 _LARGEST: Final = 1 << 20  # bytes of a narinfo
 _SIGNATURES: Final = 32  # of a narinfo; further ones are ignored

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -17,6 +16,7 @@ from ..nix.keys import PublicKey, SecretKey, Verifier
 from ..nix.narinfo import CONTENT_TYPE, NarFile, Uploaded, render
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
+from ..system.dataclass import dataclass, field, replace
 from . import cache_info
 from .compress import Codec
 from .doomed import Doomed
@@ -31,7 +31,7 @@ _PACKING: Final = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
 _REALISED: Final = "!"  # between the derivation and its output, in what stands for the path of a realisation
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class BinaryCache:
     """Pushes to a binary cache made of objects. Without a key its narinfos carry no signature of ours.
 

@@ -11,7 +11,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final
 
 from ..caches import run_codec
@@ -20,6 +19,7 @@ from ..caches.retry import Gate, retrying
 from ..caches.run_index import RunIndex
 from ..errors import CacheBusy, CacheError, CredentialsError, one_line
 from ..nix import narinfo, realisation
+from ..system.dataclass import dataclass, field
 from .doomed import Doomed
 from .rotation import Rotation, Signed, What
 

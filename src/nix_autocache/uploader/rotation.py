@@ -7,13 +7,13 @@ says that this is what was built. Archives are not read: their hash is in the te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ..nix import realisation
 from ..nix.keys import PublicKey, SecretKey
 from ..nix.narinfo import fingerprint
 from ..nix.store import HASH_PART, PathInfo, parse_store_path
+from ..system.dataclass import dataclass, replace
 from . import presence
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError, one_line
@@ -19,11 +18,12 @@ from ..nix.keys import PublicKey
 from ..nix.store_url import CacheUrl
 from ..schemes import table
 from ..schemes.scheme import Credentials, SecretFile
+from ..system.dataclass import dataclass, field
 from ..system.text import decoded
 from .environment import is_secret, relevant_environment
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Secrets:
     """What an uploader is given: the signing key itself or its name in AWS, and variables with credentials."""
 
@@ -36,7 +36,7 @@ class Secrets:
         return self.key.public_key
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True)
 class SecretSources:
     """Where the secrets are that uploads to `url` need: the signing key, variables, and files that these name."""
 

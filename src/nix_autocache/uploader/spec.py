@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from ..nix.store_client import StoreClient
 from ..nix.store_url import CacheUrl
 from ..queue.directory import Queue
 from ..settings import Compression, Settings, archive_format
+from ..system.dataclass import dataclass
 from .access import CacheAccess
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .pusher import Pusher
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class UploadSpec:
     """`roots` is the directory of the garbage collector roots for what is queued; None outside a job. `began` is when
     the job did, in seconds since 1970.

@@ -13,12 +13,12 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ..caches import last_use
 from ..nix.store_client import StoreClient
+from ..system.dataclass import replace
 from .embedded_cache import CachedNarinfo, is_directory, read, realisations
 
 _DAY: Final = 86400.0  # seconds

@@ -5,14 +5,13 @@ A path that somebody imported without a signature is not among them: it may hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..nix.keys import PublicKey
 from ..nix.store import PathInfo
+from ..system.dataclass import dataclass
 from .presence import is_signed
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Vouching:
     """`began` is when the job did, in seconds since 1970: what was there before is the machine's own.
 

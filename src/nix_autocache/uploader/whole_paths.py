@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..caches.protocol import PathCache
 from ..nix.narinfo import NarFile, Uploaded
 from ..nix.realisation import Realisation
 from ..nix.store import PathInfo, StorePath
+from ..system.dataclass import dataclass
 from .presence import ABSENT, Found
 
 

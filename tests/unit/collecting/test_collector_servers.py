@@ -15,7 +15,6 @@ from nix_autocache.caches.protocol import Access, Collectable, PathCache
 from nix_autocache.caches.run_record import PINS, Pin, Revision
 from nix_autocache.collecting.collector import Collector
 from nix_autocache.collecting.lock import LOCK, Clock, TakenError
-from nix_autocache.collecting.look import Store
 from nix_autocache.collecting.patient import Patient
 from nix_autocache.collecting.policy_inputs import Policy
 from nix_autocache.errors import Error
@@ -33,7 +32,7 @@ REFERENCES: Mapping[int, list[int]] = {0: [], 1: [0], 2: [1], 3: [0], 4: [3]}
 
 @dataclass(frozen=True)
 class Served:
-    cache: Store
+    cache: Collectable
     make: str
 
 
@@ -88,14 +87,14 @@ def started(make: str, directory: Path, stack: ExitStack) -> tuple[str, Mapping[
     return f"s3://cache/prefix?endpoint={made}", servers.s3_env()
 
 
-def opened(url: str, environ: Mapping[str, str]) -> Store:
+def opened(url: str, environ: Mapping[str, str]) -> Collectable:
     cache = open_cache(parse_cache_url(url), Access(environ, Nix(Path("/")), None))
     assert not isinstance(cache, PathCache)
     assert isinstance(cache, Collectable)
     return cache
 
 
-def filled(cache: Store) -> None:
+def filled(cache: Collectable) -> None:
     """0 <- 1 <- 2 is used, 0 <- 3 <- 4 is dead; nothing else is there."""
     cache.delete([each.name for each in cache.objects()])
     for number, references in REFERENCES.items():
@@ -112,7 +111,7 @@ def collector(served: Served, *, alone: bool | None = None) -> Collector:
     return Collector(Patient(served.cache), ALL, Clock(lambda: time.now, time.wait), said.append, alone=is_alone)
 
 
-def names(cache: Store) -> set[str]:
+def names(cache: Collectable) -> set[str]:
     return {each.name for each in cache.objects() if not each.name.startswith("autocache/")}
 
 

@@ -1,7 +1,6 @@
 """`gha://`: when it is the default, what a job may do with it, and who gets what opens it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store import Nix
 from nix_autocache.schemes import table
 from nix_autocache.settings import read
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader import spec_text
 from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.environment import relevant_environment

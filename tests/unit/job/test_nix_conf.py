@@ -1,6 +1,5 @@
 """The lines of nix.conf that a job needs: what is ours, what is the user's, and which of them counts."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from nix_autocache.machine.modes import Mode
 from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store import Nix
 from nix_autocache.settings import read
+from nix_autocache.system.dataclass import replace
 from nix_autocache.trust.policy import Verdict
 from nix_autocache.uploader.read_proxy.address import Address
 from tests.harness.samples import BARE_MACHINE

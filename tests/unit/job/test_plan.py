@@ -1,6 +1,5 @@
 """The plan of a set-up: decided from facts and inputs, printed, and made without a change to the machine."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from nix_autocache.machine.observe import Facts
 from nix_autocache.nix.keys import generate
 from nix_autocache.nix.store import Nix
 from nix_autocache.settings import read
+from nix_autocache.system.dataclass import replace
 from tests.harness.samples import BARE_MACHINE
 
 KEY = str(generate("cache-1"))

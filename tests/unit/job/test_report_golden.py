@@ -6,7 +6,6 @@ After a change that is meant: `GOLDEN=write .venv/bin/python -m pytest tests/uni
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from nix_autocache.errors import DeadlineError, Error
 from nix_autocache.job import report
 from nix_autocache.job.report import Result
 from nix_autocache.queue.outcomes import Outcome
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.progress import FlushResult
 from tests.harness.paths import path
 

@@ -1,7 +1,6 @@
 """What `setup` decided, for later steps: read as written, and no later step turns pushing on."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from nix_autocache.job.state import JobState
 from nix_autocache.machine.modes import Mode
 from nix_autocache.nix.store import Nix
+from nix_autocache.system.dataclass import asdict
 from nix_autocache.trust.policy import LIMITATIONS, Verdict
 from nix_autocache.uploader.read_proxy.address import Address
 

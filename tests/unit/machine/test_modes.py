@@ -1,6 +1,5 @@
 """The mode table: which row fits which machine, those that no test can have included."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from nix_autocache.errors import RunnerError
 from nix_autocache.machine.modes import Mode, decide
 from nix_autocache.machine.observe import Facts
 from nix_autocache.settings import ModeInput
+from nix_autocache.system.dataclass import replace
 from tests.harness.samples import BARE_MACHINE
 
 MAC = replace(BARE_MACHINE, system="Darwin", systemd=False, namespaces=None, nix=Path("/nix/bin"), daemon="answers")

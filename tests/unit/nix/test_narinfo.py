@@ -1,11 +1,10 @@
 """Narinfos: the signatures that one carries."""
 
-from dataclasses import replace
-
 from nix_autocache.nix import keys
 from nix_autocache.nix.keys import JOB_PREFIX
 from nix_autocache.nix.narinfo import NarFile, fingerprint, parse, render
 from nix_autocache.nix.store import PathInfo
+from nix_autocache.system.dataclass import replace
 from tests.harness.samples import FILE, INFO, PATH
 
 

@@ -1,9 +1,8 @@
-from dataclasses import replace
-
 from nix_autocache.onboarding.github.repository import connect
 from nix_autocache.onboarding.proposal_step import ProposalStep
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
 from nix_autocache.onboarding.steps import Found, Now
+from nix_autocache.system.dataclass import replace
 from tests.harness.github_api import GitHub
 
 WORKFLOW = ".github/workflows/nix-cache.yml"

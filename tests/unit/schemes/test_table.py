@@ -26,6 +26,7 @@ from nix_autocache.schemes import table
 from nix_autocache.schemes.parameters import BINARY_CACHE
 from nix_autocache.schemes.scheme import Cloud, Credentials, Scheme, SecretFile
 from nix_autocache.settings import forget_empty_credentials, read
+from nix_autocache.system.dataclass import MISSING, fields
 from nix_autocache.trust import metadata
 from nix_autocache.uploader.environment import relevant_environment
 from nix_autocache.uploader.secrets import SecretSources
@@ -184,13 +185,13 @@ def test_only_aws_needs_boto3() -> None:
 def test_only_a_scheme_that_says_so_can_be_pushed_to_by_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that does not mention it makes no job sealed."""
     assert exposures.another_user_can_upload(context().destination())
-    required = {name: getattr(MADE_UP, name) for name in Scheme._fields if name not in Scheme._field_defaults}
+    required = {each.name: getattr(MADE_UP, each.name) for each in fields(Scheme) if each.default is MISSING}
     monkeypatch.setattr(table, "SCHEMES", {MADE_UP.name: Scheme(**required)})
     assert not exposures.another_user_can_upload(context().destination())
 
 
 def test_nothing_of_the_credentials_may_be_forgotten() -> None:
-    assert (Credentials._field_defaults, SecretFile._field_defaults) == ({}, {})
+    assert {each.default for kind in (Credentials, SecretFile) for each in fields(kind)} == {MISSING}
 
 
 def test_every_cloud_of_a_row_has_services_to_ask() -> None:

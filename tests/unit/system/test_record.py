@@ -1,9 +1,10 @@
 """A record is read as it was written, and text that is no record is a ValueError."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from nix_autocache.system import record
+from nix_autocache.system.dataclass import dataclass, field
 
 
 class Colour(StrEnum):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from nix_autocache.caches.doomed_list import (
 )
 from nix_autocache.nix.realisation import Realisation
 from nix_autocache.nix.store import StorePath
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.doomed import Collected, Doomed
 from nix_autocache.uploader.push import BinaryCache

@@ -4,12 +4,12 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.nix.store import StorePath
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader import nix_reading
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.nix_reading import NixReading

@@ -1,7 +1,6 @@
 """What a plan makes of paths: candidates, or outcomes with a reason; and what it leaves out."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from nix_autocache.errors import StoreError
@@ -9,6 +8,7 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import fingerprint
 from nix_autocache.nix.store import StorePath
 from nix_autocache.queue.entry import Entry
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.plan import Plan, Policy, plan
 from nix_autocache.uploader.vouching import Vouching
 from tests.harness.paths import Known, info, path

@@ -6,7 +6,6 @@ import gzip
 import lzma
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from nix_autocache.caches.http import HttpCache
 from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import render
 from nix_autocache.nix.store_url import parse_cache_url
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.compress import Codec
 from nix_autocache.uploader.presence import ABSENT, THERE, judge
 from nix_autocache.uploader.push import BinaryCache

@@ -10,7 +10,7 @@ import pytest
 from nix_autocache.caches.directory import open_directory
 from nix_autocache.caches.doomed_list import CLAIMS, DoomedList, Keys, encode_begun
 from nix_autocache.caches.object_store import ObjectStoreCache
-from nix_autocache.caches.protocol import Access, Body, Content
+from nix_autocache.caches.protocol import Access, Body, Collectable, Content
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, Error
 from nix_autocache.nix import keys
@@ -25,6 +25,7 @@ ROTATION = Rotation(new=NEW, old=[OLD.public], store_dir=STORE)
 INDEX = "autocache/index/0123456789abcdef/01234567"
 
 
+@Collectable.register
 class CountingCache:
     """A cache in a directory that counts its requests, and refuses what it is told to."""
 

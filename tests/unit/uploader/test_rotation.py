@@ -1,7 +1,6 @@
 """What a new key signs: what a valid signature of an old key covers, and nothing else."""
 
 import gzip
-from dataclasses import replace
 
 import pytest
 
@@ -9,6 +8,7 @@ from nix_autocache.nix import keys, realisation
 from nix_autocache.nix.narinfo import NarFile, fingerprint, render
 from nix_autocache.nix.realisation import Realisation
 from nix_autocache.nix.store import PathInfo, StorePath
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader import presence
 from nix_autocache.uploader.rotation import Rotation, What
 

@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.narinfo import fingerprint
 from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.queue import scan
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.uploader.pusher import Pusher

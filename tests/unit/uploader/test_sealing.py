@@ -4,13 +4,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nix_autocache.errors import CacheBusy, CacheError, CredentialsError, ReadOnly
 from nix_autocache.nix.realisation import Realisation
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.uploader.pusher import Pusher

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from nix_autocache.caches.protocol import ObjectCache
 from nix_autocache.caches.run_index import RunIndex
 from nix_autocache.nix.store import StorePath
 from nix_autocache.nix.store_client import StoreClient
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.nix_reading import NixReading
 from nix_autocache.uploader.push import BinaryCache
 from nix_autocache.uploader.pusher import Pusher

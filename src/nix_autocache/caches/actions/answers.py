@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import urljoin
 
 from ...errors import CacheError, Error, ReadOnly
 from ...system import flat_json
+from ...system.dataclass import dataclass, field
 from ...system.net import seconds_to_wait
 from ..http1 import NoCacheError, Response
 from ..http_status import connection_error, status_error

@@ -20,7 +20,7 @@ from ...nix.keys import JOB_PREFIX
 from ...nix.store_url import CacheUrl
 from ...system import threads
 from ..http_status import ARCHIVES, INFO
-from ..protocol import Access, Body, Content
+from ..protocol import Access, Body, Content, Indexed
 from . import index, shared
 from .big_archives import BigArchives
 from .catalog import Catalog
@@ -38,7 +38,7 @@ _DEFAULT_SIZE: Final = 1 << 30  # bytes
 _OF_A_JOB: Final = f"Sig: {JOB_PREFIX}"
 
 
-class ActionsCache:
+class ActionsCache(Indexed):
     """`places` are the lanes that this job reads, its own first; `size` is what its branch may take, in bytes."""
 
     seals: Final = True

@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from ...errors import CacheError
+from ...system.dataclass import replace
 from . import trailer
 from .beginning import Beginning
 from .index import DAY, Entry, Head, Index, Item, circles, closure, prune, remaining, union, without

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ...nix.closure import circular
 from ...nix.store import BASE_NAME, HASH_PART
+from ...system.dataclass import dataclass, field, replace
 from .keys import archive_of, parse_pack
 
 DAY: Final = 86400  # seconds

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ...ci.lane import Lane
+from ...system.dataclass import dataclass
 
 _ROOT: Final = "nix-autocache/s1/"
 _TAIL: Final = "[0-9a-z-]{1,48}"

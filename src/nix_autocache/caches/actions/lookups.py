@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from ...errors import CacheError, one_line
 from ...system import log
+from ...system.dataclass import dataclass, replace
 from . import trailer
 from .background import all_of, together
 from .index import DAY, Index, union

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from ...errors import CacheError, ReadOnly
+from ...system.dataclass import dataclass
 from ..protocol import Content
 from ..redirects import Target, parse_target
 from .answers import WHERE, is_link

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 
 from ...errors import CacheError, Error
+from ...system.dataclass import dataclass
 from .index import Item, with_referrers
 
 

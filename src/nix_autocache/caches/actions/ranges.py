@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from ...system.dataclass import dataclass
 
 _PARTIAL: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 _UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,15})")

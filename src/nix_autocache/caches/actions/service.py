@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ...errors import CacheBusy, CacheError
+from ...system.dataclass import dataclass, field
 from ..protocol import Content
 
 BLOCK: Final = 8 << 20  # bytes of each block of an upload but the last

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from ...errors import CacheBusy, CacheError, Error, as_error, one_line
 from ...system import log, threads
+from ...system.dataclass import dataclass
 from ..protocol import Archive, Body
 from ..retry import retrying
 from . import trailer

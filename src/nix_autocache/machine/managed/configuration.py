@@ -9,7 +9,6 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from ...nix.secret_lines import is_secret as is_secret_line
 from ...schemes.scheme import Scheme
 from ...schemes.table import all_credentials, credential_prefixes, secret_files
 from ...settings import Settings, read
+from ...system.dataclass import dataclass, replace
 from ...system.text import decoded
 from ...uploader.environment import is_secret
 from ..paths import CONFIGURATION

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -18,6 +17,7 @@ from ...nix.store import Nix
 from ...queue import hook
 from ...schemes.table import token_files
 from ...system import own_copy, probe
+from ...system.dataclass import dataclass
 from ...system.files import make_directory
 from ...trust import metadata, system_files
 from ...uploader.process.protocol import Reply

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from ...nix.key_source import KeySource
 from ...queue.directory import Queue
 from ...settings import Settings
 from ...system import log, memory
+from ...system.dataclass import replace
 from ...uploader.access import CacheAccess
 from ...uploader.process import main as daemon
 from ...uploader.process.client import UploaderClient

@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...errors import RunnerError, one_line
 from ...system import files
+from ...system.dataclass import dataclass
 from ...system.probe import forbids_programs
 
 PRIVATE: Final = "nix-autocache-"
 """Begins the name of a directory that only this user may enter."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """Packages from `locks`, in the directory `name` of one of `homes`; `others` are only looked through.
 

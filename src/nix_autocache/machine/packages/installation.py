@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import RunnerError
 from ...system import files, process, trees
+from ...system.dataclass import dataclass
 from . import installers, wheels
 from .environment import Environment, is_usable, is_usable_home
 from .installers import Command

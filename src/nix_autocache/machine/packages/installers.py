@@ -14,12 +14,12 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ...errors import RunnerError
 from ...system import files, process
+from ...system.dataclass import dataclass
 from .environment import trusted_users
 
 _COMMON: Final = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")

@@ -10,13 +10,13 @@ import importlib.machinery
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ...nix.store_url import CacheUrl
 from ...schemes.table import AWS
 from ...settings import Settings
+from ...system.dataclass import replace
 from ...system.version import PACKAGE
 from ..paths import STATE
 from .environment import PRIVATE, Environment, is_usable_home

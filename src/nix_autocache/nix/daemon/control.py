@@ -9,12 +9,12 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from ...errors import RunnerError
 from ...system import probe, process
+from ...system.dataclass import dataclass
 from .. import worker_protocol as protocol
 from ..store import Nix
 from . import launchd, systemd

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Final
@@ -22,6 +21,7 @@ from typing import IO, Final
 from ...errors import RunnerError
 from ...system import locks, own_copy, process
 from ...system.backoff import LONGEST, Backoff
+from ...system.dataclass import dataclass
 from ...system.files import UMASK, make_directory, open_to_append, set_mode
 from ...system.log import line as log_line
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...errors import InputError, RunnerError
+from ...system.dataclass import dataclass
 
 PINNED_NIX: Final = "2.35.2"
 PUBLISHER: Final = "https://releases.nixos.org/nix"

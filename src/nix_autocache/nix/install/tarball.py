@@ -13,12 +13,12 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...errors import RunnerError
 from ...system import process, users
+from ...system.dataclass import dataclass
 from ...system.files import make_directory, open_to_write
 from ...system.trees import remove_tree
 from ..store import Nix

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import InputError
 from ...nix.store_url import CacheUrl
+from ...system.dataclass import dataclass, field
 from .service import Service, unsigned
 
 

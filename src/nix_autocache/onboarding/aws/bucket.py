@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ...system.dataclass import dataclass
 from ..steps import Found, Now
 from .service import UNSUPPORTED, Service
 from .tags import TAG, owner_of, tags

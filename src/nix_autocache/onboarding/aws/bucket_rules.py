@@ -7,10 +7,10 @@ them any more, see docs/caches.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ...nix import period
+from ...system.dataclass import dataclass
 from ..steps import Found, Now
 from .bucket import OF_ANOTHER, Bucket
 from .service import UNSUPPORTED

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ...errors import Error
 from ...nix import keys
 from ...nix.keys import PublicKey, SecretKey
+from ...system.dataclass import dataclass
 from .. import signing_keys
 from ..options import Options
 from ..signing_keys import KeyPlan

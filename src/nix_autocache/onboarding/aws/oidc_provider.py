@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ...system.dataclass import dataclass
 from ..steps import Found, Now
 from .service import Service
 from .tags import TAG, owner_of, tags

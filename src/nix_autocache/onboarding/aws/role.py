@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ...errors import InputError
+from ...system.dataclass import dataclass
 from ..steps import Found, Now
 from . import policies
 from .policies import Policy

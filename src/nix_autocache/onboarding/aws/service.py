@@ -6,10 +6,10 @@ Its refusals are errors of ours: one line, which names the permission that is mi
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import Error, InputError, one_line
+from ...system.dataclass import dataclass
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ...errors import InputError
 from ...nix.key_source import KeyKind, KeySource
 from ...nix.store_url import CacheUrl
+from ...system.dataclass import dataclass, replace
 from ..options import Options
 from ..repository import Repository
 from ..storage import Request

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ...errors import Error, InputError, one_line
+from ...system.dataclass import dataclass
 from ..tokens import Token, find
 from ..unreachable import reason
 from .server import is_cloud

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from ...system.dataclass import dataclass
 from ..cache_setup import CACHE, PUBLIC_KEYS, ROLE, SIGNING_KEY, CacheSetup
 
 ACTION: Final = "nix-autocache/nix-autocache"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from ...system.dataclass import dataclass
 from .workflow_lines import Block, Line, block_of, section
 
 _INSTALLERS: Final = frozenset(

@@ -7,8 +7,8 @@ they run where the first does not. What cannot be replaced line by line is named
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ...system.dataclass import dataclass
 from .action_step import ACTION, ActionStep, indented
 from .id_token_permission import with_id_token
 from .old_steps import REPLACED, OldStep, action_of, find, job_of

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from ...system.dataclass import dataclass
 
 _LEAD: Final = re.compile(r" *(?:- +)*")
 _SCALAR: Final = re.compile(r"(?:^ *|: +|- +)(?:[!&]\S+ +)*[|>][0-9+-]*\s*(?:#.*)?$")

@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ...errors import Error, InputError, one_line
+from ...system.dataclass import dataclass
 from ..tokens import Token, find
 from ..unreachable import reason
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from ...system.dataclass import dataclass
 
 _NAME: Final = r"""(?P<quote>["'])?(?P<name>(?(quote)[^"'#]+|[^\s"'#\[{\-](?:[^"'#:]|:(?=\S))*))(?(quote)(?P=quote))"""
 _KEY: Final = re.compile(rf"{_NAME}\s*:(?:\s+(?P<rest>.*))?")

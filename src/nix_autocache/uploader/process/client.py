@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...errors import Error, RunnerError
 from ...system import process
+from ...system.dataclass import dataclass
 from ...system.files import open_to_append
 from ...system.process import Account, Process
 from ...system.sockets import at

@@ -6,12 +6,11 @@ A client sends one request. The uploader answers with any number of `Progress` l
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from ...system.dataclass import asdict, dataclass
 from ..progress import Progress
 
 T = TypeVar("T")
@@ -62,7 +61,7 @@ class Reply:
 
 
 def request_line(request: Status | Flush | Stop) -> bytes:
-    return _line({"do": _VERBS[type(request)], **dataclasses.asdict(request)})
+    return _line({"do": _VERBS[type(request)], **asdict(request)})
 
 
 def parse_request(line: bytes) -> Request | None:
@@ -85,9 +84,9 @@ def parse_request(line: bytes) -> Request | None:
 
 def answer_line(answer: Progress | Reply) -> bytes:
     if isinstance(answer, Progress):
-        return _line(_fields(answer))
+        return _line(asdict(answer))
     last = {"public_key": answer.public_key, "error": answer.error, "exit_code": answer.exit_code}
-    return _line({**_fields(answer.progress), **last, "done": True, "dry": answer.drained})
+    return _line({**asdict(answer.progress), **last, "done": True, "dry": answer.drained})
 
 
 def parse_answer(line: bytes) -> Progress | Reply:
@@ -113,12 +112,6 @@ def parse_answer(line: bytes) -> Progress | Reply:
         )
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError("no uploader writes this line") from error
-
-
-def _fields(progress: Progress) -> dict[str, Any]:
-    """Not `asdict`, which counts the items of a Counter once more until Python 3.12."""
-    fields = {each.name: getattr(progress, each.name) for each in dataclasses.fields(progress)}
-    return {**fields, "counts": dict(progress.counts), "unrecorded": dict(progress.unrecorded)}
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

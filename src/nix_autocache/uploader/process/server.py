@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ...system import log
+from ...system.dataclass import dataclass, field
 from ...system.files import set_mode
 from ...system.sockets import at, peer
 from .protocol import MAX_REQUEST, Request, parse_request

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ...system.dataclass import dataclass
 from ..read_proxy.spec import ReadSpec
 from ..spec import UploadSpec
 

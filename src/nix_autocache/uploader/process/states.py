@@ -9,13 +9,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ...caches.retry import retrying
 from ...errors import CacheBusy, CredentialsError, Error, as_error, one_line
 from ...queue.directory import Queue
 from ...system import log
+from ...system.dataclass import dataclass
 from ..drain import Drain
 from ..nix_reading import NixReading
 from ..progress import Progress

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from ...system.dataclass import dataclass
 
 HOST: Final = "127.0.0.1"
 

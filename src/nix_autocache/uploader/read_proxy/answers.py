@@ -6,12 +6,12 @@ import select
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote
 
 from ...caches.protocol import Content
 from ...errors import one_line
+from ...system.dataclass import replace
 from .client import Request
 
 T = TypeVar("T")

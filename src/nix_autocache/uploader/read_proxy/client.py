@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import select
 import socket
-from dataclasses import dataclass
 from typing import Final
+
+from ...system.dataclass import dataclass
 
 _HEAD: Final = 64 << 10  # bytes of a request
 _FOLLOWING: Final = 20  # milliseconds

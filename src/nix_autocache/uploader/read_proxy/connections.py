@@ -11,9 +11,9 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
+from ...system.dataclass import dataclass
 from .spool import FILES
 
 PER_USER: Final = 512  # connections; a daemon opens 128 for a build

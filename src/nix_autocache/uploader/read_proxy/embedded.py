@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -18,6 +17,7 @@ from ...caches.protocol import Content
 from ...errors import CacheError
 from ...nix.keys import SecretKey
 from ...nix.narinfo import fingerprint, render
+from ...system.dataclass import dataclass, replace
 from ..embedded_cache import CachedNarinfo, is_cache, is_directory, narinfo, open_regular, realisation, size_of
 from ..presence import OWN_ARCHIVE
 

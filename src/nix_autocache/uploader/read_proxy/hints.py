@@ -6,10 +6,10 @@ Only a hint, since nothing here checks a signature: what is fetched for it goes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ...nix.store import HASH_PART, StorePath
+from ...system.dataclass import dataclass
 from ..presence import OWN_ARCHIVE, fields_of, sha256_of
 
 _MOST_DIGITS: Final = 15  # of a size

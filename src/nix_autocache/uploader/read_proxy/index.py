@@ -10,7 +10,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ...caches.protocol import ObjectCache
@@ -18,6 +17,7 @@ from ...caches.run_index import LARGEST, RunIndex
 from ...errors import one_line
 from ...nix.store import HASH_PART
 from ...system import log
+from ...system.dataclass import dataclass
 from ..presence import fields_of
 from .hints import Hints, of_fields, of_narinfo
 from .signatures import Signatures

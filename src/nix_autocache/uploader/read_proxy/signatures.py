@@ -7,13 +7,13 @@ the CI host keeps apart who writes there, a key of this job signs them. Else not
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 from ...nix import realisation
 from ...nix.keys import JOB_PREFIX, PublicKey, SecretKey
 from ...nix.narinfo import fingerprint
 from ...nix.store import PathInfo, parse_store_path
+from ...system.dataclass import dataclass, replace
 from ..presence import decoded, fields_of, is_signed, path_info
 
 _REALISATIONS: Final = "realisations/"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...nix.keys import PublicKey, SecretKey
+from ...system.dataclass import dataclass
 from ..access import CacheAccess
 from .address import Address
 

@@ -10,6 +10,7 @@ import pytest
 from nix_autocache.caches.actions.keys import keys_of_archive
 from nix_autocache.caches.actions.service import BLOCK, Located
 from nix_autocache.caches.actions.writer import Limits
+from nix_autocache.caches.protocol import Archive
 from nix_autocache.errors import CacheBusy, CacheError, StoreError
 from tests.harness.actions import (
     Job,
@@ -33,7 +34,7 @@ LIMITS = Limits(big=20_000)
 
 
 @dataclass
-class Streamed:
+class Streamed(Archive):
     """As the uploader packs a path; it counts how often that is done."""
 
     content: bytes = CONTENT

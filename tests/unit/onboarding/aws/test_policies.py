@@ -1,7 +1,6 @@
 """Who gets the role, and what it may do: asked of moto, which enforces policies, and of the documentation."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from nix_autocache.onboarding.aws import policies
 from nix_autocache.onboarding.repository import Subject
+from nix_autocache.system.dataclass import replace
 from tests.harness.aws_person import BUCKET, PARAMETER, PROVIDER, ROLE, Person, boto3_client, documented
 from tests.harness.aws_trust import token
 from tests.harness.memory_repository import GITHUB, SUBJECT

@@ -1,10 +1,9 @@
-from dataclasses import replace
-
 import pytest
 
 from nix_autocache.errors import Error
 from nix_autocache.onboarding.lead import MARK
 from nix_autocache.onboarding.repository import BRANCH, Proposal, Repository
+from nix_autocache.system.dataclass import replace
 from tests.harness.github_api import GitHub, Refusal
 
 WORKFLOW = ".github/workflows/nix-cache.yml"

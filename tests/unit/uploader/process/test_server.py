@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from nix_autocache.nix import keys
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.store_url import parse_cache_url
 from nix_autocache.queue.directory import Queue
+from nix_autocache.system.dataclass import replace
 from nix_autocache.uploader.access import CacheAccess
 from nix_autocache.uploader.process import protocol
 from nix_autocache.uploader.process.client import UploaderClient
