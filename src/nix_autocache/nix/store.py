@@ -20,6 +20,7 @@ HASH_PART: Final = 32  # characters of a store path's hash
 BASE_NAME: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}-[0-9a-zA-Z+._?=-]{1,211}")
 """The last component of a store path: hash and name."""
 _OUTPUT: Final = re.compile(r'\("[^"]+","([^"]+)","[^"]*","[^"]*"')
+_LINKS: Final = 40  # one after the other, as many as the kernel follows
 _OUTPUTS: Final = 1 << 20  # bytes at the beginning of a derivation, where its outputs are
 
 
@@ -92,12 +93,24 @@ class Nix:
         """Resolve paths and links to store paths. Raises InputError for a path outside the store."""
         found = []
         for path in paths:
-            inside = os.path.realpath(path).removeprefix(f"{self.store_dir}/").partition("/")[0]
+            inside = self._followed(path).removeprefix(f"{self.store_dir}/").partition("/")[0]
             try:
                 found.append(parse_store_path(f"{self.store_dir}/{inside}", self.store_dir))
             except ValueError:
                 raise InputError(f"{path} is not in {self.store_dir}, nor a link into it") from None
         return found
+
+    def _followed(self, path: str) -> str:
+        """Follow links into the store, and no further: a store path can be a link to another one."""
+        followed = os.path.abspath(path)
+        for _ in range(_LINKS):
+            if followed.startswith(f"{self.store_dir}/"):
+                return followed
+            if not os.path.islink(followed):
+                break
+            there = os.path.realpath(os.path.dirname(followed))
+            followed = os.path.abspath(os.path.join(there, os.readlink(followed)))
+        return os.path.realpath(followed)  # one of its directories may be a link
 
     def outputs(self, derivation: StorePath) -> list[StorePath]:
         """A derivation's outputs, read from its file: Nix 2.8 does not pass them to the hook (NixOS/nix#6446).

@@ -70,6 +70,25 @@ def test_paths_and_links_lead_to_the_store_path_that_they_are_in(tmp_path: Path)
             nix.store_paths([str(there), elsewhere])
 
 
+def test_a_store_path_that_is_a_link_is_not_followed_to_another_one(tmp_path: Path) -> None:
+    """As the result of `ln -s ${hello} $out`: it has to be pushed itself."""
+    store = tmp_path.resolve() / "store"
+    linked, other = store / f"{HASH}-linked", store / f"{HASH}-other"
+    other.mkdir(parents=True)
+    linked.symlink_to(other)
+    (tmp_path / "result").symlink_to(linked)
+    (tmp_path / "again").symlink_to("result")
+    nix = Nix(Path("/absent"), str(store))
+    assert nix.store_paths([str(linked), str(tmp_path / "result"), str(tmp_path / "again")]) == [str(linked)] * 3
+
+
+def test_links_in_a_circle_are_in_no_store(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(InputError, match="is not in"):
+        Nix(Path("/absent"), str(tmp_path / "store")).store_paths([str(tmp_path / "a")])
+
+
 def test_a_derivations_outputs_are_read_from_its_file(tmp_path: Path) -> None:
     outputs = [f"{STORE}/{letter * 32}-x" for letter in "ab"]
     ours = "".join(f'("{name}","{path}","",""),' for name, path in zip(("dev", "out"), outputs, strict=True))
