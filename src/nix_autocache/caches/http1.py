@@ -5,10 +5,11 @@ Every method raises OSError if the connection breaks or the response is not HTTP
 
 from __future__ import annotations
 
+import io
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import Final
 
 from ..system.dataclass import dataclass, replace
 
@@ -16,6 +17,7 @@ LARGEST: Final = 1 << 20  # bytes of the content of a response that is not read 
 _PIECE: Final = 64 << 10  # bytes at most of one piece: for a large one malloc asks the kernel for memory each time
 _LINE: Final = 8192  # bytes
 _HEADERS: Final = 256  # lines of a head
+_END: Final = b"\r\n\r\n"
 _INTERIM: Final = 8  # responses before the final one
 _BARE: Final = frozenset({204, 304})  # statuses of responses without content
 
@@ -44,7 +46,7 @@ class Connection:
     def __init__(self, opened: socket.socket) -> None:
         self.reusable = True
         self._socket = opened
-        self._stream: IO[bytes] = opened.makefile("rb")
+        self._stream: io.BufferedReader = opened.makefile("rb")
 
     def close(self) -> None:
         with suppress(OSError):
@@ -85,15 +87,12 @@ class Connection:
     def begin_response(self) -> Response:
         """The next response without its content, which `content` reads."""
         try:
-            version, status, reason = self._status()
             for _ in range(_INTERIM):
+                version, status, reason, headers = self._head()
                 if not 100 <= status < 200:
                     break
-                dict(self._headers())
-                version, status, reason = self._status()
             else:
                 raise ValueError
-            headers = dict(self._headers())
         except ValueError:
             raise OSError("the server's answer is not HTTP") from None
         self.reusable = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
@@ -106,19 +105,26 @@ class Connection:
         except ValueError:
             raise OSError("the server's answer is not HTTP") from None
 
-    def _status(self) -> tuple[str, int, str]:
-        version, _, rest = self._line().partition(" ")
+    def _head(self) -> tuple[str, int, str, Mapping[str, str]]:
+        first, *others = self._lines()
+        version, _, rest = first.partition(" ")
         status, _, reason = rest.partition(" ")
         if not version.startswith("HTTP/1."):
             raise ValueError
-        return version, int(status), reason
+        fields = (line.partition(":") for line in others)
+        return version, int(status), reason, {name.strip().lower(): value.strip() for name, _, value in fields}
 
-    def _headers(self) -> Iterator[tuple[str, str]]:
+    def _lines(self) -> Sequence[str]:
+        """The lines up to an empty one. Those of most heads are there already, and are read at once."""
+        there = self._stream.peek()
+        end = there.find(_END)
+        if end >= 0 and there.count(b"\r\n", 0, end) == there.count(b"\n", 0, end):
+            return self._stream.read(end + len(_END))[:end].decode("latin-1").split("\r\n")
+        lines: list[str] = []
         for _ in range(_HEADERS):
             if not (line := self._line()):
-                return
-            name, _, value = line.partition(":")
-            yield name.strip().lower(), value.strip()
+                return lines or [""]
+            lines.append(line)
         raise ValueError
 
     def _line(self) -> str:
@@ -132,7 +138,7 @@ class Connection:
             while size := int(self._line().partition(";")[0], 16):
                 yield from self._exactly(size)
                 self._line()
-            dict(self._headers())
+            self._lines()
         elif "content-length" in headers:
             yield from self._exactly(int(headers["content-length"]))
         else:
