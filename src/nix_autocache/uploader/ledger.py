@@ -101,9 +101,9 @@ class Ledger:
             for entry in entries:
                 self._entries.add(entry, (), (), reason)
 
-    def present(self, path: StorePath) -> list[Uploaded]:
-        """The cache has this path already. This and the next four return what may be published now."""
-        return self._settle(Outcome(path, "present"))
+    def present(self, paths: Iterable[StorePath]) -> list[Uploaded]:
+        """The cache has these paths already. This and the next four return what may be published now."""
+        return self._settle(*(Outcome(path, "present") for path in paths))
 
     def uploaded(self, uploaded: Uploaded) -> list[Uploaded]:
         """The archive of a path is in the cache."""
@@ -177,9 +177,10 @@ class Ledger:
         with self._lock:
             self._graph.forget_settled()
 
-    def _settle(self, outcome: Outcome) -> list[Uploaded]:
+    def _settle(self, *outcomes: Outcome) -> list[Uploaded]:
         with self._lock:
-            self._note(self._graph.settle(outcome))
+            for outcome in outcomes:
+                self._note(self._graph.settle(outcome))
             if self._entries.finished or not self._graph:
                 self.changed.set()
             return self._graph.take_ready()

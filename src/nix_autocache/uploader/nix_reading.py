@@ -9,6 +9,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ class NixReading:
         match said:
             case {"name": str(name), "narinfo": str(narinfo), **more}:
                 self.roots.use_narinfo(narinfo)
-                self.note(name, narinfo)
+                self.note({name: narinfo})
                 if more.get("carry"):
                     self._carry(narinfo)
             case {"name": str(name), "missed": float(when)}:
@@ -55,16 +56,19 @@ class NixReading:
 
     def lacks(self, name: str) -> bool:
         """Whether the cache itself has just answered, to a question of Nix, that it has no object of this name."""
-        with self._lock:
-            return time.monotonic() - self._missed.get(name, float("-inf")) <= _FRESH
+        return time.monotonic() - self._missed.get(name, float("-inf")) <= _FRESH
 
-    def note(self, name: str, narinfo: str) -> None:
-        """Remember the narinfo of a path that this job uses. If they are too many, the oldest are forgotten."""
+    def note(self, narinfos: Mapping[str, str]) -> None:
+        """Remember narinfos of paths that this job uses, by their names. Of too many, the oldest are forgotten.
+
+        Call it for many at once: where each path takes the lock, threads wait for it longer than they work.
+        """
         with self._lock:
-            self._missed.pop(name, None)
-            self._version += self._used.get(name) != narinfo
-            self._letters += len(narinfo) - len(self._used.pop(name, ""))
-            self._used[name] = narinfo
+            for name, narinfo in narinfos.items():
+                self._missed.pop(name, None)
+                self._version += self._used.get(name) != narinfo
+                self._letters += len(narinfo) - len(self._used.pop(name, ""))
+                self._used[name] = narinfo
             while self._letters > LARGEST:
                 self._letters -= len(self._used.pop(next(iter(self._used))))
 

@@ -74,11 +74,11 @@ class BinaryCache:
         others = [info for info in infos if info.path not in missed]
         contents = self.cache.get_many([_name(info.path) for info in others])
         asked = [(info, contents[_name(info.path)]) for info in others if _name(info.path) in contents]
-        found = {info.path: (content, self._judged(content, info)) for info, content in asked}
+        found = {info.path: (content, judge(content, info, self._readers)) for info, content in asked}
         # A narinfo must be the path's own: nothing else tells that the answers came in order.
-        clear = {path: answer for path, (content, answer) in found.items() if content is None or answer != ABSENT}
+        clear = {path: each for path, each in found.items() if each[0] is None or each[1] != ABSENT}
         self._note(clear, epoch)
-        return {**missed, **clear}
+        return {**missed, **{path: answer for path, (_, answer) in clear.items()}}
 
     def find(self, info: PathInfo) -> Found:
         self._learn()
@@ -89,8 +89,8 @@ class BinaryCache:
             raise
         except CacheError:  # larger than a narinfo can be, or nothing that could be asked for again: Nix has none, too
             return ABSENT
-        found = self._judged(content, info)
-        self._note({info.path: found}, epoch)
+        found = judge(content, info, self._readers)
+        self._note({info.path: (content, found)}, epoch)
         return found
 
     def _hold(self, *infos: PathInfo) -> int:
@@ -98,16 +98,11 @@ class BinaryCache:
         names = [name for info in infos for name in (_name(info.path), self.archive(info))]
         return self.doomed.hold(names)
 
-    def _note(self, answers: Mapping[StorePath, Found], epoch: int) -> None:
-        for path, found in answers.items():
-            if found.there:
-                self.doomed.note(_name(path), epoch)
-
-    def _judged(self, content: bytes | None, info: PathInfo) -> Found:
-        found = judge(content, info, self._readers)
-        if content and found.there:
-            self.reading.note(_name(info.path), decoded(content))
-        return found
+    def _note(self, answers: Mapping[StorePath, tuple[bytes | None, Found]], epoch: int) -> None:
+        there = {_name(path): decoded(content) for path, (content, found) in answers.items() if content and found.there}
+        self.reading.note(there)
+        for name in there:
+            self.doomed.note(name, epoch)
 
     def archive(self, info: PathInfo) -> str:
         return archive_url(info, self.codec)
@@ -170,7 +165,7 @@ class BinaryCache:
         epoch = self.doomed.secure(name, uploaded.file.url if uploaded.file else "", others)
         self.cache.put(name, uploaded.narinfo, CONTENT_TYPE)
         self.doomed.note(name, epoch)
-        self.reading.note(name, uploaded.narinfo.decode())
+        self.reading.note({name: uploaded.narinfo.decode()})
 
     @property
     def is_due(self) -> bool:

@@ -153,14 +153,12 @@ class Tasks:
         if not self._gate.closed_for():
             with suppress(BaseException):  # it is a shortcut, and must not hold up what it cuts short
                 answers = self._pusher.ask([info for _, info in ranked])
-        ready: list[Uploaded] = []
+        there = [path for path, found in answers.items() if found.there]
         for rank, info in ranked:
             found = answers.get(info.path)
-            if found and found.there:
-                ready += self._ledger.present(info.path)
-            else:
+            if not (found and found.there):
                 self._workers.submit(partial(self._upload, info, rank, found), rank)
-        self._publish(ready)
+        self._publish(self._ledger.present(there))
 
     def _upload(self, info: PathInfo, rank: int, found: Found | None) -> None:
         """`found` is what is in the cache, None if there was no clear answer."""
@@ -173,7 +171,7 @@ class Tasks:
     def _upload_one(self, info: PathInfo, rank: int, found: Found | None) -> list[Uploaded]:
         found = found or self._retrying(lambda: self._pusher.find(info))
         if found.there:
-            return self._ledger.present(info.path)
+            return self._ledger.present([info.path])
         self.checking.before_upload()
         if not (name := self._pusher.archive(info)):
             return self._ledger.uploaded(self._pack(info, found))

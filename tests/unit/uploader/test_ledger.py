@@ -47,7 +47,7 @@ def test_a_realisation_is_published_after_its_path_and_before_its_entry_ends() -
 def test_a_realisation_of_what_is_there_already_is_published_at_once() -> None:
     ledger = Ledger()
     admitted(ledger, OUT)
-    for realised in ledger.present(OUT.path):
+    for realised in ledger.present([OUT.path]):
         ledger.published(realised)
     assert paths(admitted(ledger, name=path("again.drv").base)) == [REALISED]
 
@@ -96,7 +96,7 @@ def test_what_is_forgotten_is_unknown_and_what_is_in_work_stays() -> None:
     admitted(ledger, other)
     ledger.forget_failures()
     assert OUT.path not in ledger.known
-    ledger.present(other.path)
+    ledger.present([other.path])
     ledger.forget_failures()
     assert other.path in ledger.known
     ledger.forget_settled()

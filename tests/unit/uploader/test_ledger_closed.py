@@ -83,7 +83,7 @@ class Simulation:
             return [*self._publish(task)]
         if fate(task.path) == "present":
             self.cache.visible.add(task.path)
-            return [*self.ledger.present(task.path)]
+            return [*self.ledger.present([task.path])]
         if fate(task.path) == "refused":
             return [*self.ledger.failed(task.path, "refused")]
         return [*self.ledger.uploaded(Uploaded(task.path, 1, b""))]

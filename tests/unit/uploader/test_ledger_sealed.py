@@ -98,7 +98,7 @@ class Simulation:
             self.cache.put += [task.path] if task.path not in self.cache.put else []
             self.tasks += self.ledger.published(task)
         elif task.path in self.cache.put:
-            self.tasks += self.ledger.present(task.path)
+            self.tasks += self.ledger.present([task.path])
         else:
             self.tasks += self.ledger.uploaded(Uploaded(task.path, 7, b""))
 
@@ -212,7 +212,7 @@ def test_what_was_pushed_before_a_seal_failed_and_is_found_there_was_pushed() ->
     assert outcomes(ledger) == [("one", "failed", 0)]
     ledger.forget_failures()
     admitted(ledger, "one")
-    ledger.present(path("one"))
+    ledger.present([path("one")])
     assert outcomes(ledger) == []
     ledger.sealed()
     assert outcomes(ledger) == [("one", "pushed", 5)]
@@ -225,7 +225,7 @@ def test_what_is_looked_for_again_before_it_is_sealed_was_pushed_once() -> None:
     ledger.published(Uploaded(path("one"), 5, b""))
     ledger.forget_settled()
     admitted(ledger, "one")
-    ledger.present(path("one"))
+    ledger.present([path("one")])
     ledger.sealed()
     assert outcomes(ledger) == [("one", "pushed", 5)]
     assert ledger.unfinished() == set()
@@ -234,7 +234,7 @@ def test_what_is_looked_for_again_before_it_is_sealed_was_pushed_once() -> None:
 def test_what_others_see_already_is_told_at_once() -> None:
     ledger = Ledger(Cache([path("one")], 1).is_sealed)
     admitted(ledger, "one")
-    ledger.present(path("one"))
+    ledger.present([path("one")])
     assert ledger.unsealed == 0
     assert outcomes(ledger) == [("one", "present", 0)]
 

@@ -97,16 +97,16 @@ def test_what_the_cache_looked_up_is_taken_once() -> None:
 
 def test_what_was_used_is_the_index_and_is_written_once() -> None:
     reading, store = reported(("used", narinfo(1).encode())), Store()
-    reading.note(f"{hash_part(2)}.narinfo", narinfo(2))
+    reading.note({f"{hash_part(2)}.narinfo": narinfo(2)})
     for _ in range(2):
         reading.write_index(store, "index")  # type: ignore[arg-type]
     assert store.puts == 1
     found = RunIndex.decode(store.objects["index"]).narinfos
     assert list(found.values()) == [narinfo(2), narinfo(1)]
-    reading.note(f"{hash_part(2)}.narinfo", narinfo(2))
+    reading.note({f"{hash_part(2)}.narinfo": narinfo(2)})
     reading.write_index(store, "index")  # type: ignore[arg-type]
     assert store.puts == 1
-    reading.note(f"{hash_part(3)}.narinfo", narinfo(3))
+    reading.note({f"{hash_part(3)}.narinfo": narinfo(3)})
     reading.write_index(store, "index")  # type: ignore[arg-type]
     assert store.puts == 2
 
@@ -130,7 +130,7 @@ def test_of_too_many_paths_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(nix_reading, "_MOST", 2)
     reading, store = NixReading(), Store()
     for number in range(1, 6):
-        reading.note(f"{hash_part(number)}.narinfo", narinfo(number))
+        reading.note({f"{hash_part(number)}.narinfo": narinfo(number)})
     reading.write_index(store, "index")  # type: ignore[arg-type]
     assert list(RunIndex.decode(store.objects["index"]).narinfos.values()) == [narinfo(5), narinfo(4), narinfo(3)]
     names = ("a", "b", "c")

@@ -292,7 +292,7 @@ def reading(used: bool = True) -> NixReading:
     made = NixReading()
     made.hear(b'{"known": "what was looked up"}')
     if used:
-        made.note(f"{path('fetched').hash_part}.narinfo", "a narinfo")
+        made.note({f"{path('fetched').hash_part}.narinfo": "a narinfo"})
     return made
 
 
