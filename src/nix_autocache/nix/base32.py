@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdfghijklmnpqrsvwxyz"
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def encode(raw: bytes) -> str:
     """The text of a hash: 52 characters for the 32 bytes of a sha256."""
     number = int.from_bytes(raw, "little")
     length = (len(raw) * 8 + 4) // 5
-    return "".join(_ALPHABET[(number >> 5 * position) & 31] for position in reversed(range(length)))
+    pairs = [_PAIRS[number >> 10 * position & 1023] for position in reversed(range((length + 1) // 2))]
+    return "".join(pairs)[-length:]

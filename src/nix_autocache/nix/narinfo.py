@@ -83,9 +83,17 @@ def render(info: PathInfo, file: NarFile, key: SecretKey | None) -> str:
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """The fields of a narinfo. Each is a list, because `Sig` may occur several times."""
+    """The fields of a narinfo. Each is a list, because `Sig` may occur several times.
+
+    Raises ValueError for a line that is no field, also for one that does not end.
+    """
     fields: dict[str, list[str]] = {}
-    for line in text.split("\n"):
-        name, _, value = line.partition(": ")
+    *lines, rest = text.split("\n")
+    for line in lines:
+        name, colon, value = line.partition(": ")
+        if not colon and line[-1:] != ":":
+            raise ValueError(f"{line!r} is no field of a narinfo")
         fields.setdefault(name.rstrip(":"), []).append(value)
+    if rest:
+        raise ValueError("its last line does not end")
     return fields

@@ -41,7 +41,7 @@ class Pipe:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._buffer = bytearray()
+        self._buffer, self._at = b"", 0  # what was read, and where the next answer begins in it
         self._seconds = self._deadline = 0.0
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
@@ -50,15 +50,15 @@ class Pipe:
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
 
     def read(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            self._buffer += self._more()
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        end = self._at + size
+        while len(self._buffer) < end:
+            self._buffer, self._at, end = self._buffer[self._at :] + self._more(), 0, size
+        data, self._at = self._buffer[self._at : end], end
         return data
 
     def is_empty(self) -> bool:
         """True if there is nothing to read, not even the end."""
-        return not self._buffer and not self._poll.poll(0)
+        return self._at == len(self._buffer) and not self._poll.poll(0)
 
     def _more(self) -> bytes:
         left = self._deadline - time.monotonic()
@@ -79,8 +79,7 @@ def text(data: bytes) -> bytes:
 
 
 def read_number(source: Source) -> int:
-    (value,) = struct.unpack("<Q", source.read(8))
-    return int(value)
+    return int.from_bytes(source.read(8), "little")
 
 
 def read_bool(source: Source) -> bool:

@@ -102,14 +102,12 @@ def _at_most(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def fields_of(content: bytes | None) -> Mapping[str, list[str]] | None:
     """The fields of a narinfo; None if Nix would refuse it, or it is ambiguous."""
-    text = decoded(content) if content else ""
-    if not text.endswith("\n") or any(": " not in line and line[-1:] != ":" for line in text[:-1].split("\n")):
+    try:
+        fields = parse(decoded(content or b""))
+    except ValueError:
         return None
-    fields = parse(text)
-    counted = all(len(fields.get(name, ())) == 1 for name in _ONCE)
-    if not counted or any(len(fields.get(name, ())) > 1 for name in _AT_MOST_ONCE):
-        return None
-    return fields
+    ambiguous = any(len(values) > 1 and (name in _ONCE or name in _AT_MOST_ONCE) for name, values in fields.items())
+    return None if ambiguous or not fields.keys() >= _ONCE else fields
 
 
 def path_info(fields: Mapping[str, list[str]], path: StorePath) -> PathInfo | None:
