@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Final
 
 from ..errors import RunnerError
 from ..job.context import Context
 from ..nix.find import find_nix
 from ..queue.directory import Queue
+from ..system.trees import temporary_directory
 from ..uploader import foreground
 
 _TOGETHER: Final = 20  # paths in an entry: an entry for each path would take 0.1 ms a path
@@ -26,12 +26,10 @@ def push(context: Context, paths: list[str]) -> None:
     if hosts and hosts.read_only:
         raise RunnerError(f"cannot push to {destination.url}: {hosts.read_only}")
     connected = foreground.connect(nix, destination.url, context.environ, len(paths))
-    from tempfile import TemporaryDirectory
-
     from ..job import report, secrets, upload_spec
 
-    with TemporaryDirectory(prefix="nix-autocache-") as directory:
-        queue = Queue(Path(directory))
+    with temporary_directory() as directory:
+        queue = Queue(directory)
         queue.create()
         queue.add_paths(nix.store_paths(paths), _TOGETHER)
         spec = upload_spec.for_this_user(

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from ..caches.protocol import PathCache
@@ -23,6 +22,7 @@ from ..queue.directory import Queue
 from ..system import process
 from ..system.dataclass import dataclass, replace
 from ..system.files import open_to_write
+from ..system.trees import temporary_directory
 from ..uploader import cache_info, foreground
 from ..uploader.secrets import Secrets
 from . import read_spec, secrets, trial_reading, trial_refusals, upload_spec
@@ -146,8 +146,8 @@ def rows(context: Context, pulls: str = "") -> Iterator[Row]:
         return
     yield Row(f"Nix {nix.version()} is there", True)
     destination = context.made_destination()
-    with TemporaryDirectory(prefix="nix-autocache-") as name:
-        directory = Path(name).resolve()
+    with temporary_directory() as made:
+        directory = made.resolve()
         queue = Queue(directory / "queue")
         queue.create()
         pulls = pulls or _only_pulls(context, destination)

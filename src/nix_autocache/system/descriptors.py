@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from .sockets import peer
+from .trees import temporary_directory
 
 _PATIENCE: Final = 30.0  # seconds for root to fetch it
 
@@ -20,10 +19,10 @@ _PATIENCE: Final = 30.0  # seconds for root to fetch it
 def offered(descriptor: int) -> Iterator[str]:
     """During the block, root or this user can fetch `descriptor` once, with `received` and the path that is yielded."""
     with (
-        tempfile.TemporaryDirectory(prefix="nix-autocache-") as directory,
+        temporary_directory() as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as offering,
     ):
-        path = str(Path(directory, "descriptor"))
+        path = str(directory / "descriptor")
         offering.bind(path)
         offering.listen(1)
         offering.settimeout(_PATIENCE)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from .trees import temporary_directory
+
 _LONGEST: Final = 103  # bytes of an address on macOS, without the NUL at its end; Linux takes 107
 _SOL_LOCAL: Final = 0  # of macOS, sys/un.h
 _LOCAL_PEERCRED: Final = 1
@@ -38,10 +40,8 @@ def at(path: Path) -> Iterator[str]:
 @contextmanager
 def _linked(directory: Path) -> Iterator[Path]:
     """A short link to a directory, where no other user can change it. `TMPDIR` of macOS is too long for that."""
-    import tempfile  # most steps do not need it
-
-    with tempfile.TemporaryDirectory(prefix="na-", dir="/tmp") as short:
-        link = Path(short, "d")
+    with temporary_directory(["/tmp"]) as short:  # noqa: S108 - made by `mkdir`, with a name that nobody can guess
+        link = short / "d"
         link.symlink_to(directory)
         yield link
 

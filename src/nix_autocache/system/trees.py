@@ -1,4 +1,4 @@
-"""Whole directory trees: copied with fixed modes, and removed even if another user owns a part.
+"""Whole directory trees: made for a while, copied with fixed modes, and removed even if another user owns a part.
 
 Removal opens each directory and works relative to it, never by path: the other user could replace a directory by a link
 while root walks, and root would change what the link names. Standard library only.
@@ -7,7 +7,7 @@ while root walks, and root would change what the link names. Standard library on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,34 @@ from typing import Final
 from .files import set_mode, set_mode_of
 
 _MOST_ROUNDS: Final = 100_000  # one for each level of directories
+_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - `_made` takes nothing that is there
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # opens also what its owner may not read
+
+
+@contextmanager
+def temporary_directory(parents: Sequence[str] = ()) -> Iterator[Path]:
+    """A new directory for this user alone, removed at the end, in one of `parents`: by default $TMPDIR or /tmp.
+
+    Raises the OSError of the last one if none takes it. The standard library's loads all that unpacks archives: 9 ms.
+    """
+    made = _made(parents or [*filter(None, [os.environ.get("TMPDIR")]), *_TEMPORARY])
+    try:
+        yield made
+    finally:
+        remove_tree(made)
+
+
+def _made(parents: Sequence[str]) -> Path:
+    """Where the first of them takes it; `mkdir` follows no link and takes nothing that is there."""
+    path = Path(os.path.abspath(parents[0]), f"nix-autocache-{os.urandom(8).hex()}")
+    try:
+        path.mkdir(0o700)
+    except OSError:
+        if len(parents) == 1:
+            raise
+        return _made(parents[1:])
+    return path
 
 
 def copy_tree(source: Path, target: Path, *, compiled: bool = False) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nix_autocache.system.trees import remove_tree
+from nix_autocache.system.trees import remove_tree, temporary_directory
 
 
 def mode(path: Path) -> int:
@@ -51,3 +51,30 @@ def test_only_a_link_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
     remove_tree(tmp_path / "missing")
     remove_tree(tmp_path / "no/such/directory")
     assert os.listdir(tmp_path) == ["there"]
+
+
+def test_a_temporary_directory_is_this_users_alone_and_goes_with_all_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with temporary_directory() as made, temporary_directory() as other:
+        assert made.parent == other.parent == tmp_path
+        assert made != other
+        assert made.stat().st_mode & 0o777 == 0o700
+        (made / "sub").mkdir()
+        (made / "sub/file").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_directory_goes_also_when_its_block_ends_by_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), temporary_directory([str(tmp_path)]):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tmpdir_that_takes_nothing_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    with temporary_directory() as made:
+        assert made.parent == Path("/tmp")
+    with pytest.raises(FileNotFoundError), temporary_directory([str(tmp_path / "absent")]):
+        pass
