@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .spec import UploadSpec
 
 _CHECK: Final = 5.0  # seconds for the cache to show whether it can be used
-_EXTRA: Final = 3  # connections beside one for each entry: for nix-cache-info and for references
+_EXTRA: Final = 8  # connections beside one for each entry: for nix-cache-info, for references, for the first archives
 _COUNTED: Final = 100  # entries; more of them do not make more connections
 _YIELD: Final = 1.0  # seconds for an uploader that was told to stop
 _RECORD: Final = 1.0  # seconds for the drain to write its records

@@ -39,7 +39,6 @@ THREADS: Final = 64
 MEMORY: Final = 48 << 20  # bytes of archives in all threads together
 _TOGETHER: Final = 32  # paths at most asked for by one connection
 _SPREAD: Final = 20  # connections that share the questions: some servers take tens of milliseconds for each
-_MANY: Final = 100  # paths that one plan starts on
 _CHECK: Final = 15.0  # seconds for the question whether the cache takes our credentials at all
 SETTLE: Final = 5.0  # seconds for what makes the next run faster
 _RECORD: Final = 600.0  # seconds between two records of what was used, for a job that is killed
@@ -94,13 +93,10 @@ class Tasks:
         self._pusher.use(infos)
         ranked = [(next(self._ranks), info) for info in infos]
         together = min(_TOGETHER, math.ceil(len(ranked) / _SPREAD)) or 1
-        if len(ranked) > _MANY:  # their threads would all wait for it, and slow it down
-            with suppress(Exception):  # what signs raises it again; here nobody would work on what was admitted
-                keys.load()
         for start in range(0, len(ranked), together):
             group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])
-        if 0 < len(ranked) <= _MANY:  # the answers are on their way meanwhile
+        if ranked:  # the answers are on their way meanwhile
             self._workers.submit(keys.load, next(self._ranks))
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
