@@ -28,7 +28,7 @@ def push(context: Context, paths: list[str]) -> None:
     connected = foreground.connect(nix, destination.url, context.environ, len(paths))
     from ..job import report, secrets, upload_spec
 
-    with temporary_directory() as directory:
+    with temporary_directory(context.environ.get("TMPDIR")) as directory:
         queue = Queue(directory)
         queue.create()
         queue.add_paths(nix.store_paths(paths), _TOGETHER)

@@ -146,7 +146,7 @@ def rows(context: Context, pulls: str = "") -> Iterator[Row]:
         return
     yield Row(f"Nix {nix.version()} is there", True)
     destination = context.made_destination()
-    with temporary_directory() as made:
+    with temporary_directory(context.environ.get("TMPDIR")) as made:
         directory = made.resolve()
         queue = Queue(directory / "queue")
         queue.create()

@@ -40,7 +40,7 @@ def at(path: Path) -> Iterator[str]:
 @contextmanager
 def _linked(directory: Path) -> Iterator[Path]:
     """A short link to a directory, where no other user can change it. `TMPDIR` of macOS is too long for that."""
-    with temporary_directory(["/tmp"]) as short:  # noqa: S108 - made by `mkdir`, with a name that nobody can guess
+    with temporary_directory() as short:
         link = short / "d"
         link.symlink_to(directory)
         yield link

@@ -21,12 +21,12 @@ _HANDLE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # opens also what its owner
 
 
 @contextmanager
-def temporary_directory(parents: Sequence[str] = ()) -> Iterator[Path]:
-    """A new directory for this user alone, removed at the end, in one of `parents`: by default $TMPDIR or /tmp.
+def temporary_directory(preferred: str | None = None) -> Iterator[Path]:
+    """A new directory for this user alone, removed at the end: in `preferred`, or where that takes none, in /tmp.
 
-    Raises the OSError of the last one if none takes it. The standard library's loads all that unpacks archives: 9 ms.
+    Raises OSError if none can be made. The standard library's loads all that unpacks archives, which takes 9 ms.
     """
-    made = _made(parents or [*filter(None, [os.environ.get("TMPDIR")]), *_TEMPORARY])
+    made = _made([*filter(None, [preferred]), *_TEMPORARY])
     try:
         yield made
     finally:
@@ -34,7 +34,7 @@ def temporary_directory(parents: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def _made(parents: Sequence[str]) -> Path:
-    """Where the first of them takes it; `mkdir` follows no link and takes nothing that is there."""
+    """In the first that takes it; `mkdir` follows no link, and takes nothing that is there."""
     path = Path(os.path.abspath(parents[0]), f"nix-autocache-{os.urandom(8).hex()}")
     try:
         path.mkdir(0o700)

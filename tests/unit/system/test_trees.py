@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.system import trees
 from nix_autocache.system.trees import remove_tree, temporary_directory
 
 
@@ -53,28 +54,29 @@ def test_only_a_link_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["there"]
 
 
-def test_a_temporary_directory_is_this_users_alone_and_goes_with_all_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with temporary_directory() as made, temporary_directory() as other:
+def test_a_temporary_directory_is_this_users_alone_and_goes_with_all_in_it(tmp_path: Path) -> None:
+    with temporary_directory(str(tmp_path)) as made, temporary_directory(str(tmp_path)) as other:
         assert made.parent == other.parent == tmp_path
         assert made != other
-        assert made.stat().st_mode & 0o777 == 0o700
+        assert mode(made) == 0o700
         (made / "sub").mkdir()
         (made / "sub/file").touch()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_temporary_directory_goes_also_when_its_block_ends_by_an_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), temporary_directory([str(tmp_path)]):
+    with pytest.raises(KeyboardInterrupt), temporary_directory(str(tmp_path)):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tmpdir_that_takes_nothing_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
-    with temporary_directory() as made:
+@pytest.mark.parametrize("given", [None, "", "/absent"])
+def test_where_no_directory_can_be_made_it_is_made_elsewhere(given: str | None) -> None:
+    with temporary_directory(given) as made:
         assert made.parent == Path("/tmp")
-    with pytest.raises(FileNotFoundError), temporary_directory([str(tmp_path / "absent")]):
+
+
+def test_where_none_can_be_made_at_all_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "_TEMPORARY", ("/absent",))
+    with pytest.raises(FileNotFoundError, match="/absent"), temporary_directory():
         pass

@@ -14,7 +14,6 @@ from nix_autocache.nix.store import PathInfo, StorePath
 from nix_autocache.nix.store_client import StoreClient
 from nix_autocache.nix.worker_protocol import Source
 from nix_autocache.uploader import drain as drain_module
-from nix_autocache.uploader import tasks
 from nix_autocache.uploader.graph import Graph
 from nix_autocache.uploader.presence import Found
 from nix_autocache.uploader.push import BinaryCache
@@ -143,7 +142,6 @@ def test_where_signatures_cannot_be_made_every_path_says_so(tmp_path: Path, monk
     def broken(*_: object) -> None:
         raise ImportError("no libsodium")
 
-    monkeypatch.setattr(tasks, "_MANY", 0)
     monkeypatch.setattr(keys, "load", broken)
     monkeypatch.setattr(keys.SecretKey, "sign", broken)
     with draining(tmp_path) as drained:
