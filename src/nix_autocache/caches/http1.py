@@ -115,9 +115,12 @@ class Connection:
         return version, int(status), reason, {name.strip().lower(): value.strip() for name, _, value in fields}
 
     def _lines(self) -> Sequence[str]:
-        """The lines up to an empty one. Those of most heads are there already, and are read at once."""
+        """The lines up to an empty one. Those of most heads are there already, and are read at once.
+
+        A trailer without lines begins with the empty one: what follows it is another response.
+        """
         there = self._stream.peek()
-        end = there.find(_END)
+        end = -1 if there.startswith(b"\r\n") else there.find(_END)
         if end >= 0 and there.count(b"\r\n", 0, end) == there.count(b"\n", 0, end):
             return self._stream.read(end + len(_END))[:end].decode("latin-1").split("\r\n")
         lines: list[str] = []
