@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..system import version
-from ..system.dataclass import dataclass
+from ..system.dataclass import dataclass, field
 from ..system.net import DEFAULT_PORTS
 from .http1 import Connection, NoCacheError
 
@@ -31,10 +31,10 @@ class Origin:
     """
 
     base: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     context: ssl.SSLContext | None = None
-    proxy: SplitResult | None = None
-    to_proxy: Mapping[str, str] | None = None
+    proxy: SplitResult | None = field(default=None, repr=False)
+    to_proxy: Mapping[str, str] | None = field(default=None, repr=False)
     untrusted: bool = False
 
     def connect(self) -> Connection:

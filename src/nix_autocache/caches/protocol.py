@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from ..ci.lane import Lane
 from ..nix.keys import SecretKey
 from ..nix.store import Nix, StorePath
-from ..system.dataclass import dataclass
+from ..system.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from .aws_credentials import AwsCredentials
@@ -225,7 +225,7 @@ class Access:
     reads, for as long as the process lives; without one, nowhere.
     """
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     nix: Nix
     key: SecretKey | None
     credentials: AwsCredentials | None = None

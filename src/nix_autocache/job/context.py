@@ -35,7 +35,7 @@ class Context:
 
     settings: Settings
     host: Host
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     facts: Facts | None = None
     now: float = field(default_factory=time.time)
 

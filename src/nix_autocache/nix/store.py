@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -101,16 +102,20 @@ class Nix:
         return found
 
     def _followed(self, path: str) -> str:
-        """Follow links into the store, and no further: a store path can be a link to another one."""
+        """Follow links into the store, and no further: a store path can be a link to another one.
+
+        As Nix does, `..` takes back what is written before it, also where that is a link.
+        """
         followed = os.path.abspath(path)
         for _ in range(_LINKS):
             if followed.startswith(f"{self.store_dir}/"):
-                return followed
-            if not os.path.islink(followed):
                 break
-            there = os.path.realpath(os.path.dirname(followed))
-            followed = os.path.abspath(os.path.join(there, os.readlink(followed)))
-        return os.path.realpath(followed)  # one of its directories may be a link
+            link = next(filter(os.path.islink, accumulate(followed.split("/"), "{}/{}".format)), "")
+            if not link:
+                break
+            rest = followed.removeprefix(link)
+            followed = os.path.abspath(f"{os.path.join(os.path.dirname(link), os.readlink(link))}{rest}")
+        return followed
 
     def outputs(self, derivation: StorePath) -> list[StorePath]:
         """A derivation's outputs, read from its file: Nix 2.8 does not pass them to the hook (NixOS/nix#6446).

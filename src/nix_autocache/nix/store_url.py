@@ -49,6 +49,9 @@ class CacheUrl:
     def __str__(self) -> str:
         return self._text(self.params)
 
+    def __repr__(self) -> str:
+        return f"CacheUrl({self.without_secrets!r})"
+
     @property
     def row(self) -> Scheme:
         return scheme(self.scheme)

@@ -86,23 +86,19 @@ def _parsed(row: object) -> tuple[Outcome | None, float]:
 
 
 def _rows(path: Path) -> Iterator[object]:
-    """What the lines of a file say, without torn ones."""
+    """What the lines of a file say; None for a torn one."""
     lines = _lines(path)
     while several := list(islice(lines, _TOGETHER)):
         rows = _loaded(f"[{','.join(several)}]")
-        if len(rows) == len(several):
-            yield from rows
-        else:
-            for line in several:
-                yield from _loaded(f"[{line}]")
+        yield from rows if isinstance(rows, list) and len(rows) == len(several) else map(_loaded, several)
 
 
-def _loaded(text: str) -> list[object]:
-    """The items of a JSON list; none for text that is no list."""
+def _loaded(text: str) -> object:
+    """None for what is no JSON."""
     with suppress(ValueError, RecursionError):
-        found: list[object] = json.loads(text)
+        found: object = json.loads(text)
         return found
-    return []
+    return None
 
 
 def _lines(path: Path) -> Iterator[str]:

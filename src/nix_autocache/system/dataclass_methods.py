@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 MISSING: Final[Any] = object()
-_FIELDS: Final = "__dataclass_fields__"
+_FIELDS: Final = "__fields__"  # not the standard library's name, whose functions would take them for its own
 
 
 class Field:

@@ -74,7 +74,7 @@ def remove_tree(path: Path) -> None:
     Mounts stay, and so does everything that cannot be removed.
     """
     with suppress(OSError):
-        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        parent = os.open(path.parent, _HANDLE | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not _unlinked(path.name, parent):
                 with _opened(path.name, parent, mounted=True) as directory:

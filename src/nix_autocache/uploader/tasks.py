@@ -97,7 +97,7 @@ class Tasks:
             group = ranked[start : start + together]
             self._workers.submit(partial(self._ask, group), group[0][0])
         if ranked:  # the answers are on their way meanwhile
-            self._workers.submit(keys.load, next(self._ranks))
+            self._workers.submit(keys.load, _AT_ONCE)
         for uploaded in ready:
             self._workers.submit(partial(self._publish, [uploaded]), _AT_ONCE)
         if infos and time.monotonic() - self._recorded > _RECORD:

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from nix_autocache.caches.http import HttpCache
+from nix_autocache.caches.protocol import Access
 from nix_autocache.ci.detect import detect
 from nix_autocache.errors import InputError
-from nix_autocache.job import secrets
+from nix_autocache.job import secrets, upload_spec
 from nix_autocache.job.context import Context
 from nix_autocache.nix.key_source import KeySource
 from nix_autocache.nix.keys import generate
+from nix_autocache.nix.store import Nix
+from nix_autocache.queue.directory import Queue
 from nix_autocache.settings import read
 
 KEY = generate("cache-1")
@@ -76,3 +80,18 @@ def test_of_the_variables_only_those_of_the_cache_are_given() -> None:
     given = secrets.read(job, job.destination()).environ
     assert given.items() >= {("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")}
     assert "OTHER_TOKEN" not in given
+
+
+def test_nothing_that_holds_a_secret_shows_it(tmp_path: Path) -> None:
+    """Not even where it is printed by mistake, as in a traceback."""
+    hidden = ("hunter2", "aws-secret", "proxy-secret", str(KEY).partition(":")[2])
+    environ = {"AWS_SECRET_ACCESS_KEY": "aws-secret", "https_proxy": "http://me:proxy-secret@proxy.example"}
+    job = context({"cache": "https://user:hunter2@cache.example/a", "signing-key": str(KEY)}, environ)
+    nix, destination = Nix(tmp_path), job.destination()
+    url, found = destination.url, secrets.read(job, destination)
+    spec = upload_spec.for_this_user(job, destination, found, nix, Queue(tmp_path), 0)
+    origin = HttpCache(url, job.environ)._servers.home.origin
+    assert "hunter2" in str(url)
+    assert "proxy-secret" in str(origin.proxy and origin.proxy.geturl())
+    for each in (job, job.settings, url, destination, found, spec, Access(job.environ, nix, KEY), origin):
+        assert [secret for secret in hidden if secret in repr(each)] == [], type(each)

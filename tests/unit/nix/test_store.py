@@ -78,8 +78,9 @@ def test_a_store_path_that_is_a_link_is_not_followed_to_another_one(tmp_path: Pa
     linked.symlink_to(other)
     (tmp_path / "result").symlink_to(linked)
     (tmp_path / "again").symlink_to("result")
-    nix = Nix(Path("/absent"), str(store))
-    assert nix.store_paths([str(linked), str(tmp_path / "result"), str(tmp_path / "again")]) == [str(linked)] * 3
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    ways = [linked, *(tmp_path / way for way in ("result", "again", "result/bin", "elsewhere/again"))]
+    assert Nix(Path("/absent"), str(store)).store_paths(map(str, ways)) == [str(linked)] * len(ways)
 
 
 def test_links_in_a_circle_are_in_no_store(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Outcomes: the last one of each path counts, and a torn line spoils no other."""
 
+import json
 import time
 from pathlib import Path
 
@@ -16,6 +17,14 @@ def test_the_last_word_on_a_path_counts_and_torn_lines_do_not(queue: Queue) -> N
     with open(queue.outcomes.path, "a") as file:
         file.write('{"path": "/torn", "outc')
     assert {outcome.path: outcome.what for outcome in queue.outcomes.recorded()} == {OUT: "pushed", "/other": "present"}
+
+
+def test_each_line_is_read_by_itself_where_they_cannot_be_read_together(queue: Queue) -> None:
+    rows = [{"path": f"/{number}", "outcome": "pushed", "bytes": 1, "reason": ""} for number in range(4)]
+    one, two, three, four = (json.dumps(row) for row in rows)
+    lines = [one, f"{two},{three}", "[" * 100_000, "null", '{"path": "/torn", "outc', four]
+    queue.outcomes.path.write_text("\n".join(lines))
+    assert [outcome.path for outcome in queue.outcomes.recorded()] == ["/0", "/3"]
 
 
 def test_what_was_pushed_once_stays_pushed(queue: Queue) -> None:

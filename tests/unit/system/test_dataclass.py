@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,6 +180,13 @@ def test_no_module_takes_those_of_the_standard_library() -> None:
         if "dataclasses import" in (text := path.read_text()) or "import dataclasses" in text
     ]
     assert wrong == ["dataclass.py"]
+
+
+def test_no_class_asks_for_what_ours_do_not_have() -> None:
+    """Type checkers see the standard library's, and would not say so."""
+    missing = re.compile(r"__post_init__|KW_ONLY|InitVar|typing\.ClassVar|field\([^)]*(init|compare|hash|kw_only)=")
+    texts = {path.name: path.read_text() for path in (SOURCE / "nix_autocache").rglob("*.py")}
+    assert [name for name, text in texts.items() if "dataclass import" in text and missing.search(text)] == []
 
 
 def test_a_push_loads_nothing_that_inspects_classes() -> None:
