@@ -15,7 +15,7 @@ from obstore.store import LocalStore
 
 from ..errors import CacheBusy, CacheError, one_line
 from ..system.net import tls_context
-from .http_status import is_absent, status_error
+from .http_status import DENIED, is_absent, status_error
 from .obstore_client import signed_url
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = 8.0  # seconds
 _ENOUGH: Final = 20  # failures
 _AT_ONCE: Final = 16
-_DENIED: Final = frozenset({401, 403})
 
 
 def delete_many(store: ObjectStore, names: Sequence[str]) -> None:
@@ -90,7 +89,7 @@ class Deletion:
             urllib.request.urlopen(request, timeout=_TIMEOUT, context=self._tls_context(url)).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code in _DENIED or not is_absent(name, error.code):
+            if error.code in DENIED or not is_absent(name, error.code):
                 raise status_error(self._where, name, error.code, f"status {error.code} to DELETE", 0.0) from None
         except (OSError, http.client.HTTPException) as error:
             raise status_error(self._where, name, 0, one_line(error), 0.0) from None

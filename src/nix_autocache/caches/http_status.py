@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INFO: Final = "nix-cache-info"
 ARCHIVES: Final = "nar/"
 _ABSENT: Final = frozenset({404, 410})
-_DENIED: Final = frozenset({401, 403})
+DENIED: Final = frozenset({401, 403})
 _TEMPORARY: Final = frozenset({408, 409, 423, 425, 429})
 _NEVER: Final = frozenset({501, 505, 507})
 _CLAIMS: Final = (b"StorePath:", b"NarHash:", b"Sig:")
@@ -36,7 +36,7 @@ class Conflict(CacheBusy):
 
 def status_error(where: str, name: str, status: int, reason: str, wait: float) -> Error:
     """The error for an object's `name`. Status 0 means that there was no answer; `wait` is in seconds."""
-    if status in _DENIED:
+    if status in DENIED:
         advice = "; are the credentials right?" if name == INFO else ""
         return CredentialsError(f"{where} refused {name}: {reason}{advice}")
     if status == 413:
@@ -50,7 +50,7 @@ def status_error(where: str, name: str, status: int, reason: str, wait: float) -
 
 def is_absent(name: str, status: int) -> bool:
     """True if this status of a GET or HEAD means that there is no such object, as in Nix."""
-    return status in _ABSENT or (status in _DENIED and name != INFO)
+    return status in _ABSENT or (status in DENIED and name != INFO)
 
 
 def connection_error(where: str, name: str, error: OSError) -> Error:

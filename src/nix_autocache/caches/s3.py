@@ -15,7 +15,7 @@ from ..schemes.table import AWS
 from .object_store import ObjectStoreCache, open_store
 from .obstore_client import Opener, open_bucket
 from .protocol import Access
-from .signed_bucket import SignedBucket
+from .signed_bucket import PushedBucket, SignedBucket
 
 if TYPE_CHECKING:
     from .aws_credentials import AwsCredentials
@@ -32,7 +32,7 @@ def open_s3(url: CacheUrl, access: Access) -> ObjectStoreCache:
         lambda: _opener(config, url, environ),
         credentials,
         bucket_region=_region(url, environ),
-        kind=SignedBucket if access.only_reads and not access.anonymous else ObjectStoreCache,
+        kind=ObjectStoreCache if access.anonymous else SignedBucket if access.only_reads else PushedBucket,
     )
 
 

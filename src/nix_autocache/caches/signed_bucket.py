@@ -1,4 +1,4 @@
-"""A bucket that is read by URLs that its client signs, on connections of our own: for the read proxy.
+"""A bucket that is read by URLs that its client signs, on connections of our own.
 
 It takes a third of the processor time of obstore's calls, which change threads twice for each object, and several small
 objects come in one round trip. What is not answered plainly is left to obstore, which knows how a service refuses.
@@ -19,13 +19,14 @@ from ..nix.store_url import CacheUrl
 from .http1 import Response
 from .http_read import QUESTION, STREAM
 from .http_servers import Servers
-from .http_status import INFO, connection_error, is_absent
+from .http_status import DENIED, INFO, connection_error, is_absent
 from .object_store import ObjectStoreCache
 from .pool import Pool
 from .protocol import Content
 from .redirects import Target, parse_target
 
 _SIGNED: Final = timedelta(minutes=1)  # for which a URL is good
+_FEW: Final = 4  # objects; obstore asks for so few as fast, and archives then find its connections open
 _UNCLEAR: Final = (
     exceptions.BaseError,
     OSError,
@@ -36,7 +37,7 @@ _UNCLEAR: Final = (
 
 
 class SignedBucket(ObjectStoreCache):
-    """For services whose URLs are signed without a request."""
+    """For services whose URLs are signed without a request. What is refused counts as absent: its user only reads."""
 
     def __init__(self, url: CacheUrl, opener: Any, environ: Mapping[str, str], *more: Any) -> None:
         super().__init__(url, opener, environ, *more)
@@ -123,3 +124,30 @@ class SignedBucket(ObjectStoreCache):
     def _pool(self, origin: str) -> Pool:
         self._servers = self._servers or Servers(origin, "", {}, self._environ)
         return self._servers.pool(origin)
+
+
+class PushedBucket(SignedBucket):
+    """For whoever pushes, or deletes what nothing needs: only many small objects are read so, the rest by obstore.
+
+    A policy can deny signed URLs and allow signed headers. So what is refused may be there, and is asked for by obstore
+    from then on.
+    """
+
+    _refused = False
+
+    def get(self, name: str) -> bytes | None:
+        return ObjectStoreCache.get(self, name)
+
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        return {} if self._refused or len(names) <= _FEW else super().get_many(names)
+
+    def open(self, name: str) -> Content | None:
+        return ObjectStoreCache.open(self, name)
+
+    def _ask(self, targets: Mapping[str, Target]) -> Mapping[str, Response]:
+        responses = super()._ask(targets)
+        self._refused = self._refused or any(each.status in DENIED for each in responses.values())
+        return responses
+
+    def _lacks(self, name: str, response: Response) -> bool:
+        return response.status == 404

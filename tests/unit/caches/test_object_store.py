@@ -88,18 +88,36 @@ def test_a_small_file_of_any_size_is_not_taken_into_memory(tmp_path: Path) -> No
                     cache.get(name)
 
 
-def test_small_objects_are_read_together_on_few_connections(tmp_path: Path) -> None:
+@pytest.mark.parametrize("only_reads", [False, True])
+def test_small_objects_are_read_together_on_few_connections(tmp_path: Path, only_reads: bool) -> None:
     objects = {f"{number}.narinfo": f"text {number}".encode() for number in range(20)}
     for name, text in objects.items():
         (tmp_path / "bucket").mkdir(exist_ok=True)
         (tmp_path / "bucket" / name).write_bytes(text)
     with odd.in_thread(tmp_path) as server:
-        cache = bucket(server, only_reads=True)
+        cache = bucket(server, only_reads=only_reads)
         assert cache.get_many([*objects, "gone.narinfo"]) == {**objects, "gone.narinfo": None}
+        connections = {request.connection for request in server.requests}
         assert cache.get("3.narinfo") == b"text 3"
         assert cache.get("gone.narinfo") is None
-        assert len({request.connection for request in server.requests}) == 1
+        assert len(connections) == 1
         assert cache.together == 16, "a server that does not think"
+
+
+def test_what_is_refused_to_a_signed_url_is_asked_for_in_another_way_before_it_is_pushed_again(tmp_path: Path) -> None:
+    """As by a policy that allows signed headers only: who reads may take it for missing, who collects garbage not."""
+    (tmp_path / "bucket").mkdir()
+    names = [f"{number}.narinfo" for number in range(6)]
+    for name in names:
+        (tmp_path / "bucket" / name).write_bytes(b"there")
+    with odd.in_thread(tmp_path, "refuse=403", "of=X-Amz-Signature") as server:
+        cache = bucket(server)
+        for _ in range(2):
+            assert cache.get_many(names) == {}
+        assert [cache.get(name) for name in (*names, "gone.narinfo")] == [b"there"] * 6 + [None]
+        signed = [request for request in server.requests if "X-Amz-Signature" in request.path]
+        assert len(signed) == 6, "it is not tried again"
+        assert bucket(server, only_reads=True).get(names[0]) is None
 
 
 def test_without_an_answer_nobody_is_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
