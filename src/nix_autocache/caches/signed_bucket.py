@@ -36,8 +36,8 @@ _UNCLEAR: Final = (
 )  # obstore's own request says what it is
 
 
-class SignedBucket(ObjectStoreCache):
-    """For services whose URLs are signed without a request. What is refused counts as absent: its user only reads."""
+class _Signing(ObjectStoreCache):
+    """Reads small objects together, for services whose URLs are signed without a request."""
 
     def __init__(self, url: CacheUrl, opener: Any, environ: Mapping[str, str], *more: Any) -> None:
         super().__init__(url, opener, environ, *more)
@@ -48,14 +48,56 @@ class SignedBucket(ObjectStoreCache):
     def together(self) -> int:
         return self._servers.home.together if self._servers else 1
 
-    def open_connections(self, count: int) -> None:
-        with suppress(*_UNCLEAR):
-            self._pool(self._targets([INFO])[INFO].origin).open_early(count)
+    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        with suppress(TimeoutError):
+            return self._read(names)
+        return {}
 
     def close_connections(self) -> None:
         super().close_connections()
         if self._servers:
             self._servers.close_connections()
+
+    def _read(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Those of the objects with a plain answer. Raises TimeoutError."""
+        try:
+            targets = self._targets(names)
+            responses = self._ask(targets) if targets else {}
+        except TimeoutError:
+            raise
+        except _UNCLEAR:
+            return {}
+        found = {name: response.content for name, response in responses.items() if response.status == 200}
+        return {**dict.fromkeys(name for name in responses if self._lacks(name, responses[name])), **found}
+
+    def _lacks(self, name: str, response: Response) -> bool:
+        return response.status == 404
+
+    def _ask(self, targets: Mapping[str, Target]) -> Mapping[str, Response]:
+        pool = self._pool(next(iter(targets.values())).origin)  # that of the bucket
+        requests = {name: pool.origin.request("GET", target.path) for name, target in targets.items()}
+        return pool.ask_together(requests, QUESTION)
+
+    def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
+        """Where the objects are, with the signatures, but for a URL that is not of HTTP. Raises what signing raises."""
+        if self._credentials:
+            self._credentials.frozen()  # renewed here before they expire
+        store: Any = self.store  # one that can sign
+        urls = obstore.sign(store, "GET", list(names), _SIGNED)
+        targets = {name: parse_target(str(url)) for name, url in zip(names, urls, strict=True)}
+        return {name: target for name, target in targets.items() if target}
+
+    def _pool(self, origin: str) -> Pool:
+        self._servers = self._servers or Servers(origin, "", {}, self._environ)
+        return self._servers.pool(origin)
+
+
+class SignedBucket(_Signing):
+    """For whoever only reads: what is refused counts as absent."""
+
+    def open_connections(self, count: int) -> None:
+        with suppress(*_UNCLEAR):
+            self._pool(self._targets([INFO])[INFO].origin).open_early(count)
 
     def get(self, name: str) -> bytes | None:
         try:
@@ -64,11 +106,6 @@ class SignedBucket(ObjectStoreCache):
         except TimeoutError as error:  # obstore would wait as long again
             raise connection_error(self.where, name, error) from None
         return super().get(name)
-
-    def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        with suppress(TimeoutError):
-            return self._read(names)
-        return {}
 
     def open(self, name: str) -> Content | None:
         with suppress(*_UNCLEAR):
@@ -91,63 +128,26 @@ class SignedBucket(ObjectStoreCache):
         if read < size:
             yield from self._rest(name, read)
 
-    def _read(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
-        """Those of the objects with a plain answer. Raises TimeoutError."""
-        try:
-            targets = self._targets(names)
-            responses = self._ask(targets) if targets else {}
-        except TimeoutError:
-            raise
-        except _UNCLEAR:
-            return {}
-        found = {name: response.content for name, response in responses.items() if response.status == 200}
-        return {**dict.fromkeys(name for name in responses if self._lacks(name, responses[name])), **found}
-
     def _lacks(self, name: str, response: Response) -> bool:
         # A refusal may mean that credentials from elsewhere are to be refreshed.
         return response.status == 404 or (not self._credentials and is_absent(name, response.status))
 
-    def _ask(self, targets: Mapping[str, Target]) -> Mapping[str, Response]:
-        pool = self._pool(next(iter(targets.values())).origin)  # that of the bucket
-        requests = {name: pool.origin.request("GET", target.path) for name, target in targets.items()}
-        return pool.ask_together(requests, QUESTION)
 
-    def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
-        """Where the objects are, with the signatures, but for a URL that is not of HTTP. Raises what signing raises."""
-        if self._credentials:
-            self._credentials.frozen()  # renewed here before they expire
-        store: Any = self.store  # one that can sign
-        urls = obstore.sign(store, "GET", list(names), _SIGNED)
-        targets = {name: parse_target(str(url)) for name, url in zip(names, urls, strict=True)}
-        return {name: target for name, target in targets.items() if target}
-
-    def _pool(self, origin: str) -> Pool:
-        self._servers = self._servers or Servers(origin, "", {}, self._environ)
-        return self._servers.pool(origin)
-
-
-class PushedBucket(SignedBucket):
+class PushedBucket(_Signing):
     """For whoever pushes, or deletes what nothing needs: only many small objects are read so, the rest by obstore.
 
     A policy can deny signed URLs and allow signed headers. So what is refused may be there, and is asked for by obstore
     from then on.
     """
 
-    _refused = False
-
-    def get(self, name: str) -> bytes | None:
-        return ObjectStoreCache.get(self, name)
+    def __init__(self, url: CacheUrl, opener: Any, environ: Mapping[str, str], *more: Any) -> None:
+        super().__init__(url, opener, environ, *more)
+        self._refused = False
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, bytes | None]:
         return {} if self._refused or len(names) <= _FEW else super().get_many(names)
-
-    def open(self, name: str) -> Content | None:
-        return ObjectStoreCache.open(self, name)
 
     def _ask(self, targets: Mapping[str, Target]) -> Mapping[str, Response]:
         responses = super()._ask(targets)
         self._refused = self._refused or any(each.status in DENIED for each in responses.values())
         return responses
-
-    def _lacks(self, name: str, response: Response) -> bool:
-        return response.status == 404
